@@ -1,0 +1,1 @@
+"""Ledger protocols on Coco."""

@@ -1,0 +1,1 @@
+"""The coco command line, one file per command group."""

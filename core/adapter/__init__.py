@@ -1,0 +1,1 @@
+"""The interface a ledger protocol implements, and the context it may touch."""

@@ -1,0 +1,1 @@
+"""The consensus engine interface and the engines behind it."""

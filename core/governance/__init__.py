@@ -1,0 +1,1 @@
+"""The genesis constitution, actors, and signed administrative messages."""

@@ -1,0 +1,1 @@
+"""Versioned key-value maps, transactions over them, and the write sets that transactions leave."""

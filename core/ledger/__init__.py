@@ -1,0 +1,1 @@
+"""The sealed, append-only ledger: entries, Merkle tree, chunk files."""

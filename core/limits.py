@@ -1,0 +1,53 @@
+"""Every bound in one place: what a message, request, queue, block or file may hold. Units last in names."""
+
+from __future__ import annotations
+
+KIBIBYTE = 1024
+MEBIBYTE = 1024 * KIBIBYTE
+
+# Boundary messages (host <-> enclave, enclave <-> enclave).
+MESSAGE_BYTES_MAX = 64 * MEBIBYTE
+"""Largest frame on a channel. Larger ones are refused before they are read."""
+
+# Front end.
+REQUEST_BYTES_MAX = 2 * MEBIBYTE
+REQUEST_HEADER_BYTES_MAX = 16 * KIBIBYTE
+REQUEST_BATCH_MAX = 200
+"""Items in one JSON-RPC batch."""
+RESPONSE_BYTES_MAX = 32 * MEBIBYTE
+CONNECTIONS_MAX = 1024
+CONNECTION_REQUESTS_MAX = 64
+"""Requests of one connection that are read ahead (HTTP pipelining) before the socket is paused."""
+IDLE_CONNECTION_SECONDS_MAX = 300
+TLS_HANDSHAKE_SECONDS_MAX = 10
+REQUEST_SECONDS_MAX = 60
+
+# Executor.
+QUEUED_COMMANDS_MAX = 20_000
+QUEUED_COMMANDS_PER_CALLER_MAX = 5_000
+COMMAND_BYTES_MAX = 1 * MEBIBYTE
+QUERY_REPLY_BYTES_MAX = 16 * MEBIBYTE
+
+# Blocks.
+BLOCK_COMMANDS_MAX = 1_000
+BLOCK_BYTES_MAX = 16 * MEBIBYTE
+BLOCKS_IN_FLIGHT_MAX = 2
+"""Blocks proposed to the manager and not yet committed."""
+
+# Key-value store.
+TABLE_NAME_BYTES_MAX = 128
+KEY_BYTES_MAX = 1 * KIBIBYTE
+VALUE_BYTES_MAX = 8 * MEBIBYTE
+TABLES_MAX = 1_024
+
+# Ledger.
+ENTRY_BYTES_MAX = 32 * MEBIBYTE
+CHUNK_BYTES_MIN = 5 * MEBIBYTE
+"""A chunk is closed at the first signature at or past this size (CCF's default)."""
+SEALED_BLOB_BYTES_MAX = 1 * MEBIBYTE
+DISK_READ_BYTES_MAX = 4 * MEBIBYTE
+
+# Governance.
+IDENTITIES_MAX = 10_000
+GOVERNANCE_MESSAGE_BYTES_MAX = 256 * KIBIBYTE
+GOVERNANCE_MESSAGE_AGE_SECONDS_MAX = 600

@@ -1,0 +1,1 @@
+"""A validating node: the manager, executor and gateway roles and the messages between them."""
