@@ -41,5 +41,7 @@ class TransactionId:
         """Parse `view.seqno`; raises CocoError on anything else."""
         match = _TRANSACTION_ID.fullmatch(text)
         if match is None:
-            raise CocoError(f"not a transaction id: {text[:40]!r}", hint="A transaction id looks like 2.17 (view.seqno).")
+            raise CocoError(
+                f"not a transaction id: {text[:40]!r}", hint="A transaction id looks like 2.17 (view.seqno)."
+            )
         return cls(View(int(match[1])), Seqno(int(match[2])))

@@ -1,0 +1,284 @@
+"""What a ledger protocol implements to run on Coco, and what it may touch. DESIGN section 9.
+
+An adapter's class is loaded twice, by entry point `coco.adapters`: in each gateway, where only `routes` is used, and in
+the executor, where commands run. It gets no disk, no sockets and no keys. Everything it keeps lives in its own tables,
+so that followers can apply write sets without running anything.
+
+Life of a command: a route handler (gateway) parses and checks the request, makes a payload and awaits
+`backend.submit(payload, caller)`; the executor hands the payload to `execute`, inside a key-value transaction of its
+own; what it wrote becomes one ledger entry; the reply reaches the handler once the entry is committed (on disk with
+fdatasync, and replicated). A query runs on the last committed state, at once.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+from core.errors import CocoError
+from core.kv.transaction import TableHandle, Transaction
+from core.types import NO_CLAIMS, Digest, Seqno, TransactionId
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """The verified identity behind a request. identity None: no credential was shown."""
+
+    identity: str | None
+    is_member: bool = False
+    credential: Literal["certificate", "token", "none"] = "none"
+
+
+ANONYMOUS = Caller(None)
+
+
+class CommandRejected(Exception):
+    """Raised by an adapter before or in `execute`: nothing is written, no entry is made, `reply` is the answer."""
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__("command rejected")
+        self.reply = reply
+
+
+class BlockFull(Exception):
+    """Raised by `execute` when the command does not fit in the open block: it closes and the command runs again."""
+
+
+class Overloaded(CocoError):
+    """The node's queues are full, or this caller's share of them is. Try again later."""
+
+
+class OutcomeUnknown(CocoError):
+    """The node cannot say whether the command committed. `transaction_id`, where known, can be asked about later."""
+
+    def __init__(self, message: str, *, transaction_id: TransactionId | None = None, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.transaction_id = transaction_id
+
+
+class ScopedTransaction:
+    """A key-value transaction confined to one adapter's tables.
+
+    `table("x")` is `<adapter>.x`, encrypted in the ledger; `table("public:x")` is `public:<adapter>.x`, in the clear.
+    """
+
+    __slots__ = ("_adapter", "inner")
+
+    def __init__(self, inner: Transaction, adapter: str) -> None:
+        self.inner = inner
+        self._adapter = adapter
+
+    def table(self, name: str) -> TableHandle:
+        """Return the handle of one of the adapter's tables."""
+        if name.startswith("public:"):
+            return self.inner.table(f"public:{self._adapter}.{name[7:]}")
+        return self.inner.table(f"{self._adapter}.{name}")
+
+    def checkpoint(self) -> int:
+        return self.inner.checkpoint()
+
+    def revert(self, mark: int) -> None:
+        self.inner.revert(mark)
+
+
+@dataclass(frozen=True, slots=True)
+class ExecutionContext:
+    """What a command or a block's close may know beside the tables.
+
+    seqno: of the entry being made. block: Coco's block number, which counts core blocks since this start of the node.
+    time_s: the block's time, Unix seconds, never decreasing, the same for all commands of a block.
+    entropy: 32 enclave-random bytes, the same for all commands of a block.
+    random: returns that many fresh enclave-random bytes; results may be non-deterministic, since one node executes.
+    """
+
+    seqno: Seqno
+    block: int
+    time_s: int
+    entropy: bytes
+    caller: Caller
+    random: Callable[[int], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Executed:
+    """The result of a command that leaves a ledger entry. claims: what a receipt of this entry will prove."""
+
+    reply: bytes
+    claims: Digest = NO_CLAIMS
+
+
+@dataclass(frozen=True, slots=True)
+class QueryContext:
+    """What a query may know: the committed sequence number it runs at, and older states by `at`.
+
+    transaction: on the committed state; its writes are discarded. at(seqno) raises SnapshotGone when it is not kept.
+    """
+
+    transaction: ScopedTransaction
+    seqno: Seqno
+    time_s: int
+    caller: Caller
+    at: Callable[[Seqno], ScopedTransaction]
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A command that waits to run. ticket is unique in the executor."""
+
+    ticket: int
+    payload: bytes
+    caller: Caller
+
+
+class CommandQueue(Protocol):
+    """The order in which an adapter's commands run, and what is held back. Times are monotonic milliseconds."""
+
+    def push(self, pending: Pending, now_ms: int) -> list[tuple[Pending, bytes]]:
+        """Take a command; returns commands it displaced, with their replies. Raises CommandRejected."""
+        ...
+
+    def pop(self) -> Pending | None:
+        """Remove and return the next command that is ready."""
+        ...
+
+    def expire(self, now_ms: int) -> list[tuple[Pending, bytes]]:
+        """Remove and return commands held too long, with their replies."""
+        ...
+
+    def next_deadline_ms(self) -> int | None:
+        """When `expire` has something to do, if ever."""
+        ...
+
+    def __len__(self) -> int: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """A committed (or rejected) command's reply. transaction_id is None when it left no entry."""
+
+    reply: bytes
+    transaction_id: TransactionId | None
+
+
+class Backend(Protocol):
+    """The executor, as a route handler reaches it from a gateway."""
+
+    async def submit(self, payload: bytes, caller: Caller) -> Outcome:
+        """Run a command and return at commit. Raises Overloaded, OutcomeUnknown, LimitExceeded."""
+        ...
+
+    async def query(self, payload: bytes, caller: Caller) -> bytes:
+        """Run a query on committed state. Raises Overloaded, LimitExceeded."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An HTTP request after TLS and authentication. path is relative to the adapter's mount ("/" is its root).
+
+    parameters: the `{name}` segments of the route. query: the query string, first value of each name. Header names
+    are lower-case. The Authorization header is withheld.
+    """
+
+    method: str
+    path: str
+    parameters: Mapping[str, str]
+    query: Mapping[str, str]
+    headers: Mapping[str, str]
+    body: bytes
+    caller: Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    headers: Sequence[tuple[str, str]] = ()
+
+
+Handler = Callable[[Request, Backend], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """path: segments, of which `{name}` matches one segment. anonymous: served without an identity."""
+
+    method: str
+    path: str
+    handler: Handler
+    anonymous: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class AdapterInfo:
+    """name: of [a-z][a-z0-9_]{0,31}, the prefix of its tables and its mount point. Both go into the code manifest."""
+
+    name: str
+    version: str
+    description: str
+    indexed_tables: Mapping[str, int] = field(default_factory=dict)
+    """Tables scanned by a key prefix of that many bytes (names as given to `table`)."""
+
+
+class Adapter(ABC):
+    """One ledger protocol. See the module for its life cycle. Only `info`, `routes` and `execute` must be given."""
+
+    info: AdapterInfo
+
+    def __init__(self, settings: Mapping[str, Any], network: str) -> None:
+        """settings: this adapter's part of the constitution; raises CocoError when they are wrong."""
+        self.settings = settings
+        self.network = network
+
+    # In a gateway.
+
+    @abstractmethod
+    def routes(self) -> Sequence[Route]:
+        """The protocol's own end points, served under /<name>/ and, for the default adapter, under /."""
+
+    # In the executor.
+
+    def genesis(self, transaction: ScopedTransaction, context: ExecutionContext) -> None:
+        """Write the adapter's first state; called once in the life of a network."""
+        del transaction, context
+
+    def reset(self, transaction: ScopedTransaction) -> None:
+        """Forget everything held outside the tables: called after start and after a rollback."""
+        del transaction
+
+    def make_queue(self, read: Callable[[], ScopedTransaction]) -> CommandQueue | None:
+        """Return a queue of the adapter's own, or None for first in, first out. read: opens the head state."""
+        del read
+        return None
+
+    @abstractmethod
+    def execute(self, transaction: ScopedTransaction, payload: bytes, context: ExecutionContext) -> Executed:
+        """Run one command. It may hold several protocol transactions, all in one entry or (CommandRejected) none.
+
+        Raises CommandRejected or BlockFull, after which nothing it wrote remains; state it holds outside the tables
+        must then be as before the call.
+        """
+
+    def close_block(self, transaction: ScopedTransaction, context: ExecutionContext) -> Digest:
+        """Write what ends a block (a header, receipts), as an entry of its own; returns the claims digest.
+
+        Called only when the block holds at least one of this adapter's commands.
+        """
+        del transaction, context
+        return NO_CLAIMS
+
+    def query(self, payload: bytes, context: QueryContext) -> bytes:
+        """Answer a query. Visibility is decided here, from context.caller."""
+        raise CommandRejected(b"")
+
+    def retained_from(self, transaction: ScopedTransaction) -> Seqno | None:
+        """Oldest sequence number whose state this adapter's queries still ask for; None: the newest is enough."""
+        del transaction
+        return None
+
+    def committed(self, seqno: Seqno) -> None:
+        """Learn that every entry up to seqno is committed."""
+        del seqno

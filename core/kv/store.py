@@ -1,0 +1,193 @@
+"""A versioned key-value store of named tables.
+
+Every committed write carries the sequence number of its ledger entry, its version. The newest value of a key stands
+in a dict; the values it replaced stand in a list per key until they are older than the horizon, so that the state at any
+sequence number from the horizon on can be read (snapshots) or gone back to (rollback).
+
+Invariants: versions only grow; a key's history is strictly older than its current version; nothing at or before the
+horizon can be rolled back. One writer; not thread-safe.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Mapping
+
+from core import limits
+from core.errors import InvariantBroken, LimitExceeded
+from core.kv.errors import Conflict, SnapshotGone
+from core.kv.transaction import Transaction
+from core.kv.write_set import WriteSet
+from core.types import Seqno
+
+Versioned = tuple[int, bytes | None]
+ABSENT: Versioned = (0, None)
+
+
+class Table:
+    """The current and the replaced values of one table. Keys may be grouped by a fixed-length prefix."""
+
+    __slots__ = ("current", "groups", "history", "last_write", "prefix_bytes")
+
+    def __init__(self, prefix_bytes: int = 0) -> None:
+        self.current: dict[bytes, Versioned] = {}
+        self.history: dict[bytes, list[Versioned]] = {}
+        self.groups: dict[bytes, set[bytes]] = {}
+        self.prefix_bytes = prefix_bytes
+        self.last_write = 0
+
+    def read(self, key: bytes, seqno: int) -> Versioned:
+        """Return (version, value) of a key as of seqno; value None when it is absent then."""
+        newest = self.current.get(key)
+        if newest is None:
+            return ABSENT
+        if newest[0] <= seqno:
+            return newest
+        for older in reversed(self.history.get(key, ())):
+            if older[0] <= seqno:
+                return older
+        return ABSENT
+
+    def candidates(self, prefix: bytes) -> Iterator[bytes]:
+        """Yield the keys, deleted ones included, that may start with prefix."""
+        if self.prefix_bytes and len(prefix) >= self.prefix_bytes:
+            yield from self.groups.get(prefix[: self.prefix_bytes], ())
+        else:
+            yield from self.current
+
+    def write(self, key: bytes, seqno: int, value: bytes | None) -> None:
+        newest = self.current.get(key)
+        if newest is not None:
+            self.history.setdefault(key, []).append(newest)
+        elif self.prefix_bytes:
+            self.groups.setdefault(key[: self.prefix_bytes], set()).add(key)
+        self.current[key] = (seqno, value)
+        self.last_write = seqno
+
+    def undo(self, key: bytes) -> None:
+        """Take back the newest write of a key."""
+        older = self.history.get(key)
+        if older:
+            self.current[key] = older.pop()
+            if not older:
+                del self.history[key]
+        else:
+            self._forget(key)
+
+    def compact(self, key: bytes, horizon: int) -> None:
+        """Drop the values of a key that nobody at or after the horizon can see."""
+        older = self.history.get(key)
+        if older:
+            while older and (older[1] if len(older) > 1 else self.current[key])[0] <= horizon:
+                older.pop(0)
+            if not older:
+                del self.history[key]
+        newest = self.current.get(key)
+        if newest is not None and newest[1] is None and newest[0] <= horizon:
+            self._forget(key)
+
+    def _forget(self, key: bytes) -> None:
+        del self.current[key]
+        if self.prefix_bytes:
+            group = self.groups[key[: self.prefix_bytes]]
+            group.discard(key)
+            if not group:
+                del self.groups[key[: self.prefix_bytes]]
+
+
+class Store:
+    """All tables of a node. `indexed` maps table names to the length in bytes of the key prefix they are scanned by."""
+
+    def __init__(self, indexed: Mapping[str, int] | None = None) -> None:
+        self._indexed = dict(indexed or {})
+        self._tables: dict[str, Table] = {}
+        self._undo: deque[tuple[int, Table, bytes]] = deque()
+        self._head = Seqno(0)
+        self._horizon = Seqno(0)
+
+    @property
+    def head(self) -> Seqno:
+        """Sequence number of the newest entry applied."""
+        return self._head
+
+    @property
+    def horizon(self) -> Seqno:
+        """Oldest sequence number whose state can still be read or rolled back to."""
+        return self._horizon
+
+    def begin(self, at: Seqno | None = None) -> Transaction:
+        """Begin a transaction on the state at a sequence number (the head unless given); raises SnapshotGone."""
+        seqno = self._head if at is None else at
+        if not self._horizon <= seqno <= self._head:
+            raise SnapshotGone(f"the state at {seqno} is not kept (kept: {self._horizon} to {self._head})")
+        return Transaction(self, seqno)
+
+    def commit(self, transaction: Transaction, seqno: Seqno) -> WriteSet:
+        """Validate what the transaction read, apply its writes at seqno and return them.
+
+        Raises Conflict, with nothing applied, when a key or scanned table changed since the transaction's snapshot.
+        """
+        if transaction.snapshot != self._head:
+            self._validate(transaction)
+        writes = transaction.take_write_set()
+        self.apply(seqno, writes)
+        return writes
+
+    def apply(self, seqno: Seqno, writes: WriteSet) -> None:
+        """Apply a write set at seqno, which must be after the head."""
+        if seqno <= self._head:
+            raise InvariantBroken(f"write set at {seqno} is not after the head {self._head}")
+        for name, changes in writes.tables.items():
+            table = self.table(name)
+            for key, value in changes.items():
+                table.write(key, seqno, value)
+                self._undo.append((seqno, table, key))
+        self._head = seqno
+
+    def advance(self, seqno: Seqno) -> None:
+        """Move the head past entries that write nothing here (signatures)."""
+        if seqno < self._head:
+            raise InvariantBroken(f"head moved back from {self._head} to {seqno}")
+        self._head = seqno
+
+    def rollback(self, seqno: Seqno) -> None:
+        """Go back to the state at seqno; raises SnapshotGone before the horizon."""
+        if not self._horizon <= seqno <= self._head:
+            raise SnapshotGone(f"cannot roll back to {seqno} (kept: {self._horizon} to {self._head})")
+        touched = set()
+        while self._undo and self._undo[-1][0] > seqno:
+            _, table, key = self._undo.pop()
+            table.undo(key)
+            touched.add(table)
+        for table in touched:
+            table.last_write = seqno
+        self._head = seqno
+
+    def compact(self, horizon: Seqno) -> None:
+        """Forget the states before horizon."""
+        if horizon > self._head:
+            raise InvariantBroken(f"horizon {horizon} is after the head {self._head}")
+        while self._undo and self._undo[0][0] <= horizon:
+            _, table, key = self._undo.popleft()
+            table.compact(key, horizon)
+        self._horizon = max(self._horizon, horizon)
+
+    def table(self, name: str) -> Table:
+        """Return a table, made when it is first named."""
+        found = self._tables.get(name)
+        if found is None:
+            if len(self._tables) >= limits.TABLES_MAX:
+                raise LimitExceeded(f"more than {limits.TABLES_MAX} tables")
+            found = self._tables[name] = Table(self._indexed.get(name, 0))
+        return found
+
+    def table_names(self) -> list[str]:
+        return sorted(self._tables)
+
+    def _validate(self, transaction: Transaction) -> None:
+        for (name, key), version in transaction.reads.items():
+            if self.table(name).read(key, self._head)[0] != version:
+                raise Conflict(f"a key of {name} was written after {transaction.snapshot}")
+        for name in transaction.scans:
+            if self.table(name).last_write > transaction.snapshot:
+                raise Conflict(f"table {name} was written after {transaction.snapshot}")

@@ -1,0 +1,159 @@
+"""Messages between a node's enclaves: gateway and executor, executor and manager. Carried over paired AEAD channels."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.codec import Codec, Message
+
+# Gateway -> executor.
+
+
+class WireCaller(Message, frozen=True):
+    """core.adapter.interface.Caller on the wire."""
+
+    identity: str | None
+    is_member: bool
+    credential: Literal["certificate", "token", "none"]
+
+
+class Submit(Message, frozen=True, tag=1):
+    """Run a command; answered by Answer at commit. adapter "coco": a signed governance message."""
+
+    ticket: int
+    adapter: str
+    payload: bytes
+    caller: WireCaller
+
+
+class Ask(Message, frozen=True, tag=2):
+    """Run a query; answered by Answer at once. adapter "coco": node status and transaction status."""
+
+    ticket: int
+    adapter: str
+    payload: bytes
+    caller: WireCaller
+
+
+class FromGateway(Message, frozen=True, tag=3):
+    """A batch, in order of arrival."""
+
+    items: tuple[Submit | Ask, ...]
+
+
+# Executor -> gateway.
+
+
+class Answer(Message, frozen=True, tag=11):
+    """failure: "" for a reply of the adapter, else "overloaded", "too_large", "unknown_outcome" or "no_such_adapter".
+
+    view and seqno: the transaction id of a committed command, 0 when there is none.
+    """
+
+    ticket: int
+    reply: bytes
+    failure: Literal["", "overloaded", "too_large", "unknown_outcome", "no_such_adapter"]
+    view: int
+    seqno: int
+
+
+class ToGateway(Message, frozen=True, tag=12):
+    items: tuple[Answer, ...]
+
+
+class FrontEnd(Message, frozen=True, tag=13):
+    """What a gateway needs to serve; sent when the node is ready, and again when any of it changes.
+
+    constitution: its canonical JSON. certificate_chain (PEM) and private_key (PEM): of the front end's TLS.
+    default_adapter: what "/" speaks. service: public JSON for /node/network.
+    """
+
+    constitution: bytes
+    default_adapter: str
+    certificate_chain: bytes
+    private_key: bytes
+    service: bytes
+
+
+# Executor -> manager.
+
+
+class EntryDraft(Message, frozen=True):
+    """One entry of a proposed block. adapter "coco": private holds a signed governance message, public is empty."""
+
+    adapter: str
+    public: bytes
+    private: bytes
+    claims: bytes
+
+
+class ProposeBlock(Message, frozen=True, tag=21):
+    """Seal these entries as first_seqno and following, plus a signature entry. The manager checks view and seqno."""
+
+    view: int
+    first_seqno: int
+    entries: tuple[EntryDraft, ...]
+
+
+class CertificateRequest(Message, frozen=True, tag=22):
+    """Ask for a front-end certificate for this key (SubjectPublicKeyInfo DER)."""
+
+    public_key: bytes
+
+
+# Manager -> executor.
+
+
+class ReplayedEntry(Message, frozen=True):
+    seqno: int
+    public: bytes
+    private: bytes
+
+
+class Replay(Message, frozen=True, tag=31):
+    """Committed entries, in order, before Ready. Signature entries are left out."""
+
+    entries: tuple[ReplayedEntry, ...]
+
+
+class Ready(Message, frozen=True, tag=32):
+    """The ledger is replayed and the new view has begun. last_seqno: of the newest entry (a signature).
+
+    constitution: canonical JSON. service: public JSON about node and service. view_history: first seqno of each view.
+    """
+
+    view: int
+    last_seqno: int
+    constitution: bytes
+    service: bytes
+    view_history: tuple[tuple[int, int], ...]
+
+
+class GovernanceResult(Message, frozen=True):
+    """What a governance entry of the block did. public: its encoded public domain. reason: "" when accepted."""
+
+    seqno: int
+    public: bytes
+    reason: str
+
+
+class BlockCommitted(Message, frozen=True, tag=33):
+    """The oldest block in flight is committed; last_seqno is its signature entry's."""
+
+    view: int
+    last_seqno: int
+    governance: tuple[GovernanceResult, ...]
+
+
+class CertificateIssued(Message, frozen=True, tag=34):
+    """The front-end certificate chain (PEM, leaf first)."""
+
+    chain: bytes
+
+
+FROM_GATEWAY: Codec[FromGateway] = Codec(FromGateway)
+TO_GATEWAY: Codec[ToGateway | FrontEnd] = Codec(ToGateway | FrontEnd)
+TO_MANAGER: Codec[ProposeBlock | CertificateRequest] = Codec(ProposeBlock | CertificateRequest)
+FROM_MANAGER: Codec[Replay | Ready | BlockCommitted | CertificateIssued] = Codec(
+    Replay | Ready | BlockCommitted | CertificateIssued
+)
