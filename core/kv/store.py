@@ -1,8 +1,8 @@
 """A versioned key-value store of named tables.
 
 Every committed write carries the sequence number of its ledger entry, its version. The newest value of a key stands
-in a dict; the values it replaced stand in a list per key until they are older than the horizon, so that the state at any
-sequence number from the horizon on can be read (snapshots) or gone back to (rollback).
+in a dict; the values it replaced stand in a list per key until they are older than the horizon, so that the state at
+any sequence number from the horizon on can be read (snapshots) or gone back to (rollback).
 
 Invariants: versions only grow; a key's history is strictly older than its current version; nothing at or before the
 horizon can be rolled back. One writer; not thread-safe.

@@ -1,0 +1,35 @@
+"""What the (untrusted) host tells each enclave at start. Nothing here is secret; what matters is in the constitution."""
+
+from __future__ import annotations
+
+from core import limits
+from core.codec import Message
+
+
+class ManagerConfig(Message, frozen=True):
+    """genesis: the constitution (canonical JSON) to create a network with when the ledger is empty, else ignored
+    but for its digest, which must match the ledger's. names: DNS names and IP addresses of the front-end certificate.
+    worker_measurement: 32 bytes, the only worker the manager pairs with.
+    """
+
+    genesis: bytes
+    names: tuple[str, ...]
+    worker_measurement: bytes
+    chunk_bytes_min: int = limits.CHUNK_BYTES_MIN
+
+
+class ExecutorConfig(Message, frozen=True):
+    """manager_measurement: 32 bytes, the only manager the executor pairs with. gateways: how many connect."""
+
+    manager_measurement: bytes
+    gateways: int = 1
+    block_commands_max: int = limits.BLOCK_COMMANDS_MAX
+    block_bytes_max: int = limits.BLOCK_BYTES_MAX
+
+
+class GatewayConfig(Message, frozen=True):
+    """worker_measurement: 32 bytes, of the executor (and of this gateway: both are the worker enclave)."""
+
+    worker_measurement: bytes
+    connections_max: int = limits.CONNECTIONS_MAX
+    request_bytes_max: int = limits.REQUEST_BYTES_MAX
