@@ -1,4 +1,4 @@
-"""Ethereum's records as the adapter keeps and passes them. All integers are plain; addresses are 20 bytes, hashes 32."""
+"""Ethereum's records as the adapter keeps and passes them. Addresses are 20 bytes, hashes 32."""
 
 from __future__ import annotations
 

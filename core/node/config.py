@@ -1,4 +1,4 @@
-"""What the (untrusted) host tells each enclave at start. Nothing here is secret; what matters is in the constitution."""
+"""What the (untrusted) host tells each enclave at start. Nothing here is secret or decides a rule."""
 
 from __future__ import annotations
 

@@ -1,0 +1,73 @@
+# Coco. `make run` starts a network and plays the supply-chain story; `make test` runs the tests. Both need Python 3.11+ only.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
+	"$$p" -c 'import sys, venv, ensurepip; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
+VENV := .venv
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
+
+.PHONY: help run test test-all lint types layers check contracts lock bench clean python
+
+help:
+	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
+	@echo "make test    run the tests"
+	@echo "make check   lint, types and the import rules"
+	@echo "make bench   benchmarks/rpc.py: confirmed transactions per second"
+	@echo "make test-all, make contracts, make lock, make clean: see CONTRIBUTING.md"
+
+python:
+	@test -n "$(PYTHON)" || { echo "Coco needs Python 3.11, 3.12 or 3.13 with venv; none was found. Set PYTHON=/path/to/python3.x"; exit 1; }
+
+# The environment is remade when the pinned requirements change.
+$(VENV)/run.stamp: requirements.txt pyproject.toml | python
+	@echo "Making $(VENV) with $(PYTHON) (about a minute the first time)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: -r requirements.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --no-index -e . -e examples/kv_logger
+	@touch $@
+
+$(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
+	@echo "Adding what the tests need"
+	@$(PIP_INSTALL) --require-hashes --only-binary :all: -r requirements-dev.txt
+	@touch $@
+
+run: $(VENV)/run.stamp
+	@$(BIN)/python -m examples.supply_chain
+
+test: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest
+
+test-all: $(VENV)/dev.stamp
+	@$(BIN)/python -m pytest -m "slow or not slow"
+
+lint: $(VENV)/dev.stamp
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(VENV)/dev.stamp
+	@$(BIN)/mypy
+
+layers: $(VENV)/dev.stamp
+	@$(BIN)/lint-imports
+
+check: lint types layers
+
+bench: $(VENV)/run.stamp
+	@$(BIN)/python benchmarks/rpc.py
+
+# Needs npm: brings solc and OpenZeppelin's contracts, then compiles the examples' artifacts again.
+contracts: $(VENV)/dev.stamp
+	@command -v npm >/dev/null || { echo "make contracts needs npm, to bring solc and @openzeppelin/contracts"; exit 1; }
+	@cd examples && npm ci --silent
+	@$(BIN)/python examples/compile.py
+
+lock:
+	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip --quiet install uv; }
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--only-binary :all: --no-header --extra build pyproject.toml -o requirements.txt
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--only-binary :all: --no-header --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+
+clean:
+	rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
