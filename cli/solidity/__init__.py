@@ -1,0 +1,1 @@
+"""Solidity for `coco deploy`: artifacts of other tools read, sources compiled."""
