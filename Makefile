@@ -59,7 +59,7 @@ bench: $(VENV)/run.stamp
 # Needs npm: brings solc and OpenZeppelin's contracts, then compiles the examples' artifacts again.
 contracts: $(VENV)/dev.stamp
 	@command -v npm >/dev/null || { echo "make contracts needs npm, to bring solc and @openzeppelin/contracts"; exit 1; }
-	@cd examples && npm ci --silent
+	@cd examples && npm ci --silent --ignore-scripts
 	@$(BIN)/python examples/compile.py
 
 lock:
