@@ -58,6 +58,13 @@ class OutcomeUnknown(CocoError):
         self.transaction_id = transaction_id
 
 
+def scoped_name(adapter: str, table: str) -> str:
+    """Return the full name of an adapter's table."""
+    if table.startswith("public:"):
+        return f"public:{adapter}.{table[7:]}"
+    return f"{adapter}.{table}"
+
+
 class ScopedTransaction:
     """A key-value transaction confined to one adapter's tables.
 
@@ -72,9 +79,7 @@ class ScopedTransaction:
 
     def table(self, name: str) -> TableHandle:
         """Return the handle of one of the adapter's tables."""
-        if name.startswith("public:"):
-            return self.inner.table(f"public:{self._adapter}.{name[7:]}")
-        return self.inner.table(f"{self._adapter}.{name}")
+        return self.inner.table(scoped_name(self._adapter, name))
 
     def checkpoint(self) -> int:
         return self.inner.checkpoint()
