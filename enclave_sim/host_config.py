@@ -1,0 +1,142 @@
+"""The host's own configuration and the layout of a node's directory. None of it is trusted or secret.
+
+DIR/network.json         HostConfig, written by whoever creates the network
+DIR/genesis.json         the constitution
+DIR/node0/lock           held (flock) by the running host
+DIR/node0/status.json    written once the node runs
+DIR/node0/host.log       the host's and the enclaves' log lines, size-bounded
+DIR/node0/front-end-ca.pem, service.pem
+DIR/node0/disk/          what the manager enclave stores through ocalls
+DIR/node0/platform/fuses the simulated CPU's secret; a real one never leaves the chip
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from core import limits
+from core.errors import CocoError, IncompatibleData
+
+DATA_DIRECTORY_VERSION = 1
+GATEWAYS_MAX = 16
+CONFIG_BYTES_MAX = 1 * limits.MEBIBYTE
+
+
+class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """DIR/network.json. port 0 picks a free one. names: DNS names and IP addresses in the front-end certificate."""
+
+    version: int = DATA_DIRECTORY_VERSION
+    name: str = "node0"
+    address: str = "127.0.0.1"
+    port: int = 0
+    names: tuple[str, ...] = ("localhost", "127.0.0.1")
+    gateways: int = 1
+    block_commands_max: int = limits.BLOCK_COMMANDS_MAX
+    block_bytes_max: int = limits.BLOCK_BYTES_MAX
+
+    def encode(self) -> bytes:
+        """Return it as JSON for a person to read."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes) -> HostConfig:
+        """Decode and check; raises IncompatibleData for another version, CocoError for anything else wrong."""
+        try:
+            version = msgspec.json.decode(data, type=_Versioned).version
+            if version != DATA_DIRECTORY_VERSION:
+                raise IncompatibleData(
+                    f"the data directory is of version {version}; this build reads {DATA_DIRECTORY_VERSION}",
+                    hint="Run the build that made it, or create a new network in another directory.",
+                )
+            config = msgspec.json.decode(data, type=cls)
+        except msgspec.DecodeError as error:
+            raise CocoError(f"network.json does not parse: {error}", hint="Correct it, or create it again.") from None
+        config.check()
+        return config
+
+    def check(self) -> None:
+        """Raise CocoError for values no host can run with."""
+        bounds = (
+            ("port", self.port, 0, 65_535),
+            ("gateways", self.gateways, 1, GATEWAYS_MAX),
+            ("block_commands_max", self.block_commands_max, 1, limits.BLOCK_COMMANDS_MAX),
+            ("block_bytes_max", self.block_bytes_max, 1, limits.BLOCK_BYTES_MAX),
+        )
+        for name, value, low, high in bounds:
+            if not low <= value <= high:
+                raise CocoError(f"{name} is {value} in network.json", hint=f"Give a value from {low} to {high}.")
+        if not self.names:
+            raise CocoError("names is empty in network.json", hint="Give at least one name, such as localhost.")
+
+
+class _Versioned(msgspec.Struct):
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class NodePaths:
+    """Where everything of a node lives, from the network's directory."""
+
+    directory: Path
+
+    @property
+    def network(self) -> Path:
+        return self.directory / "network.json"
+
+    @property
+    def genesis(self) -> Path:
+        return self.directory / "genesis.json"
+
+    @property
+    def node(self) -> Path:
+        return self.directory / "node0"
+
+    @property
+    def lock(self) -> Path:
+        return self.node / "lock"
+
+    @property
+    def status(self) -> Path:
+        return self.node / "status.json"
+
+    @property
+    def log(self) -> Path:
+        return self.node / "host.log"
+
+    @property
+    def disk(self) -> Path:
+        return self.node / "disk"
+
+    @property
+    def fuses(self) -> Path:
+        return self.node / "platform" / "fuses"
+
+    @property
+    def front_end_ca(self) -> Path:
+        return self.node / "front-end-ca.pem"
+
+    @property
+    def service_certificate(self) -> Path:
+        return self.node / "service.pem"
+
+
+def read_config(directory: Path) -> tuple[HostConfig, bytes]:
+    """Return DIR/network.json and the bytes of DIR/genesis.json; raises CocoError when there is no network."""
+    paths = NodePaths(directory)
+    return HostConfig.decode(_read(paths.network)), _read(paths.genesis)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        with path.open("rb") as file:
+            data = file.read(16 * CONFIG_BYTES_MAX + 1)
+    except FileNotFoundError:
+        raise CocoError(f"{path} does not exist", hint="Create a network first: coco network create") from None
+    except OSError as error:
+        raise CocoError(f"{path} cannot be read: {error.strerror}", hint="Check its permissions.") from None
+    if len(data) > 16 * CONFIG_BYTES_MAX:
+        raise CocoError(f"{path} is too large", hint="It was not written by coco. Create the network again.")
+    return data
