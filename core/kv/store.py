@@ -27,7 +27,7 @@ ABSENT: Versioned = (0, None)
 class Table:
     """The current and the replaced values of one table. Keys may be grouped by a fixed-length prefix."""
 
-    __slots__ = ("current", "groups", "history", "last_write", "prefix_bytes")
+    __slots__ = ("current", "groups", "history", "horizon", "last_write", "prefix_bytes")
 
     def __init__(self, prefix_bytes: int = 0) -> None:
         self.current: dict[bytes, Versioned] = {}
@@ -35,17 +35,22 @@ class Table:
         self.groups: dict[bytes, set[bytes]] = {}
         self.prefix_bytes = prefix_bytes
         self.last_write = 0
+        self.horizon = 0
 
     def read(self, key: bytes, seqno: int) -> Versioned:
-        """Return (version, value) of a key as of seqno; value None when it is absent then."""
+        """Return (version, value) of a key as of seqno; value None when it is absent then.
+
+        Raises SnapshotGone where the answer has been compacted away.
+        """
         newest = self.current.get(key)
-        if newest is None:
-            return ABSENT
-        if newest[0] <= seqno:
-            return newest
-        for older in reversed(self.history.get(key, ())):
-            if older[0] <= seqno:
-                return older
+        if newest is not None:
+            if newest[0] <= seqno:
+                return newest
+            for older in reversed(self.history.get(key, ())):
+                if older[0] <= seqno:
+                    return older
+        if seqno < self.horizon:
+            raise SnapshotGone(f"the state at {seqno} is not kept (kept: from {self.horizon})")
         return ABSENT
 
     def candidates(self, prefix: bytes) -> Iterator[bytes]:
@@ -76,6 +81,7 @@ class Table:
 
     def compact(self, key: bytes, horizon: int) -> None:
         """Drop the values of a key that nobody at or after the horizon can see."""
+        self.horizon = horizon
         older = self.history.get(key)
         if older:
             while older and (older[1] if len(older) > 1 else self.current[key])[0] <= horizon:
@@ -104,6 +110,7 @@ class Store:
         self._undo: deque[tuple[int, Table, bytes]] = deque()
         self._head = Seqno(0)
         self._horizon = Seqno(0)
+        self._rollbacks = 0
 
     @property
     def head(self) -> Seqno:
@@ -115,6 +122,11 @@ class Store:
         """Oldest sequence number whose state can still be read or rolled back to."""
         return self._horizon
 
+    @property
+    def rollbacks(self) -> int:
+        """How often the store went back: a sequence number names one state only between two rollbacks."""
+        return self._rollbacks
+
     def begin(self, at: Seqno | None = None) -> Transaction:
         """Begin a transaction on the state at a sequence number (the head unless given); raises SnapshotGone."""
         seqno = self._head if at is None else at
@@ -125,8 +137,11 @@ class Store:
     def commit(self, transaction: Transaction, seqno: Seqno) -> WriteSet:
         """Validate what the transaction read, apply its writes at seqno and return them.
 
-        Raises Conflict, with nothing applied, when a key or scanned table changed since the transaction's snapshot.
+        Raises Conflict, with nothing applied, when a key or scanned table changed since the transaction's snapshot,
+        or the store was rolled back since then: versions before and after a rollback cannot be told apart.
         """
+        if transaction.rollbacks != self._rollbacks:
+            raise Conflict(f"the store was rolled back after the transaction began at {transaction.snapshot}")
         if transaction.snapshot != self._head:
             self._validate(transaction)
         writes = transaction.take_write_set()
@@ -162,6 +177,7 @@ class Store:
         for table in touched:
             table.last_write = seqno
         self._head = seqno
+        self._rollbacks += 1
 
     def compact(self, horizon: Seqno) -> None:
         """Forget the states before horizon."""
@@ -185,6 +201,8 @@ class Store:
         return sorted(self._tables)
 
     def _validate(self, transaction: Transaction) -> None:
+        if transaction.snapshot < self._horizon:
+            raise Conflict(f"the state at {transaction.snapshot} is no longer kept to compare with")
         for (name, key), version in transaction.reads.items():
             if self.table(name).read(key, self._head)[0] != version:
                 raise Conflict(f"a key of {name} was written after {transaction.snapshot}")

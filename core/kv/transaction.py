@@ -88,6 +88,7 @@ class Transaction:
     def __init__(self, store: Store, snapshot: Seqno) -> None:
         self._store = store
         self.snapshot = snapshot
+        self.rollbacks = store.rollbacks
         self.reads: dict[tuple[str, bytes], int] = {}
         self.scans: set[str] = set()
         self.undo_log: list[tuple[dict[bytes, bytes | None], bytes, bytes | _Unwritten | None]] = []
