@@ -129,3 +129,14 @@ def test_checkpoints_nest() -> None:
     assert (table.get(b"k"), table.get(b"l")) == (b"2", None)
     transaction.revert(outer)
     assert table.get(b"k") == b"1"
+
+
+def test_compaction_keeps_what_the_horizon_still_sees() -> None:
+    store = Store({"a.t": 1})
+    put(store, 1, b"k", b"one")
+    put(store, 2, b"k", None)
+    store.compact(Seqno(1))
+    assert store.begin(Seqno(1)).table("a.t").get(b"k") == b"one"
+    assert list(store.begin(Seqno(1)).table("a.t").keys(b"k")) == [b"k"]
+    store.rollback(Seqno(1))
+    assert store.begin().table("a.t").get(b"k") == b"one"
