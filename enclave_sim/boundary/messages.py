@@ -1,0 +1,159 @@
+"""What host and enclave say to each other. Host to enclave: ecalls and the results of ocalls; back: ocalls.
+
+Everything from the host is untrusted, and an enclave's text is untrusted to a careful host as well: both sides bound
+and check what they read. Log lines and failures hold no payloads.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core import limits
+from core.codec import Codec, Message
+from core.errors import CocoError
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+
+Role = Literal["manager", "executor", "gateway"]
+LOG_LINE_CHARACTERS_MAX = 2 * limits.KIBIBYTE
+FAILURE_CHARACTERS_MAX = 8 * limits.KIBIBYTE
+
+# Host -> enclave: start and stop.
+
+
+class StartManager(Message, frozen=True, tag=1):
+    config: ManagerConfig
+
+
+class StartExecutor(Message, frozen=True, tag=2):
+    config: ExecutorConfig
+
+
+class StartGateway(Message, frozen=True, tag=3):
+    config: GatewayConfig
+
+
+class Stop(Message, frozen=True, tag=4):
+    """Finish what is under way, then end."""
+
+
+# Host -> enclave: results of disk ocalls. request: as in the ocall.
+
+
+class DiskDone(Message, frozen=True, tag=11):
+    request: int
+
+
+class DiskData(Message, frozen=True, tag=12):
+    request: int
+    data: bytes
+
+
+class DiskFiles(Message, frozen=True, tag=13):
+    """files: (name, size in bytes)."""
+
+    request: int
+    files: tuple[tuple[str, int], ...]
+
+
+class DiskFailed(Message, frozen=True, tag=14):
+    request: int
+    message: str
+    hint: str
+
+
+# Enclave -> host: disk ocalls, served in order.
+
+
+class DiskList(Message, frozen=True, tag=21):
+    request: int
+    folder: str
+
+
+class DiskRead(Message, frozen=True, tag=22):
+    request: int
+    name: str
+    offset: int
+    size_bytes: int
+
+
+class DiskAppend(Message, frozen=True, tag=23):
+    request: int
+    name: str
+    offset: int
+    data: bytes
+
+
+class DiskReplace(Message, frozen=True, tag=24):
+    request: int
+    name: str
+    data: bytes
+
+
+class DiskTruncate(Message, frozen=True, tag=25):
+    request: int
+    name: str
+    size_bytes: int
+
+
+class DiskRename(Message, frozen=True, tag=26):
+    request: int
+    old: str
+    new: str
+
+
+# Enclave -> host: news.
+
+
+class LogLine(Message, frozen=True, tag=31):
+    text: str
+
+
+class Running(Message, frozen=True, tag=32):
+    """The role serves. service: public JSON about node and service. certificate_chain: the front end's (PEM)."""
+
+    role: Role
+    service: bytes
+    certificate_chain: bytes
+
+
+class Failed(Message, frozen=True, tag=33):
+    """The enclave ends with this error. kind: the error's class; exit_code: what the process exits with."""
+
+    kind: str
+    message: str
+    hint: str
+    exit_code: int
+
+
+class Refused(Message, frozen=True, tag=34):
+    """A message of the host was refused, and the enclave goes on. count: refusals since the start."""
+
+    reason: str
+    count: int
+
+
+DiskResult = DiskDone | DiskData | DiskFiles | DiskFailed
+DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskTruncate | DiskRename
+Start = StartManager | StartExecutor | StartGateway
+
+TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
+    StartManager | StartExecutor | StartGateway | Stop | DiskDone | DiskData | DiskFiles | DiskFailed
+)
+TO_HOST: Codec[DiskCall | LogLine | Running | Failed | Refused] = Codec(
+    DiskList | DiskRead | DiskAppend | DiskReplace | DiskTruncate | DiskRename | LogLine | Running | Failed | Refused
+)
+
+
+class ReportedFailure(CocoError):
+    """An error that another process reported. kind: the class it had there; exit_code as it had it."""
+
+    def __init__(self, message: str, *, kind: str, exit_code: int, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.kind = kind
+        self.exit_code = exit_code
+
+
+def printable(text: str, characters_max: int) -> str:
+    """Return the text on one line, without control characters, cut to a length."""
+    line = "".join(character if character.isprintable() else " " for character in text[:characters_max])
+    return line if len(text) <= characters_max else line + "..."

@@ -1,0 +1,125 @@
+"""Messages on the platform's two kinds of channel: with each enclave (instructions of the CPU), and with the host."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from core.codec import Codec, Message
+from enclave_sim.boundary.messages import Role
+
+# Enclave -> platform.
+
+
+class MakeReport(Message, frozen=True, tag=1):
+    request: int
+    report_data: bytes
+
+
+class VerifyReport(Message, frozen=True, tag=2):
+    request: int
+    report: bytes
+
+
+class MakeQuote(Message, frozen=True, tag=3):
+    request: int
+    report_data: bytes
+
+
+class GetSealingKey(Message, frozen=True, tag=4):
+    request: int
+    policy: Literal["signer", "measurement"]
+    security_version: int
+    key_id: bytes
+
+
+# Platform -> enclave.
+
+
+class Made(Message, frozen=True, tag=11):
+    """A report, a quote or a key."""
+
+    request: int
+    data: bytes
+
+    def __repr__(self) -> str:
+        return f"Made(request={self.request}, data=<{len(self.data)} bytes>)"
+
+
+class Verified(Message, frozen=True, tag=12):
+    """core.ports.ReportClaims of a report that verified."""
+
+    request: int
+    measurement: bytes
+    signer: bytes
+    security_version: int
+    report_data: bytes
+    platform: str
+    debug: bool
+
+
+class Denied(Message, frozen=True, tag=13):
+    request: int
+    reason: str
+    hint: str
+
+
+# Host -> platform.
+
+
+class Measure(Message, frozen=True, tag=21):
+    """Ask what a manager and a worker measure."""
+
+
+class Launch(Message, frozen=True, tag=22):
+    """Measure a role's files and start it. The descriptors are inherited by the platform, and given up to the enclave.
+
+    enclave: a number of the host's choice. listen_fd: -1 for none.
+    """
+
+    enclave: int
+    role: Role
+    host_fd: int
+    peer_fds: tuple[int, ...]
+    listen_fd: int
+
+
+class Kill(Message, frozen=True, tag=23):
+    enclave: int
+
+
+# Platform -> host.
+
+
+class Measured(Message, frozen=True, tag=31):
+    manager: bytes
+    worker: bytes
+    platform: str
+
+
+class Launched(Message, frozen=True, tag=32):
+    enclave: int
+    pid: int
+
+
+class Exited(Message, frozen=True, tag=33):
+    """status: the exit code, or minus the signal that killed it."""
+
+    enclave: int
+    status: int
+
+
+class PlatformFailed(Message, frozen=True, tag=34):
+    kind: str
+    message: str
+    hint: str
+    exit_code: int
+
+
+TO_CPU: Codec[MakeReport | VerifyReport | MakeQuote | GetSealingKey] = Codec(
+    MakeReport | VerifyReport | MakeQuote | GetSealingKey
+)
+FROM_CPU: Codec[Made | Verified | Denied] = Codec(Made | Verified | Denied)
+TO_PLATFORM: Codec[Measure | Launch | Kill] = Codec(Measure | Launch | Kill)
+FROM_PLATFORM: Codec[Measured | Launched | Exited | PlatformFailed] = Codec(
+    Measured | Launched | Exited | PlatformFailed
+)
