@@ -50,36 +50,30 @@ class EntryKey:
 
 
 class Keyring:
-    """All epoch secrets this node holds, oldest first. Old ones only decrypt."""
+    """All epoch secrets this node holds, oldest first, one per view. Old ones only decrypt."""
 
     def __init__(self, secrets: Iterable[EpochSecret]) -> None:
-        self._secrets = tuple(secrets)
-        self._cached: dict[tuple[int, View], EntryKey] = {}
-        views = [secret.first_view for secret in self._secrets]
-        if views != sorted(set(views)):
+        listed = list(secrets)
+        self._by_view = {secret.first_view: secret for secret in listed}
+        self._cached: EntryKey | None = None
+        if [secret.first_view for secret in listed] != sorted(self._by_view):
             raise InvariantBroken("epoch secrets are out of order")
 
     @property
     def last_view(self) -> View:
         """The highest view any secret was made for; 0 when there is none."""
-        return self._secrets[-1].first_view if self._secrets else View(0)
+        return max(self._by_view, default=View(0))
 
     def views_from(self, view: View) -> list[View]:
-        """Return the views from one on that have a secret of their own."""
-        return [secret.first_view for secret in self._secrets if secret.first_view >= view]
+        """Return the views from one on, in order."""
+        return [known for known in self._by_view if known >= view]
 
     def find(self, view: View, seqno: Seqno) -> EntryKey | None:
         """Return the key an entry was sealed with, None when no secret here was in use then."""
-        for secret in reversed(self._secrets):
-            if secret.first_view == view and secret.first_seqno <= seqno:
-                return self._entry_key(secret)
-        return None
-
-    def _entry_key(self, secret: EpochSecret) -> EntryKey:
-        wanted = (secret.epoch, secret.first_view)
-        found = self._cached.get(wanted)
-        if found is None:
-            # A reader walks the views in order, so one key at a time is enough.
-            found = EntryKey(secret.key, secret.node, secret.first_view)
-            self._cached = {wanted: found}
-        return found
+        secret = self._by_view.get(view)
+        if secret is None or seqno < secret.first_seqno:
+            return None
+        # A reader walks the views in order, so remembering one key is enough.
+        if self._cached is None or self._cached.view != view:
+            self._cached = EntryKey(secret.key, secret.node, view)
+        return self._cached
