@@ -65,7 +65,11 @@ def measure_files(kind: EnclaveKind, files: Iterable[tuple[str, Path]]) -> bytes
 
 def _code_files(folder: Path) -> Iterator[Path]:
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.suffix not in (".pyc", ".pyo") and _NOT_CODE.isdisjoint(path.relative_to(folder).parts):
+        if (
+            path.is_file()
+            and path.suffix not in (".pyc", ".pyo")
+            and _NOT_CODE.isdisjoint(path.relative_to(folder).parts)
+        ):
             yield path
 
 

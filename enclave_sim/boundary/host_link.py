@@ -1,0 +1,153 @@
+"""An enclave's end of the channel to its host: typed dispatch that refuses what it does not know and carries on.
+
+Unknown, malformed, oversized and untimely messages are answered with Refused, counted, and change nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import assert_never
+
+from core.errors import ChannelClosed, LimitExceeded, MalformedMessage
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+from core.ports import Transport
+from enclave_sim.boundary.messages import (
+    FAILURE_CHARACTERS_MAX,
+    LOG_LINE_CHARACTERS_MAX,
+    TO_ENCLAVE,
+    TO_HOST,
+    DiskCall,
+    DiskData,
+    DiskDone,
+    DiskFailed,
+    DiskFiles,
+    Failed,
+    LogLine,
+    Refused,
+    Role,
+    Running,
+    StartExecutor,
+    StartGateway,
+    StartManager,
+    Stop,
+    printable,
+)
+from enclave_sim.boundary.ocall_disk import OcallDisk
+
+LOG_LINES_QUEUED_MAX = 256
+"""Log lines wait for the host at most this many at a time; further ones are dropped and counted."""
+
+
+class HostLink:
+    """See the module. `serve` runs until the host is gone; everything else may be used meanwhile.
+
+    started: the configuration, once the host has given it. stop_requested: set by Stop. refused: messages refused.
+    """
+
+    def __init__(self, transport: Transport, role: Role) -> None:
+        self._transport = transport
+        self._role: Role = role
+        self._lines: deque[str] = deque()
+        self._lines_dropped = 0
+        self._line_added = asyncio.Event()
+        self.disk = OcallDisk(self._call)
+        self.started: asyncio.Future[ManagerConfig | ExecutorConfig | GatewayConfig] = (
+            asyncio.get_running_loop().create_future()
+        )
+        self.stop_requested = asyncio.Event()
+        self.refused = 0
+
+    async def serve(self) -> None:
+        """Take the host's messages and pass on log lines. Raises ChannelClosed when the host is gone."""
+        writer = asyncio.create_task(self._pass_on_lines())
+        try:
+            while True:
+                await self._take_one()
+        except ChannelClosed:
+            self.disk.close()
+            raise
+        finally:
+            writer.cancel()
+            await asyncio.wait({writer})
+
+    def log(self, text: str) -> None:
+        """Pass a line to the host's log: no payloads, no keys. Never waits."""
+        if len(self._lines) >= LOG_LINES_QUEUED_MAX:
+            self._lines_dropped += 1
+            return
+        self._lines.append(printable(text, LOG_LINE_CHARACTERS_MAX))
+        self._line_added.set()
+
+    async def report_running(self, service: bytes, certificate_chain: bytes) -> None:
+        await self._transport.send(TO_HOST.encode(Running(self._role, service, certificate_chain)))
+
+    async def report_failed(self, kind: str, message: str, hint: str, exit_code: int) -> None:
+        """Send what is logged so far, then the failure; does nothing when the host is gone."""
+        message, hint = printable(message, FAILURE_CHARACTERS_MAX), printable(hint, FAILURE_CHARACTERS_MAX)
+        try:
+            await self._send_lines()
+            await self._transport.send(TO_HOST.encode(Failed(kind, message, hint, exit_code)))
+        except ChannelClosed:
+            return
+
+    async def close(self) -> None:
+        try:
+            await self._send_lines()
+        except ChannelClosed:
+            return
+        finally:
+            await self._transport.close()
+
+    async def _take_one(self) -> None:
+        try:
+            message = TO_ENCLAVE.decode(await self._transport.receive())
+        except (MalformedMessage, LimitExceeded) as error:
+            await self._refuse(error.message)
+            return
+        match message:
+            case StartManager() | StartExecutor() | StartGateway():
+                await self._start(message)
+            case Stop():
+                self.stop_requested.set()
+            case DiskDone() | DiskData() | DiskFiles() | DiskFailed():
+                if not self.disk.take(message):
+                    await self._refuse(f"no such disk request, or not its result: {message.request}")
+            case _:
+                assert_never(message)
+
+    async def _start(self, message: StartManager | StartExecutor | StartGateway) -> None:
+        roles: dict[type[StartManager | StartExecutor | StartGateway], Role] = {
+            StartManager: "manager",
+            StartExecutor: "executor",
+            StartGateway: "gateway",
+        }
+        if roles[type(message)] != self._role:
+            await self._refuse(f"{type(message).__name__} to the {self._role}")
+        elif self.started.done():
+            await self._refuse("already started")
+        else:
+            self.started.set_result(message.config)
+
+    async def _refuse(self, reason: str) -> None:
+        self.refused += 1
+        await self._transport.send(TO_HOST.encode(Refused(printable(reason, LOG_LINE_CHARACTERS_MAX), self.refused)))
+
+    async def _call(self, call: DiskCall) -> None:
+        await self._transport.send(TO_HOST.encode(call))
+
+    async def _pass_on_lines(self) -> None:
+        try:
+            while True:
+                await self._line_added.wait()
+                self._line_added.clear()
+                await self._send_lines()
+        except ChannelClosed:
+            return
+
+    async def _send_lines(self) -> None:
+        while self._lines:
+            await self._transport.send(TO_HOST.encode(LogLine(self._lines.popleft())))
+        if self._lines_dropped:
+            dropped, self._lines_dropped = self._lines_dropped, 0
+            await self._transport.send(TO_HOST.encode(LogLine(f"{dropped} log lines were dropped")))
