@@ -8,6 +8,7 @@ digests only.
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any, Literal
 
 import msgspec
@@ -17,6 +18,10 @@ from core.errors import CocoError
 from core.types import Digest
 
 CONSTITUTION_VERSION = 1
+RESERVED_ADAPTER_NAMES = frozenset({"ccf", "coco", "node", "public"})
+"""Prefixes of the system's own tables and paths."""
+
+_ADAPTER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -68,6 +73,11 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise CocoError(f"constitution version {self.version}; this build reads {CONSTITUTION_VERSION}")
         if self.default_adapter not in self.adapters:
             raise CocoError(f"the default adapter {self.default_adapter!r} is not among {sorted(self.adapters)}")
+        for name in self.adapters:
+            if _ADAPTER_NAME.fullmatch(name) is None or name in RESERVED_ADAPTER_NAMES:
+                raise CocoError(
+                    f"not an adapter's name: {name[:40]!r}", hint="Use a-z, 0-9 and _; coco and ccf are reserved."
+                )
         if len(set(names)) != len(names) or len(names) > limits.IDENTITIES_MAX:
             raise CocoError("identities repeat or are too many", hint="Each identity needs a name of its own.")
         if not any(identity.role == "member" for identity in self.identities):
