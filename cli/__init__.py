@@ -1,1 +1,1 @@
-"""The coco command line, one file per command group."""
+"""The command line `coco`: one module per command group, and what they share."""

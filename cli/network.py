@@ -1,0 +1,359 @@
+"""`coco network`: create, start, stop and destroy the networks this machine hosts."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from cli.account import NO_PASSWORD_NOTE, make_account, no_password_option
+from cli.errors import NotFound, WrongUse
+from cli.files import read_private
+from cli.options import json_option, password_file_option
+from cli.output import note, print_fields, print_json, print_table, progress
+from cli.store import ClientStore, CurrentNetwork, Store, check_name
+from cli.values import format_ether, parse_integer
+from cli.wallet import AccountFile, new_password
+from core.errors import CocoError
+
+if TYPE_CHECKING:
+    from enclave_sim.host import Status
+
+DEFAULT_PORT = 8443
+DEFAULT_CHAIN_ID = 20170
+DEFAULT_MEMBER = "org1"
+START_SECONDS_MAX = 60
+NOT_RUNNING = 3
+NAMES = ("localhost", "127.0.0.1", "::1")
+CONNECT_NOTE = """
+Connect with web3.py:
+  from web3 import Web3
+  token = open("{token}").read().strip()
+  options = {{"headers": {{"Authorization": "Bearer " + token}}, "verify": "{ca}"}}
+  w3 = Web3(Web3.HTTPProvider("{url}", request_kwargs=options))
+For tools that cannot send a token or pin a certificate: coco proxy"""
+
+
+class NetworkRunning(CocoError):
+    """The network runs, and what was asked for needs it stopped."""
+
+
+class PinDiffers(CocoError):
+    """The node shows another front-end CA than the one this client pinned."""
+
+    exit_code = 7
+
+
+@click.group()
+def network() -> None:
+    """Create and run the networks that this machine hosts."""
+
+
+@network.command()
+@click.argument("name")
+@click.option(
+    "--organisation", "-o", multiple=True, metavar="NAME", help="A member (votes); repeatable. Default: org1."
+)
+@click.option("--participant", "-p", multiple=True, metavar="NAME", help="One who transacts only; repeatable.")
+@click.option("--adapter", "-d", multiple=True, metavar="NAME", help="A live adapter; the first is the default one.")
+@click.option("--setting", multiple=True, metavar="ADAPTER.NAME=VALUE", help="A setting of an adapter; repeatable.")
+@click.option("--chain-id", type=click.IntRange(1, 2**53 - 1), default=DEFAULT_CHAIN_ID, show_default=True)
+@click.option("--fork", type=click.Choice(["prague", "cancun"]), default="prague", show_default=True)
+@click.option("--policy", type=click.Choice(["members", "public", "private"]), default="members", show_default=True)
+@click.option("--base-fee", metavar="GWEI", default="0", show_default=True, help="0: gas is free.")
+@click.option("--fund", multiple=True, metavar="NAME=ETHER", help="Make an account that owns this much; repeatable.")
+@click.option("--block-gas", default="60_000_000", show_default=True, help="Gas limit of a block.")
+@click.option("--transaction-gas", default="16_777_216", show_default=True, help="Gas limit of a transaction.")
+@click.option("--port", type=click.IntRange(0, 65_535), default=DEFAULT_PORT, show_default=True, help="0: a free one.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="The address the node listens on.")
+@click.option("--host-name", multiple=True, metavar="NAME", help="A name or address clients reach it by; repeatable.")
+@password_file_option
+@no_password_option
+@json_option
+@click.pass_obj
+def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
+    """Make a network: its organisations' keys and tokens, and its constitution.
+
+    \b
+    coco network create demo
+    coco network create trade -o manufacturer -o carrier -o retailer --fund alice=100 --no-password
+    """
+    from cli.genesis import make_constitution, make_organisations, write_network
+    from enclave_sim.host_config import HostConfig
+
+    directory = store.network_directory(name)
+    client_directory = store.home / "clients" / name
+    if directory.exists() or client_directory.exists():
+        raise WrongUse(
+            f"there is a network {name} already",
+            hint=f"Choose another name, or remove it first: coco network destroy {name}",
+        )
+    funded = [_fund(text) for text in options["fund"]]
+    names = certificate_names(options["address"], options["host_name"])
+    config = HostConfig(address=options["address"], port=options["port"], names=names)
+    config.check()
+    password = new_password(options["password_file"], options["no_password"]) if funded else ""
+    try:
+        organisations = make_organisations(options["organisation"] or (DEFAULT_MEMBER,), options["participant"])
+        client = store.new_client(name)
+        accounts = {account: make_account(client, account, password) for account, _ in funded}
+        adapters = _adapters(options, {accounts[account].address: wei for account, wei in funded})
+        constitution = make_constitution(name, organisations, adapters, next(iter(adapters)))
+        write_network(store, constitution, organisations, config)
+    except BaseException:
+        # Nothing of a network that could not be made stays behind: no half of it can be started.
+        shutil.rmtree(directory, ignore_errors=True)
+        shutil.rmtree(client_directory, ignore_errors=True)
+        raise
+    store.set_current(CurrentNetwork(network=name, adapter=store.current().adapter))
+    shown = {
+        "network": name,
+        "constitution": constitution.digest().hex(),
+        "host_directory": str(directory),
+        "client_directory": str(client_directory),
+        "members": [entry.name for entry in organisations if entry.role == "member"],
+        "participants": [entry.name for entry in organisations if entry.role == "participant"],
+        "adapters": list(adapters),
+        "accounts": [
+            {"name": account, "address": accounts[account].address, "balance": str(wei)} for account, wei in funded
+        ],
+    }
+    if as_json:
+        print_json(shown)
+    else:
+        _show_created(shown, accounts, funded)
+    if funded and options["no_password"]:
+        note(NO_PASSWORD_NOTE)
+
+
+def _show_created(shown: dict[str, Any], accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> None:
+    lists = {key: ", ".join(shown[key]) or None for key in ("members", "participants", "adapters")}
+    print_fields({key: shown[key] for key in ("network", "constitution", "host_directory", "client_directory")} | lists)
+    for account, wei in funded:
+        click.echo(f"account {account}: {accounts[account].address}, {format_ether(wei)}")
+    note(f"Next: coco network start {shown['network']}")
+
+
+def certificate_names(address: str, names: Sequence[str]) -> tuple[str, ...]:
+    """Return the names of the front-end certificate: this machine's, the address listened on, and those given."""
+    wildcard = address in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound.
+    return tuple(dict.fromkeys([*NAMES, *(() if wildcard else (address,)), *names]))
+
+
+def _fund(text: str) -> tuple[str, int]:
+    account, equals, amount = text.partition("=")
+    if not equals:
+        raise WrongUse(f"not NAME=ETHER: {text[:80]!r}", hint="Write --fund alice=100.")
+    wei = parse_integer(amount, unit="ether")
+    if not 0 <= wei < 2**200:
+        raise WrongUse(f"{amount} is no balance", hint="Write an amount of ether, such as 100 or 0.5.")
+    return check_name("an account", account), wei
+
+
+def _adapters(options: dict[str, Any], balances: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each adapter, in the order they were named."""
+    from cli.genesis import parse_setting
+
+    adapters: dict[str, dict[str, Any]] = {name: {} for name in options["adapter"] or ("ethereum",)}
+    if "ethereum" in adapters:
+        adapters["ethereum"] = ethereum_settings(options, balances)
+    elif balances:
+        raise WrongUse("--fund needs the adapter ethereum", hint="Add --adapter ethereum.")
+    for text in options["setting"]:
+        adapter, setting, value = parse_setting(text)
+        if adapter not in adapters:
+            raise WrongUse(f"the setting {text[:80]} is for an adapter that is not live", hint=f"Add -d {adapter}.")
+        adapters[adapter][setting] = value
+    return adapters
+
+
+def ethereum_settings(options: dict[str, Any], balances: dict[str, int]) -> dict[str, Any]:
+    """Return the Ethereum adapter's part of the constitution."""
+    base_fee = parse_integer(options["base_fee"], unit="gwei")
+    if not 0 <= base_fee < 2**64:
+        raise WrongUse(f"{options['base_fee']} is no base fee", hint="Write an amount of gwei; 0 makes gas free.")
+    return {
+        "chain_id": options["chain_id"],
+        "fork": options["fork"],
+        "policy": options["policy"],
+        "base_fee_wei": base_fee,
+        "block_gas_limit": parse_integer(options["block_gas"]),
+        "transaction_gas_limit": parse_integer(options["transaction_gas"]),
+        "alloc": {address: {"balance": hex(wei)} for address, wei in balances.items()},
+    }
+
+
+@network.command("list")
+@json_option
+@click.pass_obj
+def list_(store: Store, as_json: bool) -> None:
+    """List the networks this machine hosts or is a client of; * marks the current one."""
+    hosted, known = store.networks(), store.client_networks()
+    current = store.current().network
+    entries = [
+        {
+            "network": name,
+            "hosted": name in hosted,
+            "client": name in known,
+            "current": name == current,
+            "running": name in hosted and _status(store.network_directory(name)) is not None,
+            "url": store.client(name).url() if name in known else None,
+        }
+        for name in sorted({*hosted, *known})
+    ]
+    if as_json:
+        print_json(entries)
+    elif entries:
+        rows = [
+            (
+                "*" if entry["current"] else "",
+                entry["network"],
+                ("running" if entry["running"] else "stopped") if entry["hosted"] else "elsewhere",
+                entry["url"] or "-",
+            )
+            for entry in entries
+        ]
+        print_table(("", "network", "state", "url"), rows)
+    else:
+        note("No networks. Make one: coco network create demo")
+
+
+@network.command()
+@click.argument("name", required=False)
+@click.option("--foreground", is_flag=True, help="Stay, print the host's log, and stop with Ctrl-C.")
+@json_option
+@click.pass_obj
+def start(store: Store, name: str | None, foreground: bool, as_json: bool) -> None:
+    """Start a network's node and print how to connect."""
+    chosen, directory = store.host_directory(name)
+    if foreground:
+        _run_in_foreground(store, chosen, directory)
+        return
+    from enclave_sim.host import start_detached
+
+    with progress(f"starting network {chosen}"):
+        status = start_detached(directory, START_SECONDS_MAX)
+    _started(store, chosen, status, as_json)
+
+
+@network.command()
+@click.argument("name", required=False)
+@click.pass_obj
+def stop(store: Store, name: str | None) -> None:
+    """Stop a network's node. Everything it has acknowledged is on disk."""
+    from enclave_sim.host import stop as stop_host
+
+    chosen, directory = store.host_directory(name)
+    if _status(directory) is None:
+        note(f"Network {chosen} is not running.")
+        return
+    with progress(f"stopping network {chosen}"):
+        stop_host(directory)
+    click.echo(f"Network {chosen} is stopped.")
+
+
+@network.command()
+@click.argument("name", required=False)
+@json_option
+@click.pass_obj
+def status(store: Store, name: str | None, as_json: bool) -> None:
+    """Show whether a network's node runs on this machine; exits with 3 when it does not."""
+    chosen, directory = store.host_directory(name)
+    found = _status(directory)
+    shown: dict[str, Any] = {"network": chosen, "running": found is not None, "host_directory": str(directory)}
+    if found is not None:
+        shown |= {"url": node_url(directory, found.port), "pid": found.pid}
+    if as_json:
+        print_json(shown)
+    else:
+        print_fields(shown | {"running": "yes" if found is not None else "no"})
+    if found is None:
+        raise click.exceptions.Exit(NOT_RUNNING)
+
+
+@network.command()
+@click.argument("name")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.pass_obj
+def destroy(store: Store, name: str, yes: bool) -> None:
+    """Remove a network: its ledger, and this machine's identities, accounts and contracts of it.
+
+    There is no way back. A running network is refused.
+    """
+    known = {*store.networks(), *store.client_networks()}
+    if name not in known and not store.network_directory(name).exists():
+        raise NotFound(f"there is no network {name} under {store.home}", hint=f"Known: {', '.join(sorted(known))}.")
+    if name in store.networks() and _status(store.network_directory(name)) is not None:
+        raise NetworkRunning(f"network {name} is running", hint=f"Stop it first: coco network stop {name}")
+    if not yes:
+        click.confirm(f"Remove network {name}, its ledger, keys and accounts for good?", abort=True, err=True)
+    store.remove(name)
+    click.echo(f"Network {name} is removed.")
+
+
+def _status(directory: Path) -> Status | None:
+    from enclave_sim.host import read_status
+
+    return read_status(directory)
+
+
+def _run_in_foreground(store: Store, name: str, directory: Path) -> None:
+    import asyncio
+
+    from enclave_sim.host import run_host
+
+    note(f"Network {name} runs until Ctrl-C. In another terminal: coco network list")
+    asyncio.run(run_host(directory, True))
+
+
+def _started(store: Store, name: str, status: Status, as_json: bool) -> None:
+    """Pin the front-end CA, remember the address, and say how to connect."""
+    from enclave_sim.host_config import NodePaths
+
+    directory = store.network_directory(name)
+    client = store.client(name)
+    pin(client, NodePaths(directory).front_end_ca)
+    url = node_url(directory, status.port)
+    client.set_url(url)
+    shown = {
+        "network": name,
+        "url": url,
+        "certificate": str(client.ca_file),
+        "identities": client.identities(),
+        "log": str(NodePaths(directory).log),
+    }
+    if as_json:
+        print_json(shown)
+        return
+    print_fields(shown | {"identities": ", ".join(client.identities())})
+    note(CONNECT_NOTE.format(url=url, ca=client.ca_file, token=client.identity(None).directory / "token"))
+
+
+def pin(client: ClientStore, ca_file: Path) -> None:
+    """Pin the front-end CA when it is first seen; raises PinDiffers when another one is pinned."""
+    shown = read_private(ca_file)
+    if shown is None:
+        raise CocoError(f"the node runs, but its certificate {ca_file} is missing", hint="Start it again.")
+    pinned = client.pinned_ca()
+    if pinned is None:
+        client.pin_ca(shown)
+    elif pinned.strip() != shown.strip():
+        raise PinDiffers(
+            f"the node of network {client.network} has another front-end CA than the one pinned here",
+            hint="It may be somebody else's network. If its ledger was made anew on purpose, remove the pin: "
+            f"{client.ca_file}",
+        )
+
+
+def node_url(directory: Path, port: int) -> str:
+    """Return the address clients on this machine reach the node by."""
+    from enclave_sim.host_config import read_config
+
+    config, _ = read_config(directory)
+    host = config.address
+    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound.
+        host = next((name for name in config.names if name not in NAMES), "127.0.0.1")
+    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

@@ -1,0 +1,97 @@
+"""`coco proxy`: a local plain-HTTP and WebSocket end point for tools that cannot send a token or pin a certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import signal
+from typing import TYPE_CHECKING
+
+import click
+
+from cli.connection import tls_context
+from cli.errors import Unreachable, WrongUse
+from cli.options import identity_option, json_option, network_option
+from cli.output import note, print_json
+from cli.store import Store
+
+if TYPE_CHECKING:
+    from cli.proxy_server import ProxySettings
+
+
+@click.command()
+@network_option
+@identity_option
+@click.option("--port", type=click.IntRange(0, 65_535), default=8545, show_default=True, help="0 takes a free port.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="The local address to listen on.")
+@click.option("--allow-origin", multiple=True, metavar="URL", help="A web page's origin that may use it; repeatable.")
+@click.option("--i-know", is_flag=True, help="Allow a --host that other machines reach: they act as the identity.")
+@json_option
+@click.pass_obj
+def proxy(
+    store: Store,
+    network: str | None,
+    identity: str | None,
+    port: int,
+    host: str,
+    allow_origin: tuple[str, ...],
+    i_know: bool,
+    as_json: bool,
+) -> None:
+    """Serve plain HTTP and WebSocket on this machine for tools that cannot pin a certificate or send a token.
+
+    Everything that reaches it acts as the identity. Runs until Ctrl-C.
+    """
+    from cli.proxy_server import ProxySettings  # aiohttp is needed by this command only.
+
+    if not _is_loopback(host) and not i_know:
+        raise WrongUse(
+            f"{host} may be reached from other machines, and whoever reaches the proxy acts as the identity",
+            hint="Leave --host at 127.0.0.1, or say --i-know.",
+        )
+    client = store.client(network)
+    chosen = client.identity(identity)
+    url = client.url()
+    if url is None or client.pinned_ca() is None:
+        raise Unreachable(
+            f"network {client.network} has not been started yet", hint=f"coco network start {client.network}"
+        )
+    settings = ProxySettings(
+        upstream=url,
+        tls=tls_context(client.ca_file),
+        token=chosen.token(),
+        host=host,
+        port=port,
+        origins=frozenset(allow_origin),
+        any_host=i_know,
+    )
+    asyncio.run(_serve(settings, f"{client.network} as {chosen.name}", as_json))
+
+
+async def _serve(settings: ProxySettings, what: str, as_json: bool) -> None:
+    from cli.proxy_server import Proxy
+
+    running = Proxy(settings)
+    await running.start()
+    stopped = asyncio.Event()
+    for name in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(name, stopped.set)
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    if as_json:
+        print_json({"http": f"http://{host}:{running.port}", "websocket": f"ws://{host}:{running.port}"})
+    else:
+        click.echo(f"{what}: http://{host}:{running.port} and ws://{host}:{running.port} (Ctrl-C stops)")
+    try:
+        await stopped.wait()
+    finally:
+        await running.stop()
+    note("stopped")
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

@@ -1,0 +1,299 @@
+"""A local relay for tools that can neither send a bearer token nor pin a certificate.
+
+Plain HTTP and WebSocket on this machine; upstream HTTPS with the pinned CA and the identity's token. Whoever reaches
+the relay acts as the identity, so it refuses web pages: the Host header must name this machine (against DNS
+rebinding), and a browser's Origin must be allowed. Everything is bounded: requests in flight, sockets, bodies.
+
+WebSocket messages become upstream POSTs one by one; an eth_subscribe gets the node's own answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import ipaddress
+import ssl
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+import orjson
+from aiohttp import (
+    ClientError,
+    ClientResponse,
+    ClientSession,
+    ClientTimeout,
+    DummyCookieJar,
+    TCPConnector,
+    WSMsgType,
+    web,
+)
+from yarl import URL
+
+from core import limits
+from core.errors import CocoError
+
+UPSTREAM_CONNECTIONS_MAX = 64
+REQUESTS_MAX = 256
+SOCKETS_MAX = 64
+SOCKET_REQUESTS_MAX = 16
+"""Messages of one WebSocket that are under way; the next one is read when one of them is answered."""
+
+_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+_FORWARDED = ("Content-Type", "Accept")
+_DROPPED = frozenset(
+    {
+        "connection",
+        "content-length",
+        "date",
+        "keep-alive",
+        "proxy-authenticate",
+        "server",
+        "set-cookie",
+        "strict-transport-security",
+        "te",
+        "trailer",
+        "transfer-encoding",
+        "upgrade",
+    }
+)
+
+
+class PortTaken(CocoError):
+    """The local address cannot be listened on."""
+
+    exit_code = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySettings:
+    """upstream: https://HOST:PORT. origins: allowed beside pages of this machine. any_host: not only this machine."""
+
+    upstream: str
+    tls: ssl.SSLContext = field(repr=False)
+    token: str = field(repr=False)
+    host: str = "127.0.0.1"
+    port: int = 8545
+    origins: frozenset[str] = frozenset()
+    any_host: bool = False
+
+
+class Proxy:
+    """A running relay. Use `start`, then `stop`; `port` is the real one."""
+
+    def __init__(self, settings: ProxySettings) -> None:
+        self._settings = settings
+        self._requests = asyncio.Semaphore(REQUESTS_MAX)
+        self._sockets: set[web.WebSocketResponse] = set()
+        self._session: ClientSession | None = None
+        self._runner: web.AppRunner | None = None
+        self.port = settings.port
+
+    async def start(self) -> None:
+        """Listen; raises PortTaken."""
+        settings = self._settings
+        connector = TCPConnector(limit=UPSTREAM_CONNECTIONS_MAX, ssl=settings.tls, keepalive_timeout=60)
+        self._session = ClientSession(
+            connector=connector,
+            auto_decompress=False,
+            cookie_jar=DummyCookieJar(),
+            headers={"Authorization": f"Bearer {settings.token}"},
+            skip_auto_headers=("Accept-Encoding", "User-Agent"),
+            timeout=ClientTimeout(total=limits.REQUEST_SECONDS_MAX + 10),
+        )
+        application = web.Application(client_max_size=limits.REQUEST_BYTES_MAX)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=2)
+        await self._runner.setup()
+        try:
+            await web.TCPSite(self._runner, settings.host, settings.port).start()
+        except OSError as error:
+            await self.stop()
+            raise _port_taken(error, settings) from error
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        """Close every socket and connection."""
+        for socket in list(self._sockets):
+            await socket.close(code=1001, message=b"the proxy stops")
+        if self._runner is not None:
+            await self._runner.cleanup()
+        if self._session is not None:
+            await self._session.close()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        if not self._host_allowed(request.host):
+            return _failure(403, "this proxy serves only its own machine: call it as localhost")
+        origin = request.headers.get("Origin")
+        if not self._origin_allowed(origin, request.headers.get("Sec-Fetch-Site")):
+            return _failure(
+                403, f"pages of {origin or 'other sites'} may not use this proxy (coco proxy --allow-origin)"
+            )
+        cors = {"Access-Control-Allow-Origin": origin, "Vary": "Origin"} if origin else {}
+        if request.method == "OPTIONS" and "Access-Control-Request-Method" in request.headers:
+            return web.Response(status=204, headers=cors | _preflight(request.headers))
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._relay_socket(request)
+        if self._requests.locked():
+            return _failure(503, "too many requests at once; try again", cors)
+        async with self._requests:
+            return await self._relay(request, cors)
+
+    async def _relay(self, request: web.Request, cors: Mapping[str, str]) -> web.Response:
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge:
+            return _failure(413, f"a request has at most {limits.REQUEST_BYTES_MAX} bytes", cors)
+        headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
+        try:
+            status, reply_headers, reply = await self._exchange(request.method, request.raw_path, body, headers)
+        except (ClientError, TimeoutError, CocoError) as error:
+            return _failure(502, _words(error), cors)
+        return web.Response(status=status, body=reply, headers=reply_headers | dict(cors))
+
+    async def _exchange(
+        self, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        """Send one request upstream. Redirects are not followed: the token goes to this network only."""
+        if self._session is None:
+            raise CocoError("the proxy is not running")
+        target = path if path.startswith("/") else "/" + path
+        url = URL(self._settings.upstream + target, encoded=True)
+        async with self._session.request(
+            method, url, data=body or None, headers=headers, allow_redirects=False
+        ) as response:
+            reply = await _bounded(response)
+            kept = {
+                name: value
+                for name, value in response.headers.items()
+                if name.lower() not in _DROPPED and not name.lower().startswith("access-control-")
+            }
+            return response.status, kept, reply
+
+    async def _relay_socket(self, request: web.Request) -> web.StreamResponse:
+        if len(self._sockets) >= SOCKETS_MAX:
+            return _failure(503, "too many WebSocket connections")
+        socket = web.WebSocketResponse(max_msg_size=limits.REQUEST_BYTES_MAX, heartbeat=30)
+        self._sockets.add(socket)
+        room = asyncio.Semaphore(SOCKET_REQUESTS_MAX)
+        try:
+            await socket.prepare(request)
+            async with asyncio.TaskGroup() as tasks:
+                async for message in socket:
+                    if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
+                        break
+                    data = message.data if isinstance(message.data, bytes) else message.data.encode()
+                    await room.acquire()
+                    tasks.create_task(self._answer(socket, room, request.raw_path, data))
+        finally:
+            self._sockets.discard(socket)
+        return socket
+
+    async def _answer(self, socket: web.WebSocketResponse, room: asyncio.Semaphore, path: str, data: bytes) -> None:
+        try:
+            reply = await self._socket_reply(path, data)
+            if reply and not socket.closed:
+                await socket.send_str(reply.decode("utf-8", "replace"))
+        except ConnectionError:
+            pass  # The tool is gone; the loop over its messages ends by itself.
+        finally:
+            room.release()
+
+    async def _socket_reply(self, path: str, data: bytes) -> bytes:
+        """Return the upstream's JSON-RPC answer, or an error with the request's id when there is none."""
+        try:
+            async with self._requests:
+                status, _, reply = await self._exchange("POST", path, data, {"Content-Type": "application/json"})
+        except (ClientError, TimeoutError, CocoError) as error:
+            return _rpc_error(data, _words(error))
+        if status in (200, 204):
+            return reply
+        return _rpc_error(data, f"the node answered with status {status}: {reply[:200].decode('utf-8', 'replace')}")
+
+    def _host_allowed(self, host: str) -> bool:
+        name = _hostname("http://" + host)
+        if name in _LOCAL_NAMES:
+            return True
+        # A page that rebinds its own name sends that name. An address cannot be rebound.
+        return self._settings.any_host and _is_address(name)
+
+    def _origin_allowed(self, origin: str | None, fetch_site: str | None) -> bool:
+        if origin is None:
+            return fetch_site != "cross-site"
+        return origin in self._settings.origins or (
+            origin.startswith(("http://", "https://")) and _hostname(origin) in _LOCAL_NAMES
+        )
+
+
+async def _bounded(response: ClientResponse) -> bytes:
+    parts, size = [], 0
+    async for part in response.content.iter_any():
+        size += len(part)
+        if size > limits.RESPONSE_BYTES_MAX:
+            response.close()
+            raise CocoError(f"the node's answer is larger than {limits.RESPONSE_BYTES_MAX} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _preflight(headers: Mapping[str, str]) -> dict[str, str]:
+    answer = {
+        "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
+        "Access-Control-Allow-Headers": headers.get("Access-Control-Request-Headers", "Content-Type"),
+        "Access-Control-Max-Age": "600",
+    }
+    if headers.get("Access-Control-Request-Private-Network") == "true":
+        answer["Access-Control-Allow-Private-Network"] = "true"
+    return answer
+
+
+def _hostname(url: str) -> str | None:
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
+
+
+def _is_address(name: str | None) -> bool:
+    try:
+        ipaddress.ip_address(name or "")
+    except ValueError:
+        return False
+    return True
+
+
+def _failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:
+    """Answer with an error that JSON-RPC clients show and others can read."""
+    body = {"jsonrpc": "2.0", "id": None, "error": {"code": -32603, "message": f"coco proxy: {message}"}}
+    return web.Response(
+        status=status, body=orjson.dumps(body), content_type="application/json", headers=dict(headers or {})
+    )
+
+
+def _rpc_error(request: bytes, message: str) -> bytes:
+    identifier = None
+    try:
+        document = orjson.loads(request)
+        if isinstance(document, dict) and isinstance(document.get("id"), int | str | float):
+            identifier = document["id"]
+    except orjson.JSONDecodeError:
+        pass
+    error = {"code": -32603, "message": f"coco proxy: {message}"}
+    return orjson.dumps({"jsonrpc": "2.0", "id": identifier, "error": error})
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return "the node does not answer in time"
+    if isinstance(error, CocoError):
+        return error.message
+    return f"the node cannot be reached: {error}"
+
+
+def _port_taken(error: OSError, settings: ProxySettings) -> PortTaken:
+    where = f"{settings.host}:{settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(f"{where} is in use", hint="Choose another: coco proxy --port 8546 (0 takes a free one).")
+    return PortTaken(
+        f"{where} cannot be listened on: {error.strerror or error}", hint="Choose another --host or --port."
+    )
