@@ -79,7 +79,7 @@ def next_state_root(previous: bytes, writes: Mapping[str, Mapping[bytes, bytes |
     """Return keccak(previous root || keccak(canonical write set)).
 
     writes: what the block wrote in the state tables, the last value of each key, None for a deletion. Canonical: a
-    ledger entry's private domain (core/kv/write_set.py) with tables and keys in byte order, tables named without prefix.
+    ledger entry's private domain (core/kv/write_set.py), tables and keys in byte order, tables named without prefix.
     """
     ordered = {name: dict(sorted(writes[name].items())) for name in sorted(writes) if writes[name]}
     return keccak(previous + keccak(encode_domain(ordered)))

@@ -102,14 +102,13 @@ def parse_integer(name: str, value: Any, least: int, most: int) -> int:
     """Parse an integer, or its decimal or 0x text; raises CocoError naming the field."""
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise _wrong(name, "is not an integer", "Give a number, decimal text or 0x text.")
-    if isinstance(value, str):
-        try:
-            value = int(value, 16 if value[:2].lower() == "0x" else 10)
-        except ValueError:
-            raise _wrong(name, f"is not an integer: {value[:80]!r}", "Give decimal or 0x text.") from None
-    if not least <= value <= most:
-        raise _wrong(name, f"is {value}", f"It must be from {least} to {most}.")
-    return value
+    try:
+        number = value if isinstance(value, int) else int(value, 16 if value[:2].lower() == "0x" else 10)
+    except ValueError:
+        raise _wrong(name, f"is not an integer: {str(value)[:80]!r}", "Give decimal or 0x text.") from None
+    if not least <= number <= most:
+        raise _wrong(name, f"is {str(number)[:90]}", f"It must be from {least} to {most}.")
+    return number
 
 
 def parse_address(name: str, value: Any) -> bytes:

@@ -42,9 +42,7 @@ def decode_transaction(raw: bytes, settings: Settings) -> SignedTransaction:
     if parsed.chain_id is None:
         raise RpcError(REJECTED, "only replay-protected (EIP-155) transactions allowed over RPC")
     if parsed.chain_id != settings.chain_id:
-        raise RpcError(
-            REJECTED, f"invalid chain id for signer: have {parsed.chain_id} want {settings.chain_id}"
-        )
+        raise RpcError(REJECTED, f"invalid chain id for signer: have {parsed.chain_id} want {settings.chain_id}")
     _check_limits(parsed, settings)
     check_signature(parsed.y_parity, parsed.r, parsed.s)
     sender = recover(signing_hash(parsed), parsed.y_parity, parsed.r, parsed.s)
