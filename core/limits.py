@@ -27,9 +27,22 @@ QUEUED_COMMANDS_MAX = 20_000
 QUEUED_COMMANDS_PER_CALLER_MAX = 5_000
 COMMAND_BYTES_MAX = 1 * MEBIBYTE
 QUERY_REPLY_BYTES_MAX = 16 * MEBIBYTE
+QUEUED_QUERIES_MAX = 10_000
+QUEUED_GOVERNANCE_MAX = 100
+OUTBOX_BYTES_MAX = 64 * MEBIBYTE
+"""Answers that wait to be sent to one gateway, above which nothing more of it is read."""
+BATCH_BYTES_MAX = 4 * MEBIBYTE
+"""A message between gateway and executor takes no further item once it holds this much."""
+REPLAY_HISTORY_ENTRIES_MAX = 20_000
+"""Entries whose older states are kept while the ledger is replayed; adapters then say how much they need."""
+
+FLUSH_SECONDS_MAX = 5
+"""How long a stop waits for a gateway to take its last answers."""
 
 # Blocks.
 BLOCK_COMMANDS_MAX = 1_000
+BLOCK_COMMANDS_ENOUGH = 16
+"""With no block in flight, a block of this many commands closes though more commands wait."""
 BLOCK_BYTES_MAX = 16 * MEBIBYTE
 BLOCKS_IN_FLIGHT_MAX = 2
 """Blocks proposed to the manager and not yet committed."""

@@ -219,11 +219,12 @@ class BlockBuilder:
         self._store.advance(head)
         self._open_next()
 
-    def abandon(self) -> list[Ran]:
-        """Take the open block back, with nothing left to run again; returns the commands that had run in it."""
-        commands, self.commands = self.commands, []
+    def rollback(self, seqno: Seqno) -> list[Ran]:
+        """Drop the open block and go back to the state at seqno; returns the commands that had run in the block."""
+        dropped, self.commands = self.commands, []
+        self._start = seqno
         self._take_back()
-        return commands
+        return dropped
 
     def _append(self, name: str, transaction: Transaction, claims: Digest) -> Seqno:
         seqno = Seqno(self._store.head + 1)

@@ -65,6 +65,10 @@ def scoped_name(adapter: str, table: str) -> str:
     return f"{adapter}.{table}"
 
 
+class CommandFailed(CocoError):
+    """The adapter failed on this command or query (a bug of its own); nothing was written."""
+
+
 class ScopedTransaction:
     """A key-value transaction confined to one adapter's tables.
 
@@ -171,11 +175,11 @@ class Backend(Protocol):
     """The executor, as a route handler reaches it from a gateway."""
 
     async def submit(self, payload: bytes, caller: Caller) -> Outcome:
-        """Run a command and return at commit. Raises Overloaded, OutcomeUnknown, LimitExceeded."""
+        """Run a command and return at commit. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
         ...
 
     async def query(self, payload: bytes, caller: Caller) -> bytes:
-        """Run a query on committed state. Raises Overloaded, LimitExceeded."""
+        """Run a query on committed state. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
         ...
 
 

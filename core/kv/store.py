@@ -92,6 +92,13 @@ class Table:
         if newest is not None and newest[1] is None and newest[0] <= horizon:
             self._forget(key)
 
+    def group_by(self, prefix_bytes: int) -> None:
+        """Group the keys by a prefix of that many bytes, so that scans by it need not look at the whole table."""
+        self.prefix_bytes = prefix_bytes
+        self.groups = {}
+        for key in self.current:
+            self.groups.setdefault(key[:prefix_bytes], set()).add(key)
+
     def _forget(self, key: bytes) -> None:
         del self.current[key]
         if self.prefix_bytes:
@@ -196,6 +203,13 @@ class Store:
                 raise LimitExceeded(f"more than {limits.TABLES_MAX} tables")
             found = self._tables[name] = Table(self._indexed.get(name, 0))
         return found
+
+    def index(self, indexed: Mapping[str, int]) -> None:
+        """Group the keys of tables by a prefix of that many bytes from now on, also those that are there already."""
+        for name, prefix_bytes in indexed.items():
+            self._indexed[name] = prefix_bytes
+            if name in self._tables:
+                self._tables[name].group_by(prefix_bytes)
 
     def table_names(self) -> list[str]:
         return sorted(self._tables)

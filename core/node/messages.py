@@ -45,14 +45,14 @@ class FromGateway(Message, frozen=True, tag=3):
 
 
 class Answer(Message, frozen=True, tag=11):
-    """failure: "" for a reply of the adapter, else "overloaded", "too_large", "unknown_outcome" or "no_such_adapter".
+    """failure: "" for a reply of the adapter, else why there is none; "failed": a bug of the adapter, nothing was left.
 
     view and seqno: the transaction id of a committed command, 0 when there is none.
     """
 
     ticket: int
     reply: bytes
-    failure: Literal["", "overloaded", "too_large", "unknown_outcome", "no_such_adapter"]
+    failure: Literal["", "overloaded", "too_large", "unknown_outcome", "no_such_adapter", "failed"]
     view: int
     seqno: int
 

@@ -1,0 +1,355 @@
+"""The executor: the one process of a node that runs commands and holds the application state. DESIGN sections 1 and 3.
+
+Commands come from the gateways, are queued, and run one by one into the open block (core/adapter/block_builder.py).
+A block closes when it is full; or, once no other block is in flight, as soon as nothing more is ready or it holds
+BLOCK_COMMANDS_ENOUGH commands. No timer is involved: an idle network commits a single command at once, and under load
+blocks fill while the manager seals the one before. Queries run between commands, on the last committed state.
+
+Invariant: nothing that depends on a block is answered before the manager says that the block is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, assert_never
+
+import msgspec
+
+from core import limits
+from core.adapter.block_builder import (
+    BlockBuilder,
+    CloseFailed,
+    DoesNotFit,
+    Failed,
+    Ran,
+    Rejected,
+    indexed_tables,
+    settle,
+)
+from core.adapter.interface import Adapter, Pending, ScopedTransaction
+from core.adapter.loading import load_adapters
+from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage, NodeStopped
+from core.governance.constitution import Constitution
+from core.kv.write_set import WriteSet, encode_domain
+from core.node.config import ExecutorConfig
+from core.node.executor_queries import QueryRunner
+from core.node.executor_start import replay, request_front_end
+from core.node.gateway_link import GatewayLink
+from core.node.intake import Intake
+from core.node.messages import (
+    FROM_MANAGER,
+    BlockCommitted,
+    FrontEnd,
+    GovernanceResult,
+)
+from core.node.proposals import Proposals, Proposed
+from core.node.transaction_status import ViewHistory
+from core.ports import Transport
+from core.types import Seqno, View
+
+CONSTITUTION_TABLE = "public:coco.constitution"
+TURN_SECONDS_MAX = 0.001
+"""How long commands run before the event loop may look at its sockets."""
+
+LoadAdapters = Callable[[Mapping[str, Mapping[str, Any]], str], dict[str, Adapter]]
+
+
+class Executor:
+    """See the module. clock: Unix seconds. The transports are paired already. `run` is called once."""
+
+    def __init__(
+        self,
+        config: ExecutorConfig,
+        *,
+        manager: Transport,
+        gateways: Sequence[Transport],
+        clock: Callable[[], float],
+        log: Callable[[str], None],
+        load: LoadAdapters = load_adapters,
+    ) -> None:
+        self._config = config
+        self._manager = manager
+        self._wake = asyncio.Event()
+        self._intake = Intake(self._wake, _now_ms, log)
+        self._tickets = self._intake.tickets
+        self._links = [GatewayLink(transport, self._intake.take) for transport in gateways]
+        self._clock = clock
+        self._log = log
+        self._load = load
+
+    def request_stop(self) -> None:
+        """Take no more commands, finish the blocks in flight, send their answers, and return from `run`."""
+        self._intake.stopping = True
+        self._wake.set()
+
+    async def run(self) -> None:
+        """Run until `request_stop`. Raises NodeStopped when the manager or a gateway is gone, InvariantBroken."""
+        try:
+            await self._start()
+        except ChannelClosed as error:
+            raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
+        work = asyncio.create_task(self._work())
+        others = [asyncio.create_task(self._hear_manager())]
+        for link in self._links:
+            others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
+        try:
+            await self._supervise(work, set(others))
+        finally:
+            for task in (work, *others):
+                task.cancel()
+            await asyncio.gather(work, *others, return_exceptions=True)
+
+    async def _supervise(self, work: asyncio.Task[None], others: set[asyncio.Task[None]]) -> None:
+        """Wait for the work to end; whatever else ends first ends the node, save channels that close at a stop."""
+        while not work.done():
+            done, _ = await asyncio.wait({work, *others}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {work}:
+                others.discard(task)
+                error = task.exception()
+                if isinstance(error, ChannelClosed):
+                    if not self._intake.stopping:
+                        raise NodeStopped("another enclave of this node is gone", hint="Start it again.") from error
+                elif error is not None:
+                    raise error
+        try:
+            await work
+        except ChannelClosed as error:
+            raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
+        flushes = [asyncio.create_task(link.flush()) for link in self._links]
+        if flushes:
+            _, late = await asyncio.wait(flushes, timeout=limits.FLUSH_SECONDS_MAX)
+            for task in late:
+                task.cancel()
+
+    # Start.
+
+    async def _start(self) -> None:
+        self._store, ready = await replay(self._manager)
+        self._committed = Seqno(ready.last_seqno)
+        self._view = View(ready.view)
+        self._service = ready.service
+        self._constitution = Constitution.decode(ready.constitution)
+        self._adapters = self._load(self._constitution.adapters, self._constitution.network)
+        self._store.index(indexed_tables(self._adapters.values()))
+        self._views = ViewHistory(ready.view_history)
+        self._builder = BlockBuilder(
+            self._store,
+            self._adapters,
+            clock=self._clock,
+            random=secrets.token_bytes,
+            commands_max=self._config.block_commands_max,
+            bytes_max=self._config.block_bytes_max,
+        )
+        self._proposals = Proposals(self._manager, self._view)
+        self._query_runner = QueryRunner(
+            self._store, self._adapters, self._views, now_s=self._builder.now_s, status=self._status, log=self._log
+        )
+        self._query_runner.committed = self._committed
+        await self._genesis()
+        self._intake.open(self._adapters, lambda name: ScopedTransaction(self._store.begin(), name), self._view)
+        self._front_end_key, self._front_end_chain = await request_front_end(self._manager)
+        self._send_front_end()
+        self._log(f"ready: view {self._view}, {self._committed} entries, adapters {', '.join(self._adapters)}")
+
+    async def _genesis(self) -> None:
+        self._builder.genesis()
+        if not self._builder.is_empty:
+            await self._proposals.propose(self._builder.close())
+            message = FROM_MANAGER.decode(await self._manager.receive())
+            if not isinstance(message, BlockCommitted):
+                raise InvariantBroken(f"the manager sent {type(message).__name__} in answer to the genesis block")
+            self._block_committed(message)
+
+    def _send_front_end(self) -> None:
+        front_end = FrontEnd(
+            self._constitution.encode(),
+            self._constitution.default_adapter,
+            self._front_end_chain,
+            self._front_end_key,
+            self._service,
+        )
+        for link in self._links:
+            link.send_front_end(front_end)
+
+    # What comes from the manager.
+
+    async def _hear_manager(self) -> None:
+        while True:
+            try:
+                message = FROM_MANAGER.decode(await self._manager.receive())
+            except (MalformedMessage, LimitExceeded) as error:
+                self._log(f"a message of the manager was refused: {error.message}")
+                continue
+            if not isinstance(message, BlockCommitted):
+                raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
+            self._block_committed(message)
+            self._wake.set()
+
+    def _block_committed(self, message: BlockCommitted) -> None:
+        block = self._proposals.committed(message)
+        if block.last_seqno is None:
+            self._governance_committed(block, message)
+        elif message.governance:
+            raise InvariantBroken("the manager reports governance in a block that held none")
+        self._committed = self._query_runner.committed = Seqno(message.last_seqno)
+        try:
+            settle(self._store, self._adapters, self._committed)
+        except InvariantBroken:
+            raise
+        except Exception as error:  # noqa: BLE001 - the node loop: adapters are other people's code
+            self._log(f"an adapter failed to take note of a commit ({type(error).__name__})")
+        for ran in block.commands:
+            self._tickets.answer(ran.pending.ticket, ran.reply, ran.seqno)
+
+    def _governance_committed(self, block: Proposed, message: BlockCommitted) -> None:
+        changed: Constitution | None = None
+        for result in message.governance:
+            public = result.public or encode_domain({})
+            writes = WriteSet.decode(public, encode_domain({}))
+            if writes:
+                self._store.apply(Seqno(result.seqno), writes)
+            for value in writes.tables.get(CONSTITUTION_TABLE, {}).values():
+                changed = Constitution.decode(value) if value is not None else changed
+        self._builder.open_after(Seqno(message.last_seqno))
+        self._answer_governance(block.ticket, message.governance)
+        if changed is not None:
+            if changed.adapters != self._constitution.adapters:
+                self._log("the constitution's adapters changed; that takes effect when the node starts again")
+            self._constitution = changed
+            self._send_front_end()
+
+    def _answer_governance(self, ticket: int, results: Sequence[GovernanceResult]) -> None:
+        if not results:
+            self._tickets.fail(ticket, "unknown_outcome")
+            return
+        result = results[0]
+        reply = {"accepted": not result.reason, "reason": result.reason, "transaction": f"{self._view}.{result.seqno}"}
+        self._tickets.answer(ticket, msgspec.json.encode(reply), Seqno(result.seqno))
+
+    # The work.
+
+    async def _work(self) -> None:
+        time = asyncio.get_running_loop().time
+        while True:
+            turn_end = time() + TURN_SECONDS_MAX
+            progressed = True
+            while progressed and time() < turn_end:
+                progressed = self._answer_query()
+                progressed = await self._step() or progressed
+            self._intake.expire()
+            if progressed:
+                await asyncio.sleep(0)
+            elif self._intake.stopping and self._builder.is_empty and not self._proposals:
+                self._intake.refuse_all()
+                return
+            else:
+                await self._sleep()
+
+    async def _sleep(self) -> None:
+        """Wait until something arrives or a held command expires."""
+        loop = asyncio.get_running_loop()
+        deadline_ms = self._intake.queues.next_deadline_ms()
+        timer = None if deadline_ms is None else loop.call_at(deadline_ms / 1000 + 0.001, self._wake.set)
+        try:
+            await self._wake.wait()
+            self._wake.clear()
+        finally:
+            if timer is not None:
+                timer.cancel()
+
+    async def _step(self) -> bool:
+        """Run one command, or close a block; returns whether there was anything to do."""
+        if self._must_close():
+            if not self._proposals.has_room:
+                return False
+            await self._close_block()
+            return True
+        if self._proposals.awaits_governance:
+            return False
+        if self._intake.governance and not self._intake.stopping:
+            return await self._propose_governance()
+        item = None if self._intake.stopping else self._next()
+        if item is not None:
+            self._run(*item)
+            return True
+        if not self._builder.is_empty and not self._proposals:
+            await self._close_block()
+            return True
+        return False
+
+    def _must_close(self) -> bool:
+        if self._builder.is_empty:
+            return False
+        if self._builder.is_full or self._intake.governance or self._intake.stopping:
+            return True
+        return not self._proposals and len(self._builder.commands) >= limits.BLOCK_COMMANDS_ENOUGH
+
+    def _next(self) -> tuple[str, Pending] | None:
+        return self._builder.backlog.popleft() if self._builder.backlog else self._intake.queues.pop()
+
+    def _run(self, name: str, pending: Pending) -> None:
+        result = self._builder.execute(name, pending)
+        match result:
+            case Ran() | DoesNotFit():
+                pass
+            case Rejected(reply):
+                self._tickets.answer(pending.ticket, reply)
+            case Failed(error):
+                self._log(f"the adapter {name} failed on a command ({type(error).__name__})")
+                self._tickets.fail(pending.ticket, "too_large" if isinstance(error, LimitExceeded) else "failed")
+            case _:
+                assert_never(result)
+
+    async def _close_block(self) -> None:
+        try:
+            block = self._builder.close()
+        except CloseFailed as failed:
+            self._log(f"the adapter {failed.adapter} failed to close a block ({type(failed.error).__name__})")
+            for ran in failed.commands:
+                self._tickets.fail(ran.pending.ticket, "failed")
+            return
+        await self._proposals.propose(block)
+
+    async def _propose_governance(self) -> bool:
+        if not self._proposals.has_room:
+            return False
+        ticket, message = self._intake.governance.popleft()
+        await self._proposals.propose_governance(Seqno(self._store.head + 1), ticket, message)
+        return True
+
+    def _answer_query(self) -> bool:
+        if not self._intake.queries:
+            return False
+        link, ask = self._intake.queries.popleft()
+        link.answer(self._query_runner.answer(ask))
+        return True
+
+    def roll_back(self) -> None:
+        """Go back to the last committed block, as on loss of leadership; commands in flight end "unknown_outcome"."""
+        for ran in self._builder.rollback(self._committed):
+            self._tickets.fail(ran.pending.ticket, "failed")
+        for block in self._proposals.drop_all():
+            for ran in block.commands:
+                self._tickets.fail(ran.pending.ticket, "unknown_outcome", ran.seqno)
+            if block.last_seqno is None:
+                self._tickets.fail(block.ticket, "unknown_outcome")
+        self._wake.set()
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "view": self._view,
+            "committed": self._committed,
+            "head": self._store.head,
+            "blocks": self._builder.number,
+            "blocks_in_flight": len(self._proposals),
+            "queued": self._intake.queues.lengths(),
+            "adapters": {name: adapter.info.version for name, adapter in self._adapters.items()},
+            "default_adapter": self._constitution.default_adapter,
+            "stopping": self._intake.stopping,
+        }
+
+
+def _now_ms() -> int:
+    return int(asyncio.get_running_loop().time() * 1000)

@@ -1,0 +1,97 @@
+"""The executor's side of one gateway: reads what it sends, gathers answers and sends them in batches.
+
+Invariant: answers that wait to be sent are bounded; while they are over the bound nothing more is read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from core import limits
+from core.errors import LimitExceeded, MalformedMessage
+from core.node.messages import FROM_GATEWAY, TO_GATEWAY, Answer, Ask, FrontEnd, Submit, ToGateway
+from core.ports import Transport
+
+_ANSWER_OVERHEAD_BYTES = 64
+
+
+class GatewayLink:
+    """See the module. `take` is called with each item that arrives."""
+
+    def __init__(self, transport: Transport, take: Callable[[GatewayLink, Submit | Ask], None]) -> None:
+        self._transport = transport
+        self._take = take
+        self._outbox: deque[Answer] = deque()
+        self._outbox_bytes = 0
+        self._gone = False
+        self._front_end: FrontEnd | None = None
+        self._something = asyncio.Event()
+        self._room = asyncio.Event()
+        self._room.set()
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def answer(self, answer: Answer) -> None:
+        """Queue an answer."""
+        if self._gone:
+            return
+        self._outbox.append(answer)
+        self._outbox_bytes += len(answer.reply) + _ANSWER_OVERHEAD_BYTES
+        if self._outbox_bytes > limits.OUTBOX_BYTES_MAX:
+            self._room.clear()
+        self._empty.clear()
+        self._something.set()
+
+    def send_front_end(self, front_end: FrontEnd) -> None:
+        """Send what the gateway needs to serve, before any answer that waits."""
+        self._front_end = front_end
+        self._empty.clear()
+        self._something.set()
+
+    async def read(self, log: Callable[[str], None]) -> None:
+        """Read until the channel closes (ChannelClosed). What does not parse is refused and counted in the log."""
+        while True:
+            await self._room.wait()
+            try:
+                message = FROM_GATEWAY.decode(await self._transport.receive())
+            except (MalformedMessage, LimitExceeded) as error:
+                log(f"a message of a gateway was refused: {error.message}")
+                continue
+            for item in message.items:
+                self._take(self, item)
+
+    async def write(self) -> None:
+        """Send what is queued, as it comes, until the channel closes (ChannelClosed); then answers are dropped."""
+        try:
+            while True:
+                await self._something.wait()
+                self._something.clear()
+                if self._front_end is not None:
+                    front_end, self._front_end = self._front_end, None
+                    await self._transport.send(TO_GATEWAY.encode(front_end))
+                while self._outbox:
+                    await self._transport.send(TO_GATEWAY.encode(ToGateway(self._batch())))
+                if self._front_end is None:
+                    self._empty.set()
+        finally:
+            self._gone = True
+            self._outbox.clear()
+            self._empty.set()
+
+    async def flush(self) -> None:
+        """Wait until everything queued has been sent, or the gateway is gone."""
+        await self._empty.wait()
+
+    def _batch(self) -> tuple[Answer, ...]:
+        batch: list[Answer] = []
+        size_bytes = 0
+        while self._outbox and (not batch or size_bytes < limits.BATCH_BYTES_MAX):
+            answer = self._outbox.popleft()
+            batch.append(answer)
+            size_bytes += len(answer.reply) + _ANSWER_OVERHEAD_BYTES
+        self._outbox_bytes -= size_bytes
+        if self._outbox_bytes <= limits.OUTBOX_BYTES_MAX:
+            self._room.set()
+        return tuple(batch)
