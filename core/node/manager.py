@@ -1,0 +1,250 @@
+"""The manager enclave: keys, identity, ledger, consensus and governance of a node. DESIGN sections 1, 3 and 6.
+
+It trusts nothing that the host returns, and takes from the worker only blocks of that worker's own tables. Two tasks
+run once it is ready: one seals what the executor proposes, the other persists and commits, so that block n+1 is sealed
+while block n is being written. Invariant: BlockCommitted is sent only after fdatasync of the block has returned;
+anything that goes wrong with the disk ends the node before that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from dataclasses import replace
+from typing import assert_never
+
+import msgspec
+
+from core import limits
+from core.consensus.single import SingleNodeEngine
+from core.crypto.keys import PublicKey
+from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage
+from core.kv.write_set import encode_domain
+from core.ledger.secrets import Keyring
+from core.ledger.tables import NodeInfo
+from core.node.config import ManagerConfig
+from core.node.manager_blocks import BlockSealer, SealedBlock
+from core.node.manager_keys import store_secrets
+from core.node.manager_log import BlockLog
+from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, begin
+from core.node.manager_tables import EMPTY_DOMAIN, genesis_writes, start_writes
+from core.node.messages import (
+    FROM_MANAGER,
+    TO_MANAGER,
+    BlockCommitted,
+    CertificateIssued,
+    CertificateRequest,
+    ProposeBlock,
+    Ready,
+)
+from core.ports import Attestor, Disk, Sealer, Transport
+from core.types import Seqno
+
+REPORT_DATA_BYTES = 64
+
+
+class Manager:
+    """See the module. executor: the paired, sealed channel to the worker. clock: Unix seconds, the host's word."""
+
+    def __init__(
+        self,
+        config: ManagerConfig,
+        *,
+        disk: Disk,
+        sealer: Sealer,
+        attestor: Attestor,
+        executor: Transport,
+        clock: Callable[[], float],
+        log: Callable[[str], None],
+    ) -> None:
+        self._config = config
+        self._disk = disk
+        self._sealer = sealer
+        self._attestor = attestor
+        self._executor = executor
+        self._clock = clock
+        self._log = log
+        self._running: _Running | None = None
+        self._refused = 0
+        self._closing = False
+        self._work = asyncio.Event()
+        self._slots = asyncio.Semaphore(limits.BLOCKS_IN_FLIGHT_MAX)
+
+    async def run(self) -> None:
+        """Run until the executor's channel closes. Raises what must stop the node: CocoError or InvariantBroken."""
+        try:
+            if self._running is None:
+                await self.start()
+        except ChannelClosed:
+            self._log("the executor's channel closed during start")
+            return
+        await self._serve()
+
+    async def start(self) -> bytes:
+        """Replay the ledger, begin a new view, say Ready to the executor; returns the service info.
+
+        Raises LedgerDamaged, IncompatibleData, StorageFailed, CocoError (a constitution that cannot be run).
+        """
+        sender = ReplaySender(self._executor)
+        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log)
+        epoch, signed = began.epoch, began.replayed.signed
+        key = Keyring(began.secrets.epochs).find(epoch.first_view, epoch.first_seqno)
+        if key is None:
+            raise InvariantBroken("the new view has no key")
+        sealer = BlockSealer(key, began.node_key, signed.frontier.copy(), began.state, self._clock)
+        quote = await self._attestor.quote(bytes.fromhex(epoch.node).ljust(REPORT_DATA_BYTES, b"\0"))
+        log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, self._announce)
+        running = _Running(began, sealer, log, quote)
+        await self._write_start_block(running, sender)
+        self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {signed.seqno}")
+        self._log(f"warning: {ROLLBACK_WARNING}")
+        self._running = running
+        await self._executor.send(
+            FROM_MANAGER.encode(
+                Ready(
+                    view=epoch.first_view,
+                    last_seqno=sealer.last_seqno,
+                    constitution=began.state.constitution.encode(),
+                    service=running.service_info(),
+                    view_history=(*signed.views, (epoch.first_view, epoch.first_seqno)),
+                )
+            )
+        )
+        return running.service_info()
+
+    def service_info(self) -> bytes:
+        """Return the public JSON about node and service; only once started."""
+        if self._running is None:
+            raise InvariantBroken("the manager has not started")
+        return self._running.service_info()
+
+    @property
+    def refused(self) -> int:
+        """Messages of the executor that were refused as malformed."""
+        return self._refused
+
+    async def _write_start_block(self, running: _Running, sender: ReplaySender) -> None:
+        began = running.began
+        info = NodeInfo(
+            "Trusted",
+            began.secrets.endorse_node(began.node_key.public_key(), self._clock()),
+            base64.b64encode(running.quote).decode(),
+        )
+        writes = [
+            start_writes(
+                began.state,
+                info,
+                began.epoch,
+                began.secrets.service_certificate,
+                began.secrets.front_end_certificate,
+            )
+        ]
+        if not began.replayed.signed.seqno:
+            writes.insert(0, genesis_writes(began.state.constitution))
+        entries = [encode_domain(one) for one in writes]
+        block = running.sealer.seal_system(entries)
+        await self._slots.acquire()
+        running.log.propose(block)
+        await running.log.carry_out()
+        known = replace(began.secrets, known_seqno=block.last)
+        await store_secrets(self._disk, self._sealer, known)
+        for seqno, public in enumerate(entries, block.first):
+            await sender.add(Seqno(seqno), public, EMPTY_DOMAIN)
+        await sender.flush()
+
+    async def _announce(self, block: SealedBlock) -> None:
+        """Tell the executor that a block is committed; the start block is told by Ready."""
+        self._slots.release()
+        if self._running is None or self._closing:
+            return
+        message = BlockCommitted(self._running.sealer.view, block.last, block.governance)
+        try:
+            await self._executor.send(FROM_MANAGER.encode(message))
+        except ChannelClosed:
+            self._closing = True
+
+    async def _serve(self) -> None:
+        if self._running is None:
+            raise InvariantBroken("the manager has not started")
+        receiving = asyncio.create_task(self._receive(self._running))
+        committing = asyncio.create_task(self._commit(self._running))
+        try:
+            await asyncio.wait((receiving, committing), return_when=asyncio.FIRST_EXCEPTION)
+        finally:
+            receiving.cancel()
+            committing.cancel()
+            results = await asyncio.gather(receiving, committing, return_exceptions=True)
+        for result in results:
+            if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
+                raise result
+
+    async def _receive(self, running: _Running) -> None:
+        try:
+            while not self._closing:
+                try:
+                    message = TO_MANAGER.decode(await self._executor.receive())
+                except (MalformedMessage, LimitExceeded) as error:
+                    self._refuse(error.message)
+                    continue
+                match message:
+                    case ProposeBlock():
+                        # Waiting for a slot here is what keeps a worker from filling the memory.
+                        await self._slots.acquire()
+                        running.log.propose(running.sealer.seal_proposed(message))
+                        self._work.set()
+                    case CertificateRequest():
+                        await self._issue_certificate(running, message.public_key)
+                    case _:
+                        assert_never(message)
+        except ChannelClosed:
+            self._closing = True
+        self._work.set()
+
+    async def _commit(self, running: _Running) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            await running.log.carry_out()
+            if self._closing and not running.log.has_work():
+                return
+
+    async def _issue_certificate(self, running: _Running, public_key: bytes) -> None:
+        try:
+            key = PublicKey.from_der(public_key)
+        except MalformedMessage as error:
+            self._refuse(error.message)
+            return
+        network = running.began.state.constitution.network
+        chain = running.began.secrets.issue_front_end(key, network, self._config.names, self._clock())
+        await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode())))
+
+    def _refuse(self, reason: str) -> None:
+        self._refused += 1
+        if self._refused & (self._refused - 1) == 0:  # 1, 2, 4, 8, ...: a flood does not fill the log.
+            self._log(f"refused a message from the executor ({self._refused} so far): {reason}")
+
+
+class _Running:
+    """What exists once the new view has begun."""
+
+    def __init__(self, began: Began, sealer: BlockSealer, log: BlockLog, quote: bytes) -> None:
+        self.began = began
+        self.sealer = sealer
+        self.log = log
+        self.quote = quote
+
+    def service_info(self) -> bytes:
+        constitution, kept = self.began.state.constitution, self.began.secrets
+        return msgspec.json.encode(
+            {
+                "network": constitution.network,
+                "constitution_digest": constitution.digest().hex(),
+                "service_certificate": kept.service_certificate,
+                "front_end_ca": kept.front_end_certificate,
+                "node_id": self.sealer.node,
+                "view": self.sealer.view,
+                "quote": base64.b64encode(self.quote).decode(),
+                "warning": ROLLBACK_WARNING,
+            }
+        )

@@ -1,0 +1,192 @@
+"""How a manager starts: keys, ledger, new view. DESIGN section 5, restart policy `sealed`.
+
+The order matters. Everything on disk is verified before anything is changed. Then, each step on disk before the next:
+what was never acknowledged is cut; the new view's keys are sealed; the start block, which names the new node, is
+appended (by the manager, through consensus); the keys are sealed again, now knowing how far the ledger reached.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from core import limits
+from core.crypto.keys import PrivateKey
+from core.errors import AuthenticationFailed, CocoError, IncompatibleData, LedgerDamaged, MalformedMessage
+from core.governance.constitution import Constitution
+from core.ledger.entry import VIEW_MAX, EntryType, OpenedEntry
+from core.ledger.files import FOLDER, LedgerWriter
+from core.ledger.replay import Replayed
+from core.ledger.replay import replay as replay_ledger
+from core.ledger.secrets import EpochSecret, Keyring
+from core.ledger.verify import DAMAGE_HINT, LedgerVerifier, Place, damaged
+from core.node.config import ManagerConfig
+from core.node.manager_keys import NEW_NETWORK_HINT, NodeSecrets, load_secrets, make_secrets, store_secrets
+from core.node.manager_tables import WRITE_SETS, SystemState
+from core.node.messages import FROM_MANAGER, Replay, ReplayedEntry
+from core.ports import Disk, Sealer, Transport
+from core.types import Seqno, View
+
+REPLAY_BYTES_MAX = 1 * limits.MEBIBYTE
+PROGRESS_SECONDS = 1.0
+ROLLBACK_WARNING = (
+    "This network has one node, which starts again from keys sealed on its own host. If the host put back an older "
+    "copy of the data directory, this node cannot notice it."
+)
+
+Log = Callable[[str], None]
+Clock = Callable[[], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A start up to the new view. secrets: already sealed, with the new epoch last."""
+
+    secrets: NodeSecrets
+    node_key: PrivateKey
+    state: SystemState
+    replayed: Replayed
+    writer: LedgerWriter
+
+    @property
+    def epoch(self) -> EpochSecret:
+        return self.secrets.epochs[-1]
+
+
+class ReplaySender:
+    """Sends replayed entries to the executor in messages of bounded size."""
+
+    def __init__(self, executor: Transport) -> None:
+        self._executor = executor
+        self._batch: list[ReplayedEntry] = []
+        self._bytes = 0
+
+    async def add(self, seqno: Seqno, public: bytes, private: bytes) -> None:
+        """Take an entry; sends when the batch is large enough."""
+        size = len(public) + len(private)
+        if self._batch and self._bytes + size > REPLAY_BYTES_MAX:
+            await self.flush()
+        self._batch.append(ReplayedEntry(seqno, public, private))
+        self._bytes += size
+
+    async def flush(self) -> None:
+        """Send what is left."""
+        if self._batch:
+            batch, self._batch, self._bytes = tuple(self._batch), [], 0
+            await self._executor.send(FROM_MANAGER.encode(Replay(batch)))
+
+
+def read_genesis(config: ManagerConfig) -> Constitution:
+    """Decode the constitution the host gave; raises CocoError."""
+    constitution = Constitution.decode(config.genesis)
+    if constitution.restart != "sealed":
+        raise CocoError(
+            f"restart policy {constitution.restart!r} needs several nodes",
+            hint='A network of one node restarts under "sealed"; set it in the genesis constitution.',
+        )
+    return constitution
+
+
+async def begin(
+    config: ManagerConfig, disk: Disk, sealer: Sealer, sender: ReplaySender, clock: Clock, log: Log
+) -> Began:
+    """Verify and replay what is on disk, then begin a new view. Raises LedgerDamaged, IncompatibleData, StorageFailed.
+
+    The first two are raised before anything on disk is changed.
+    """
+    constitution = read_genesis(config)
+    old = await load_secrets(disk, sealer)
+    await _check_beside(disk, old, constitution)
+    kept = old or make_secrets(constitution.digest(), constitution.network, clock())
+    state = SystemState(constitution)
+    verifier = LedgerVerifier(Keyring(kept.epochs), WRITE_SETS, kept.service_certificate)
+    replayed = await replay_ledger(disk, verifier, _Deliverer(state, sender, clock, log).deliver)
+    _check_reach(replayed, kept, state)
+    if kept.last_view >= VIEW_MAX:
+        raise IncompatibleData(f"view {kept.last_view} is the last one there is", hint=NEW_NETWORK_HINT)
+    await _cut(disk, replayed, log)
+    node_key = PrivateKey.generate()
+    epoch = EpochSecret(
+        epoch=kept.epochs[-1].epoch + 1 if kept.epochs else 1,
+        first_seqno=Seqno(replayed.signed.seqno + 1),
+        first_view=View(kept.last_view + 1),
+        node=node_key.public_key().node_id(),
+        key=secrets.token_bytes(32),
+    )
+    begun = replace(kept, epochs=(*kept.epochs, epoch))
+    await store_secrets(disk, sealer, begun)
+    writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.open_bytes)
+    return Began(begun, node_key, state, replayed, writer)
+
+
+async def _check_beside(disk: Disk, kept: NodeSecrets | None, constitution: Constitution) -> None:
+    """Check that keys and ledger are both there, or neither, and of this network; raises IncompatibleData."""
+    files = [info for info in await disk.list_files(FOLDER) if info.size_bytes]
+    if kept is None:
+        if files:
+            raise IncompatibleData(
+                "there is a ledger here, but its sealed keys are missing",
+                hint=f"Restore sealed/keys from a backup of the same moment or later. {NEW_NETWORK_HINT}",
+            )
+        return
+    if kept.constitution != constitution.digest():
+        raise IncompatibleData(
+            f"the data directory is of network {kept.constitution.hex()[:16]}; "
+            f"the constitution given is of {constitution.digest().hex()[:16]}",
+            hint=f"Give the genesis constitution the network was created with. {NEW_NETWORK_HINT}",
+        )
+    if kept.known_seqno and not files:
+        raise IncompatibleData(
+            f"the sealed keys are here, but the ledger, which held {kept.known_seqno} entries or more, is missing",
+            hint=f"Restore the ledger folder from a backup. {NEW_NETWORK_HINT}",
+        )
+
+
+def _check_reach(replayed: Replayed, kept: NodeSecrets, state: SystemState) -> None:
+    """Check that the ledger reaches as far as it once did, and begins with the constitution."""
+    reached = replayed.signed.seqno
+    if reached < kept.known_seqno:
+        file = replayed.cut.file if replayed.cut else FOLDER
+        offset = replayed.cut.keep_bytes if replayed.cut else replayed.open_bytes
+        what = f"it ends at entry {reached}, but it held entry {kept.known_seqno} when the node last started"
+        raise damaged(Place(file, offset), reached + 1, what)
+    if reached and not state.constitution_seen:
+        raise LedgerDamaged(
+            "the ledger holds no constitution", file=f"{FOLDER}/ledger_1", offset=0, entry=1, hint=DAMAGE_HINT
+        )
+
+
+async def _cut(disk: Disk, replayed: Replayed, log: Log) -> None:
+    cut = replayed.cut
+    if cut is None:
+        return
+    log(
+        f"{cut.file}: cut after entry {replayed.signed.seqno}, the last one signed: {cut.entries} whole entries and "
+        f"{cut.torn_bytes} bytes of a torn one followed, none of which was ever acknowledged"
+    )
+    await disk.truncate(cut.file, cut.keep_bytes)
+
+
+class _Deliverer:
+    """Takes verified blocks: to the system's own state, and on to the executor."""
+
+    def __init__(self, state: SystemState, sender: ReplaySender, clock: Clock, log: Log) -> None:
+        self._state = state
+        self._sender = sender
+        self._clock = clock
+        self._log = log
+        self._next_progress = clock() + PROGRESS_SECONDS
+
+    async def deliver(self, block: Sequence[OpenedEntry]) -> None:
+        for entry in block:
+            if entry.type is EntryType.SIGNATURE:
+                continue
+            try:
+                self._state.absorb(entry.public)
+            except (MalformedMessage, AuthenticationFailed) as error:
+                raise damaged(Place(FOLDER, 0), entry.seqno, error.message) from None
+            await self._sender.add(entry.seqno, entry.public, entry.private)
+        if self._clock() >= self._next_progress:
+            self._next_progress = self._clock() + PROGRESS_SECONDS
+            self._log(f"replaying the ledger: {block[-1].seqno} entries verified")
