@@ -23,11 +23,12 @@ from cli.options import (
 from cli.output import note, print_fields, print_json, print_table, progress
 from cli.store import ClientStore, Store
 from cli.wallet import AccountFile, Wallet, new_password, parse_keystore
+from core.errors import AuthenticationFailed
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
-NO_PASSWORD_NOTE = "The account has no password: whoever reads its file can sign as it. For local development only."  # noqa: S105
+NO_PASSWORD_NOTE = "An account without a password: whoever reads its file can sign as it. For local development only."  # noqa: S105
 
 
 class Bindings(Record, frozen=True, kw_only=True):
@@ -62,9 +63,9 @@ def new(
     The network does not know it until it is bound to an identity: coco account bind NAME.
     """
     client = store.client(network)
-    make_account(client, name, new_password(password_file, no_password))
-    _show(client, Wallet(client.accounts_directory).find(name), as_json)
-    if no_password:
+    made = make_account(client, name, new_password(password_file, no_password))
+    _show(client, made, as_json)
+    if not made.protected:
         note(NO_PASSWORD_NOTE)
     if not as_json:
         note(f"Next: coco account bind {name}")
@@ -140,7 +141,7 @@ def import_(
     key = _key_to_import(key_file)
     made = make_account(client, name, new_password(password_file, no_password), key)
     _show(client, made, as_json)
-    if no_password:
+    if not made.protected:
         note(NO_PASSWORD_NOTE)
 
 
@@ -173,12 +174,34 @@ def bind(
 
 
 def bind_account(connection: Connection, account: LocalAccount) -> None:
-    """Sign the network's message with the account, and send it back; raises Refused."""
+    """Sign the network's message with the account, and send it back; raises Refused, AuthenticationFailed."""
     from eth_account.messages import encode_defunct
 
     message = str(connection.rpc("coco_bindMessage", account.address))
+    check_bind_message(message, account.address)
     signature = account.sign_message(encode_defunct(text=message)).signature
     connection.rpc("coco_bind", message, "0x" + bytes(signature).hex())
+
+
+def check_bind_message(message: str, address: str) -> None:
+    """Sign nothing but what binds this address on Coco: a hostile node could ask for a log-in somewhere else.
+
+    Raises AuthenticationFailed. Source of the form: EIP-4361; adapters/ethereum/binding.py.
+    """
+    lines = message.split("\n")
+    domain, _, rest = lines[0].partition(" ")
+    expected = (
+        len(lines) > 5
+        and rest == "wants you to sign in with your Ethereum account:"
+        and lines[1] == address
+        and lines[3].startswith("Bind this address to the identity ")
+        and lines[5] == f"URI: coco://{domain}"
+    )
+    if not expected:
+        raise AuthenticationFailed(
+            f"the node asked for a signature under something else: {message[:200]!r}",
+            hint="Nothing was signed. Is it a Coco node of this version?",
+        )
 
 
 def bindings(client: ClientStore) -> Bindings:

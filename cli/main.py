@@ -36,7 +36,7 @@ class Failure(click.ClickException):
 
     def __init__(self, error: CocoError) -> None:
         super().__init__(error.message)
-        self.exit_code = error.exit_code  # type: ignore[misc] - click reads it from the instance.
+        self.exit_code = error.exit_code  # type: ignore[misc]  # click reads it from the instance.
         self.hint = error.hint
 
     def show(self, file: Any = None) -> None:

@@ -16,11 +16,11 @@ from cli.options import json_option, password_file_option
 from cli.output import note, print_fields, print_json, print_table, progress
 from cli.store import ClientStore, CurrentNetwork, Store, check_name
 from cli.values import format_ether, parse_integer
-from cli.wallet import AccountFile, new_password
+from cli.wallet import AccountFile, funded_password
 from core.errors import CocoError
 
 if TYPE_CHECKING:
-    from enclave_sim.host import Status
+    from enclave_sim.status import Status
 
 DEFAULT_PORT = 8443
 DEFAULT_CHAIN_ID = 20170
@@ -95,7 +95,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
     names = certificate_names(options["address"], options["host_name"])
     config = HostConfig(address=options["address"], port=options["port"], names=names)
     config.check()
-    password = new_password(options["password_file"], options["no_password"]) if funded else ""
+    password = funded_password(options["password_file"], options["no_password"])
     try:
         organisations = make_organisations(options["organisation"] or (DEFAULT_MEMBER,), options["participant"])
         client = store.new_client(name)
@@ -125,7 +125,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         print_json(shown)
     else:
         _show_created(shown, accounts, funded)
-    if funded and options["no_password"]:
+    if funded and not password:
         note(NO_PASSWORD_NOTE)
 
 
@@ -199,7 +199,7 @@ def list_(store: Store, as_json: bool) -> None:
             "hosted": name in hosted,
             "client": name in known,
             "current": name == current,
-            "running": name in hosted and _status(store.network_directory(name)) is not None,
+            "running": name in hosted and _running_pid(store.network_directory(name)) is not None,
             "url": store.client(name).url() if name in known else None,
         }
         for name in sorted({*hosted, *known})
@@ -244,12 +244,12 @@ def start(store: Store, name: str | None, foreground: bool, as_json: bool) -> No
 @click.pass_obj
 def stop(store: Store, name: str | None) -> None:
     """Stop a network's node. Everything it has acknowledged is on disk."""
-    from enclave_sim.host import stop as stop_host
-
     chosen, directory = store.host_directory(name)
-    if _status(directory) is None:
+    if _running_pid(directory) is None:
         note(f"Network {chosen} is not running.")
         return
+    from enclave_sim.host import stop as stop_host
+
     with progress(f"stopping network {chosen}"):
         stop_host(directory)
     click.echo(f"Network {chosen} is stopped.")
@@ -261,15 +261,19 @@ def stop(store: Store, name: str | None) -> None:
 @click.pass_obj
 def status(store: Store, name: str | None, as_json: bool) -> None:
     """Show whether a network's node runs on this machine; exits with 3 when it does not."""
+    from enclave_sim.status import read_status
+
     chosen, directory = store.host_directory(name)
-    found = _status(directory)
-    shown: dict[str, Any] = {"network": chosen, "running": found is not None, "host_directory": str(directory)}
+    pid, found = _running_pid(directory), read_status(directory)
+    state = "stopped" if pid is None else "starting" if found is None else "running"
+    shown: dict[str, Any] = {"network": chosen, "state": state, "host_directory": str(directory), "pid": pid}
     if found is not None:
-        shown |= {"url": node_url(directory, found.port), "pid": found.pid}
+        shown |= {"url": node_url(directory, found.port), "started_at": found.started_at, "processes": found.pids}
     if as_json:
         print_json(shown)
     else:
-        print_fields(shown | {"running": "yes" if found is not None else "no"})
+        processes = ", ".join(f"{role} {number}" for role, number in shown.get("processes", {}).items())
+        print_fields(shown | {"processes": processes or None})
     if found is None:
         raise click.exceptions.Exit(NOT_RUNNING)
 
@@ -286,7 +290,7 @@ def destroy(store: Store, name: str, yes: bool) -> None:
     known = {*store.networks(), *store.client_networks()}
     if name not in known and not store.network_directory(name).exists():
         raise NotFound(f"there is no network {name} under {store.home}", hint=f"Known: {', '.join(sorted(known))}.")
-    if name in store.networks() and _status(store.network_directory(name)) is not None:
+    if _running_pid(store.network_directory(name)) is not None:
         raise NetworkRunning(f"network {name} is running", hint=f"Stop it first: coco network stop {name}")
     if not yes:
         click.confirm(f"Remove network {name}, its ledger, keys and accounts for good?", abort=True, err=True)
@@ -294,10 +298,10 @@ def destroy(store: Store, name: str, yes: bool) -> None:
     click.echo(f"Network {name} is removed.")
 
 
-def _status(directory: Path) -> Status | None:
-    from enclave_sim.host import read_status
+def _running_pid(directory: Path) -> int | None:
+    from enclave_sim.status import running_pid
 
-    return read_status(directory)
+    return running_pid(directory)
 
 
 def _run_in_foreground(store: Store, name: str, directory: Path) -> None:

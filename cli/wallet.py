@@ -133,12 +133,17 @@ def _public(name: str, path: Path, document: dict[str, Any]) -> AccountFile:
 
 
 def new_password(password_file: Path | None, no_password: bool) -> str:
-    """Return the password for a new account: from the file, COCO_PASSWORD or a prompt; "" only when asked for."""
+    """Return the password for a new account: from the file, COCO_PASSWORD or a prompt.
+
+    "" only when asked for, by --no-password or a COCO_PASSWORD that is set and empty.
+    """
     if no_password:
         if password_file is not None:
             raise WrongUse("--no-password and --password-file exclude each other")
         return ""
     password = _given_password(password_file)
+    if password == "" and password_file is None:
+        return ""
     if password is None:
         password = str(
             click.prompt("Password for the new account", hide_input=True, confirmation_prompt=True, err=True)
@@ -146,6 +151,16 @@ def new_password(password_file: Path | None, no_password: bool) -> str:
     if not password:
         raise WrongUse("the password is empty", hint="For local development, ask for that: --no-password")
     return password
+
+
+def funded_password(password_file: Path | None, no_password: bool) -> str:
+    """Return the password for accounts made with a network: as new_password, but none where none is given.
+
+    A network whose organisations' keys are all made on one machine is for local use.
+    """
+    if password_file is None and os.environ.get(PASSWORD_VARIABLE) is None:
+        return ""
+    return new_password(password_file, no_password)
 
 
 def known_password(account: AccountFile, password_file: Path | None) -> str:

@@ -1,0 +1,228 @@
+"""`coco network` without a node: what is made, where, with which rights, and every refusal."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+import cli.network
+from cli.store import ClientStore
+from core.crypto.certificates import common_name_of, public_key_of
+from core.crypto.keys import PrivateKey
+from core.governance.constitution import Constitution
+from enclave_sim.host_config import read_config
+
+pytestmark = pytest.mark.usefixtures("stand_in_adapters")
+
+
+def test_defaults_make_a_whole_network(coco, home: Path) -> None:
+    assert "coco network start other" in coco("network", "create", "other").err
+    ran = coco("network", "create", "demo", "--json")
+    config, genesis = read_config(home / "networks" / "demo")
+    constitution = Constitution.decode(genesis)
+    assert config.port == 8443
+    assert {"localhost", "127.0.0.1"} <= set(config.names)
+    assert [identity.name for identity in constitution.identities] == ["org1"]
+    assert constitution.default_adapter == "ethereum"
+    assert constitution.adapters["ethereum"]["base_fee_wei"] == 0
+    assert ran.json["constitution"] == constitution.digest().hex()
+    assert ran.json["members"] == ["org1"]
+
+
+def test_keys_and_tokens_are_the_clients_only(coco, home: Path, network: str) -> None:
+    client = ClientStore(home / "clients" / network, network)
+    constitution = Constitution.decode((home / "networks" / network / "genesis.json").read_bytes())
+    assert client.identities() == ["auditor", "carrier", "manufacturer"]
+    assert {one.name: one.role for one in constitution.identities} == {
+        "manufacturer": "member",
+        "carrier": "member",
+        "auditor": "participant",
+    }
+    secrets = []
+    for identity in constitution.identities:
+        kept = client.identity(identity.name)
+        key = PrivateKey.from_pem(kept.key_file.read_bytes())
+        assert kept.certificate_file.read_text() == identity.certificate
+        assert public_key_of(identity.certificate) == key.public_key()
+        assert common_name_of(identity.certificate) == identity.name
+        assert identity.token_digests == (hashlib.sha256(kept.token().encode()).hexdigest(),)
+        secrets += [kept.token().encode(), kept.key_file.read_bytes()]
+    assert len(set(secrets)) == 6
+    for file in (home / "networks").rglob("*"):
+        if file.is_file():
+            data = file.read_bytes()
+            assert b"PRIVATE KEY" not in data
+            assert not any(secret in data for secret in secrets)
+
+
+def test_everything_is_private_to_the_user(coco, home: Path, network: str) -> None:
+    for path in [home, *home.rglob("*")]:
+        mode = stat.S_IMODE(path.stat().st_mode)
+        assert mode == (0o700 if path.is_dir() else 0o600), path
+
+
+def test_settings_reach_the_constitution(coco, home: Path) -> None:
+    coco(
+        *("network", "create", "x", "--chain-id", "7", "--fork", "cancun", "--policy", "private", "--base-fee", "2"),
+        *("--block-gas", "30_000_000", "--transaction-gas", "1_000_000", "-d", "kv", "-d", "ethereum"),
+        *("--setting", "kv.entries_max=10", "--setting", "kv.title=a b", "--host-name", "node.example"),
+        *("--address", "10.1.2.3", "--port", "9000"),
+    )
+    config, genesis = read_config(home / "networks" / "x")
+    constitution = Constitution.decode(genesis)
+    assert constitution.default_adapter == "kv"
+    assert constitution.adapters["kv"] == {"entries_max": 10, "title": "a b"}
+    assert constitution.adapters["ethereum"] == {
+        "chain_id": 7,
+        "fork": "cancun",
+        "policy": "private",
+        "base_fee_wei": 2 * 10**9,
+        "block_gas_limit": 30_000_000,
+        "transaction_gas_limit": 1_000_000,
+        "alloc": {},
+    }
+    assert (config.address, config.port) == ("10.1.2.3", 9000)
+    assert {"node.example", "10.1.2.3"} <= set(config.names)
+
+
+def test_funded_accounts_are_made_and_allocated(coco, home: Path) -> None:
+    ran = coco("network", "create", "x", "--fund", "alice=100", "--fund", "bob=0.5", "--no-password", "--json")
+    alloc = Constitution.decode((home / "networks/x/genesis.json").read_bytes()).adapters["ethereum"]["alloc"]
+    accounts = {entry["name"]: entry["address"] for entry in ran.json["accounts"]}
+    assert alloc[accounts["alice"]] == {"balance": hex(100 * 10**18)}
+    assert alloc[accounts["bob"]] == {"balance": hex(5 * 10**17)}
+    assert "local development only" in ran.err
+    assert [entry["name"] for entry in coco("account", "list", "--json").json] == ["alice", "bob"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message", "hint"),
+    [
+        (["Demo"], "'Demo' is no name for a network", "A name has 1 to 32"),
+        (["../x"], "is no name for a network", "A name has"),
+        (["x", "-o", "a/b"], "is no name for an organisation", "A name has"),
+        (["x", "-o", "a", "-p", "a"], "the organisation a is named twice", "Each has"),
+        (["x", "-d", "fabric"], "there is no adapter fabric", "Installed: ethereum, kv"),
+        (["x", "-d", "kv", "--fund", "a=1", "--no-password"], "--fund needs the adapter ethereum", "Add"),
+        (["x", "--fund", "a"], "not NAME=ETHER", "--fund alice=100"),
+        (["x", "--fund", "a=-1", "--no-password"], "-1 is no balance", "amount of ether"),
+        (["x", "--base-fee", "-1"], "-1 is no base fee", "gwei"),
+        (["x", "--base-fee", "cheap"], "not a number: 'cheap'", "Write 1000"),
+        (["x", "--setting", "nonsense"], "not a setting", "ADAPTER.NAME=VALUE"),
+        (["x", "--setting", "kv.a=1"], "is for an adapter that is not live", "Add -d kv"),
+    ],
+)
+def test_wrong_use_is_refused(coco, home: Path, arguments: list[str], message: str, hint: str) -> None:
+    ran = coco("network", "create", *arguments, code=2)
+    assert ran.err.startswith("error: ")
+    assert message in ran.err
+    assert hint in ran.err
+    assert coco("network", "list", "--json").json == []
+
+
+def test_a_network_that_cannot_be_made_leaves_nothing(coco, home: Path) -> None:
+    ran = coco("network", "create", "x", "--transaction-gas", "1", "--fund", "a=1", "--no-password", code=1)
+    assert "transaction_gas_limit" in ran.err
+    assert [path for path in home.rglob("*") if path.is_file()] == []
+    coco("network", "create", "x")
+
+
+def test_an_existing_network_is_not_overwritten(coco, home: Path, network: str) -> None:
+    before = (home / "clients" / network / "identities/carrier/token").read_bytes()
+    ran = coco("network", "create", network, code=2)
+    assert "there is a network demo already" in ran.err
+    assert "coco network destroy demo" in ran.err
+    assert (home / "clients" / network / "identities/carrier/token").read_bytes() == before
+
+
+def test_unknown_network(coco, home: Path, network: str) -> None:
+    for command in (["network", "start", "y"], ["network", "stop", "y"], ["network", "status", "y"]):
+        ran = coco(*command, code=2)
+        assert "there is no network y" in ran.err
+        assert "Known: demo." in ran.err
+    ran = coco("network", "destroy", "y", code=2)
+    assert "there is no network y" in ran.err
+
+
+def test_without_any_network_the_first_step_is_named(coco, home: Path) -> None:
+    for command in (["network", "start"], ["account", "list"], ["node", "status"], ["proxy"], ["ledger", "show"]):
+        ran = coco(*command, code=2)
+        assert ran.err == "error: there is no network yet\n  Make one: coco network create demo\n"
+
+
+def test_the_current_network_is_the_newest_until_it_goes(coco, home: Path) -> None:
+    coco("network", "create", "a")
+    coco("network", "create", "b")
+    shown = coco("network", "list", "--json").json
+    assert [(entry["network"], entry["current"], entry["running"]) for entry in shown] == [
+        ("a", False, False),
+        ("b", True, False),
+    ]
+    coco("network", "create", "c")
+    coco("network", "destroy", "c", "--yes")
+    ran = coco("account", "list", code=2)
+    assert "Name one of a, b (--network NAME)" in ran.err
+    coco("account", "list", "--network", "a")
+
+
+def test_destroy_asks(coco, home: Path, network: str) -> None:
+    assert "Remove network demo" in coco("network", "destroy", network, input="n\n", code=1).err
+    assert (home / "networks" / network).exists()
+    coco("network", "destroy", network, input="y\n")
+    assert not (home / "networks" / network).exists()
+    assert not (home / "clients" / network).exists()
+
+
+def test_destroy_refuses_while_running(coco, home: Path, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.network, "_running_pid", lambda directory: 1)
+    ran = coco("network", "destroy", network, "--yes", code=1)
+    assert "network demo is running" in ran.err
+    assert "coco network stop demo" in ran.err
+    assert (home / "networks" / network / "network.json").exists()
+
+
+def test_the_first_certificate_is_pinned_and_another_is_refused(home: Path, tmp_path: Path) -> None:
+    client = ClientStore(home / "clients" / "demo", "demo")
+    shown = tmp_path / "front-end-ca.pem"
+    shown.write_text("one\n")
+    cli.network.pin(client, shown)
+    cli.network.pin(client, shown)
+    shown.write_text("two\n")
+    with pytest.raises(cli.network.PinDiffers) as caught:
+        cli.network.pin(client, shown)
+    assert caught.value.exit_code == 7
+    assert client.pinned_ca() == b"one\n"
+
+
+def test_state_of_another_version_is_refused(coco, home: Path, network: str) -> None:
+    file = home / "clients" / network / "current.json"
+    file.write_text(json.dumps({"version": 2, "something": "new"}))
+    ran = coco("adapter", "list", code=6)
+    assert "has version 2; this coco reads version 1" in ran.err
+
+
+@pytest.mark.parametrize("content", ["{", "[]", '{"version":1,"identity":3}', '{"version":1,"unknown":3}', "\x00"])
+def test_damaged_state_is_named(coco, home: Path, network: str, content: str) -> None:
+    file = home / "clients" / network / "current.json"
+    file.write_text(content)
+    ran = coco("adapter", "list", code=6)
+    assert f"{file} is damaged" in ran.err
+    assert "Restore it" in ran.err
+
+
+def test_a_host_configuration_of_another_version_is_refused(coco, home: Path, network: str) -> None:
+    file = home / "networks" / network / "network.json"
+    file.write_text(json.dumps({"version": 99}))
+    assert "version 99" in coco("network", "start", network, code=6).err
+
+
+def test_a_home_that_cannot_be_written(coco, tmp_path: Path) -> None:
+    blocked = tmp_path / "file"
+    blocked.write_text("")
+    ran = coco("--home", str(blocked / "home"), "network", "create", "x", code=5)
+    assert "cannot be made" in ran.err
+    assert "COCO_HOME" in ran.err
