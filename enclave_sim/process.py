@@ -12,6 +12,12 @@ from collections.abc import Collection, Sequence
 
 from enclave_sim.platform.measurement import source_root
 
+BROKEN_EXIT_CODE = 70
+"""An enclave's broken invariant or another unexpected exception (EX_SOFTWARE of sysexits.h)."""
+
+HOST_GONE_EXIT_CODE = 71
+"""An enclave whose host ended its channel."""
+
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 

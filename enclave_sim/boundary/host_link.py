@@ -31,6 +31,7 @@ from enclave_sim.boundary.messages import (
     StartGateway,
     StartManager,
     Stop,
+    Stopped,
     printable,
 )
 from enclave_sim.boundary.ocall_disk import OcallDisk
@@ -81,6 +82,9 @@ class HostLink:
 
     async def report_running(self, service: bytes, certificate_chain: bytes) -> None:
         await self._transport.send(TO_HOST.encode(Running(self._role, service, certificate_chain)))
+
+    async def report_stopped(self) -> None:
+        await self._transport.send(TO_HOST.encode(Stopped()))
 
     async def report_failed(self, kind: str, message: str, hint: str, exit_code: int) -> None:
         """Send what is logged so far, then the failure; does nothing when the host is gone."""

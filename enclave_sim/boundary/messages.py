@@ -116,6 +116,10 @@ class Running(Message, frozen=True, tag=32):
     certificate_chain: bytes
 
 
+class Stopped(Message, frozen=True, tag=35):
+    """A gateway has stopped; its process, and with it its channel to the executor, stays until the host ends it."""
+
+
 class Failed(Message, frozen=True, tag=33):
     """The enclave ends with this error. kind: the error's class; exit_code: what the process exits with."""
 
@@ -139,8 +143,18 @@ Start = StartManager | StartExecutor | StartGateway
 TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
     StartManager | StartExecutor | StartGateway | Stop | DiskDone | DiskData | DiskFiles | DiskFailed
 )
-TO_HOST: Codec[DiskCall | LogLine | Running | Failed | Refused] = Codec(
-    DiskList | DiskRead | DiskAppend | DiskReplace | DiskTruncate | DiskRename | LogLine | Running | Failed | Refused
+TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Codec(
+    DiskList
+    | DiskRead
+    | DiskAppend
+    | DiskReplace
+    | DiskTruncate
+    | DiskRename
+    | LogLine
+    | Running
+    | Stopped
+    | Failed
+    | Refused
 )
 
 

@@ -121,6 +121,11 @@ class SocketTransport:
             raise frame
         return frame
 
+    def end(self) -> None:
+        """End our direction only: the other end sees the channel closed, and what it sent can still be received."""
+        if not self._transport.is_closing():
+            self._transport.write_eof()
+
     async def close(self) -> None:
         """Let the other end take what was sent, for at most CLOSE_SECONDS_MAX, and close."""
         self._transport.close()

@@ -1,0 +1,214 @@
+"""The process of one enclave, whatever its role; launched by the platform (enclave_sim/platform/main.py).
+
+    python -m enclave_sim.enclave_main --role manager|executor|gateway --parent PID --host-fd N --platform-fd N
+                                       --peer-fd N [--peer-fd N ...] [--listen-fd N]
+
+Peers: of the manager, the executor; of the executor, the manager, then the gateways; of a gateway, the executor. It
+waits for the host's Start message, pairs with its peers, and runs until Stop, an error, or the end of the host. An
+error goes to the host as Failed, and the exit code with it. Nothing is printed: output could hold what only the
+enclave may see, and so could the text of an unexpected exception, of which only type and place are told.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import socket
+import sys
+import traceback
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Any
+
+from core.errors import ChannelClosed, CocoError, InvariantBroken
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+from core.node.messages import FrontEnd
+from enclave_sim.boundary.host_link import HostLink
+from enclave_sim.boundary.socket_transport import open_fd_transport
+from enclave_sim.platform.client import PlatformClient
+from enclave_sim.process import (
+    BROKEN_EXIT_CODE,
+    HOST_GONE_EXIT_CODE,
+    die_with_parent,
+    forbid_inspection,
+    ignore_terminal_signals,
+)
+from enclave_sim.roles import make_executor, make_gateway, make_manager
+
+STOP_SECONDS_MAX = 30.0
+"""How long a role may take to end after Stop."""
+
+_FRAMES_TOLD_MAX = 6
+
+
+@dataclass(frozen=True, slots=True)
+class _Role:
+    run: Callable[[], Coroutine[Any, Any, None]]
+    request_stop: Callable[[], None]
+
+
+async def run_enclave(arguments: argparse.Namespace) -> int:
+    """Run the role until it ends; return the exit code."""
+    link = HostLink(await open_fd_transport(arguments.host_fd), arguments.role)
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: link.log(_told(context)))
+    platform = PlatformClient(await open_fd_transport(arguments.platform_fd))
+    serving = asyncio.create_task(link.serve())
+    working = asyncio.create_task(_run_role(link, platform, arguments))
+    await asyncio.wait({serving, working}, return_when=asyncio.FIRST_COMPLETED)
+    if not working.done():
+        working.cancel()
+        await asyncio.wait({working}, timeout=1.0)
+        serving.exception()
+        return HOST_GONE_EXIT_CODE
+    exit_code = await _report(link, working.exception())
+    if exit_code == 0 and arguments.role == "gateway" and link.stop_requested.is_set():
+        # Were the process to end now, the executor would take the closed channel for a death.
+        await link.report_stopped()
+        await asyncio.wait({serving})
+    serving.cancel()
+    await asyncio.wait({serving})
+    await link.close()
+    return exit_code
+
+
+async def _run_role(link: HostLink, platform: PlatformClient, arguments: argparse.Namespace) -> None:
+    role = await _make_role(link, platform, arguments)
+    running = asyncio.create_task(role.run())
+    stopping = asyncio.create_task(link.stop_requested.wait())
+    try:
+        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        if not running.done():
+            role.request_stop()
+            await asyncio.wait({running}, timeout=STOP_SECONDS_MAX)
+    finally:
+        stopping.cancel()
+        if not running.done():
+            running.cancel()
+    try:
+        await running
+    except ChannelClosed:
+        # After Stop the peers end too, in an order that nobody fixes.
+        if not link.stop_requested.is_set():
+            raise
+
+
+async def _make_role(link: HostLink, platform: PlatformClient, arguments: argparse.Namespace) -> _Role:
+    peers = [await open_fd_transport(fd) for fd in arguments.peer_fds]
+    match await link.started:
+        case ManagerConfig() as config:
+            manager = await make_manager(
+                config,
+                disk=link.disk,
+                sealer=platform.sealer(),
+                attestor=platform,
+                executor=peers[0],
+                log=link.log,
+            )
+            return _Role(manager.run, _ends_with_executor)
+        case ExecutorConfig() as config:
+            executor = await make_executor(
+                config, attestor=platform, manager=peers[0], gateways=peers[1:], log=link.log
+            )
+            return _Role(executor.run, executor.request_stop)
+        case GatewayConfig() as config:
+            gateway = await make_gateway(
+                config,
+                attestor=platform,
+                executor=peers[0],
+                listener=socket.socket(fileno=arguments.listen_fd),
+                log=link.log,
+                on_front_end=_reporter(link),
+            )
+            return _Role(gateway.run, gateway.request_stop)
+
+
+def _ends_with_executor() -> None:
+    """The manager's run returns by itself once the executor has closed their channel."""
+
+
+def _reporter(link: HostLink) -> Callable[[FrontEnd], None]:
+    """Return what tells the host that the gateway serves. The private key stays here."""
+    tasks: set[asyncio.Task[None]] = set()
+
+    def on_front_end(front_end: FrontEnd) -> None:
+        task = asyncio.create_task(link.report_running(front_end.service, front_end.certificate_chain))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    return on_front_end
+
+
+async def _report(link: HostLink, error: BaseException | None) -> int:
+    """Tell the host how the role ended; return the exit code."""
+    match error:
+        case None:
+            return 0
+        case CocoError():
+            await link.report_failed(type(error).__name__, error.message, error.hint, error.exit_code)
+            return error.exit_code
+        case InvariantBroken():
+            text = f"an invariant is broken: {error} ({_place(error)})"
+        case _:
+            text = f"unexpected {type(error).__name__} ({_place(error)})"
+    hint = "This is a defect of Coco. Nothing acknowledged is lost; report it with the lines of host.log."
+    await link.report_failed(type(error).__name__, text, hint, BROKEN_EXIT_CODE)
+    return BROKEN_EXIT_CODE
+
+
+def _told(context: dict[str, Any]) -> str:
+    error = context.get("exception")
+    if isinstance(error, BaseException):
+        return f"event loop: {type(error).__name__} ({_place(error)})"
+    return f"event loop: {context.get('message', 'unknown trouble')}"
+
+
+def _place(error: BaseException) -> str:
+    """Return where an exception was raised, innermost last, without any value."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_TOLD_MAX:]
+    return " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+
+
+def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="enclave_sim.enclave_main", description="One enclave of a node.")
+    parser.add_argument("--role", choices=("manager", "executor", "gateway"), required=True)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--host-fd", type=int, required=True)
+    parser.add_argument("--platform-fd", type=int, required=True)
+    parser.add_argument("--peer-fd", type=int, required=True, action="append", dest="peer_fds")
+    parser.add_argument("--listen-fd", type=int, default=-1)
+    return parser.parse_args(arguments)
+
+
+def _run(work: Coroutine[Any, Any, int]) -> int:
+    """Run on uvloop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(work)
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(work)
+
+
+def _silence() -> None:
+    """Send standard output and error nowhere, and libraries' log records as well."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+    logging.disable(logging.CRITICAL)
+
+
+def main() -> int:
+    arguments = _parse()
+    ignore_terminal_signals()
+    die_with_parent(arguments.parent)
+    forbid_inspection()
+    _silence()
+    return _run(run_enclave(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,230 @@
+"""A whole node in one process: every role as tasks over in-memory channels. For tests, and for trying things out.
+
+The channels are paired and sealed as between processes. What is missing is the boundary between processes, and so all
+protection from the host.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import msgspec
+from core.node.gateway import Gateway
+
+from core import limits
+from core.errors import ChannelClosed
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+from core.node.executor import Executor
+from core.node.manager import Manager
+from core.node.messages import FrontEnd
+from core.ports import Disk
+from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
+from enclave_sim.disk import DirectoryDisk
+from enclave_sim.listener import bind
+from enclave_sim.platform.fuses import load_or_create_fuses
+from enclave_sim.platform.memory import MemoryPlatform
+from enclave_sim.roles import make_executor, make_gateway, make_manager
+
+STOP_SECONDS_MAX = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Roles:
+    manager: Manager
+    executor: Executor
+    gateways: Sequence[Gateway]
+
+
+class LocalNode:
+    """`async with LocalNode(directory, constitution.encode()) as node:` serves HTTPS on node.port until the block ends.
+
+    storage: a directory (disk and fuses live in it, so that a new LocalNode on it is a restart) or a Disk, which goes
+    with the platform whose fuses sealed its data. Raises what the roles raise: on entering when they cannot start, on
+    leaving when one failed meanwhile. log: every log line of every role.
+    """
+
+    def __init__(
+        self,
+        storage: Path | Disk,
+        constitution: bytes,
+        *,
+        platform: MemoryPlatform | None = None,
+        gateways: int = 1,
+        port: int = 0,
+        address: str = "127.0.0.1",
+        names: Sequence[str] = ("localhost", "127.0.0.1"),
+        chunk_bytes_min: int = limits.CHUNK_BYTES_MIN,
+        block_commands_max: int = limits.BLOCK_COMMANDS_MAX,
+        block_bytes_max: int = limits.BLOCK_BYTES_MAX,
+    ) -> None:
+        self.log: list[str] = []
+        self.port = port
+        self.ca_pem = ""
+        self.service_info: dict[str, Any] = {}
+        self._storage = storage
+        self._own_disk: DirectoryDisk | None = None
+        if platform is None:
+            platform = MemoryPlatform(
+                load_or_create_fuses(storage / "platform" / "fuses") if isinstance(storage, Path) else None
+            )
+        self.platform = platform
+        worker = platform.measurement("worker")
+        self._address = address
+        self._gateways = gateways
+        self._manager_config = ManagerConfig(constitution, tuple(names), worker, chunk_bytes_min)
+        self._executor_config = ExecutorConfig(
+            platform.measurement("manager"), gateways, block_commands_max, block_bytes_max
+        )
+        self._gateway_config = GatewayConfig(worker)
+        self._channels: list[MemoryTransport] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._roles: _Roles | None = None
+        self._crashed = False
+
+    @property
+    def url(self) -> str:
+        return f"https://{self._address}:{self.port}"
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._start()
+        except BaseException:
+            self.crash()
+            await self._end_tasks()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            await self.stop()
+        finally:
+            self.crash()
+            await self._end_tasks()
+
+    async def stop(self) -> None:
+        """Stop in order: gateways, executor, manager. Raises what a role failed with before; again: does nothing."""
+        if self._crashed or self._roles is None:
+            return
+        roles, self._roles = self._roles, None
+        manager, executor, *gateways = self._tasks
+        for gateway in roles.gateways:
+            gateway.request_stop()
+        await self._ended(gateways, "gateway")
+        roles.executor.request_stop()
+        await self._ended([executor], "executor")
+        for channel in self._channels:
+            await channel.close()
+        await self._ended([manager], "manager")
+
+    def crash(self) -> None:
+        """Drop every role at once, as kill -9 of all processes does; nothing is flushed. Use a new LocalNode after."""
+        self._crashed = True
+        for channel in self._channels:
+            channel.crash()
+        for task in self._tasks:
+            task.cancel()
+
+    async def _start(self) -> None:
+        disk = self._open_disk()
+        listener = bind(self._address, self.port, left_behind=False)
+        self.port = listener.getsockname()[1]
+        front_end: asyncio.Future[FrontEnd] = asyncio.get_running_loop().create_future()
+
+        def on_front_end(message: FrontEnd) -> None:
+            if not front_end.done():
+                front_end.set_result(message)
+
+        self._roles = await self._make(disk, listener, on_front_end)
+        work = [self._roles.manager.run(), self._roles.executor.run()]
+        self._tasks = [self._task(role) for role in [*work, *(gateway.run() for gateway in self._roles.gateways)]]
+        await asyncio.wait({front_end, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        if not front_end.done():
+            await self._raise_cause()
+        self.service_info = msgspec.json.decode((await front_end).service, type=dict)
+        self.ca_pem = str(self.service_info["front_end_ca"])
+
+    async def _make(self, disk: Disk, listener: socket.socket, on_front_end: Any) -> _Roles:
+        """Pair all roles at once. The listening socket goes to every gateway, which closes its own copy."""
+        attestor = {kind: self.platform.attestor(kind) for kind in ("manager", "worker")}
+        to_manager, from_manager = self._pair()
+        pairs = [self._pair() for _ in range(self._gateways)]
+        listeners = [listener, *(listener.dup() for _ in range(self._gateways - 1))]
+        manager = make_manager(
+            self._manager_config,
+            disk=disk,
+            sealer=self.platform.sealer("manager"),
+            attestor=attestor["manager"],
+            executor=to_manager,
+            log=lambda line: self._line("manager", line),
+        )
+        executor = make_executor(
+            self._executor_config,
+            attestor=attestor["worker"],
+            manager=from_manager,
+            gateways=[ours for ours, _ in pairs],
+            log=lambda line: self._line("executor", line),
+        )
+        gateways = [
+            make_gateway(
+                self._gateway_config,
+                attestor=attestor["worker"],
+                executor=theirs,
+                listener=own_listener,
+                log=lambda line: self._line("gateway", line),
+                on_front_end=on_front_end,
+            )
+            for (_, theirs), own_listener in zip(pairs, listeners, strict=True)
+        ]
+        made = await asyncio.gather(manager, executor, *gateways)
+        return _Roles(made[0], made[1], made[2:])  # type: ignore[arg-type]
+
+    def _open_disk(self) -> Disk:
+        if isinstance(self._storage, Path):
+            self._own_disk = DirectoryDisk(self._storage / "disk")
+            return self._own_disk
+        return self._storage
+
+    def _pair(self) -> tuple[MemoryTransport, MemoryTransport]:
+        pair = memory_pair()
+        self._channels += pair
+        return pair
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        return asyncio.create_task(work)
+
+    def _line(self, source: str, text: str) -> None:
+        self.log.append(f"{source}: {text}")
+
+    async def _ended(self, tasks: list[asyncio.Task[None]], name: str) -> None:
+        done, late = await asyncio.wait(tasks, timeout=STOP_SECONDS_MAX)
+        if any(task.exception() is not None for task in done):
+            await self._raise_cause()
+        if late:
+            raise TimeoutError(f"the {name} did not stop")
+
+    async def _raise_cause(self) -> None:
+        """Raise the first role's error that is not just the loss of another role."""
+        for channel in self._channels:
+            channel.crash()
+        await asyncio.wait(self._tasks, timeout=STOP_SECONDS_MAX)
+        errors = [task.exception() for task in self._tasks if task.done() and not task.cancelled()]
+        raised = sorted((error for error in errors if error is not None), key=_is_entailed)
+        raise raised[0] if raised else ChannelClosed("the node ended before it served")
+
+    async def _end_tasks(self) -> None:
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        if self._own_disk is not None:
+            self._own_disk.close()
+            self._own_disk = None
+
+
+def _is_entailed(error: BaseException) -> bool:
+    return type(error).__name__ in ("ChannelClosed", "NodeStopped")

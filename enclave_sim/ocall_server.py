@@ -1,0 +1,129 @@
+"""The host's end of the channel with one enclave: serves its ocalls in order and takes its news.
+
+An enclave that sends what the host does not understand is noted in the log and served on; only the manager has a disk.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import assert_never
+
+from core.errors import ChannelClosed, LimitExceeded, MalformedMessage, StorageFailed
+from core.ports import Disk
+from enclave_sim.boundary.messages import (
+    FAILURE_CHARACTERS_MAX,
+    TO_ENCLAVE,
+    TO_HOST,
+    DiskAppend,
+    DiskCall,
+    DiskData,
+    DiskDone,
+    DiskFailed,
+    DiskFiles,
+    DiskList,
+    DiskRead,
+    DiskRename,
+    DiskReplace,
+    DiskResult,
+    DiskTruncate,
+    Failed,
+    LogLine,
+    Refused,
+    Running,
+    Start,
+    Stop,
+    Stopped,
+    printable,
+)
+from enclave_sim.boundary.socket_transport import SocketTransport
+from enclave_sim.host_log import HostLog
+
+
+class OcallServer:
+    """See the module. running, stopped: once the enclave said so (the end counts as stopped). failed: what it said before it ended."""
+
+    def __init__(self, name: str, transport: SocketTransport, log: HostLog, disk: Disk | None) -> None:
+        self.name = name
+        self.running: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
+        self.stopped = asyncio.Event()
+        self.failed: Failed | None = None
+        self._transport = transport
+        self._log = log
+        self._disk = disk
+
+    async def start(self, message: Start) -> None:
+        await self._transport.send(TO_ENCLAVE.encode(message))
+
+    async def stop(self) -> None:
+        """Ask the enclave to end; one that is gone has."""
+        try:
+            await self._transport.send(TO_ENCLAVE.encode(Stop()))
+        except ChannelClosed:
+            return
+
+    def end(self) -> None:
+        """End our direction of the channel, which ends the enclave; its last words can still be read."""
+        self._transport.end()
+
+    async def close(self) -> None:
+        await self._transport.close()
+
+    async def serve(self) -> None:
+        """Serve until the enclave's end of the channel is closed."""
+        try:
+            while True:
+                await self._take_one()
+        except ChannelClosed:
+            self.stopped.set()
+
+    async def _take_one(self) -> None:
+        try:
+            message = TO_HOST.decode(await self._transport.receive())
+        except (MalformedMessage, LimitExceeded) as error:
+            self._log.line(self.name, f"a message was refused by the host: {error.message}")
+            return
+        match message:
+            case LogLine(text):
+                self._log.line(self.name, text)
+            case Running():
+                if not self.running.done():
+                    self.running.set_result(message)
+            case Stopped():
+                self.stopped.set()
+            case Failed():
+                self.failed = message
+                self._log.line(self.name, f"{message.kind}: {message.message} {message.hint}")
+            case Refused(reason, count):
+                self._log.line(self.name, f"refused a message of the host ({count} so far): {reason}")
+            case _:
+                await self._transport.send(TO_ENCLAVE.encode(await self._serve_disk(message)))
+
+    async def _serve_disk(self, call: DiskCall) -> DiskResult:
+        if self._disk is None:
+            return DiskFailed(call.request, f"the {self.name} has no disk", "")
+        try:
+            return await _do(self._disk, call)
+        except StorageFailed as error:
+            self._log.line("host", f"disk: {error.message}")
+            message, hint = (printable(text, FAILURE_CHARACTERS_MAX) for text in (error.message, error.hint))
+            return DiskFailed(call.request, message, hint)
+
+
+async def _do(disk: Disk, call: DiskCall) -> DiskResult:
+    match call:
+        case DiskList(request, folder):
+            files = await disk.list_files(folder)
+            return DiskFiles(request, tuple((file.name, file.size_bytes) for file in files))
+        case DiskRead(request, name, offset, size_bytes):
+            return DiskData(request, await disk.read(name, offset, size_bytes))
+        case DiskAppend(request, name, offset, data):
+            await disk.append(name, offset, data)
+        case DiskReplace(request, name, data):
+            await disk.replace(name, data)
+        case DiskTruncate(request, name, size_bytes):
+            await disk.truncate(name, size_bytes)
+        case DiskRename(request, old, new):
+            await disk.rename(old, new)
+        case _:
+            assert_never(call)
+    return DiskDone(request)

@@ -1,0 +1,103 @@
+"""Put a role of core/node together: pair its channels, then hand it what it needs. For processes and one-process nodes.
+
+The executor opens the pairing with the manager, and each gateway with the executor.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from collections.abc import Callable, Sequence
+
+from core.node.gateway import Gateway
+
+from core.errors import LimitExceeded, MalformedMessage
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+from core.node.executor import Executor
+from core.node.manager import Manager
+from core.node.messages import TO_GATEWAY, FrontEnd
+from core.node.pairing import pair
+from core.ports import Attestor, Disk, Sealer, Transport
+
+MANAGER_EXECUTOR = "manager-executor"
+EXECUTOR_GATEWAY = "executor-gateway"
+
+Log = Callable[[str], None]
+
+
+class FrontEndWatch:
+    """A gateway's channel to the executor that calls `on_front_end` once, with the first FrontEnd that passes."""
+
+    def __init__(self, transport: Transport, on_front_end: Callable[[FrontEnd], None]) -> None:
+        self._transport = transport
+        self._on_front_end: Callable[[FrontEnd], None] | None = on_front_end
+
+    async def send(self, message: bytes) -> None:
+        await self._transport.send(message)
+
+    async def receive(self) -> bytes:
+        data = await self._transport.receive()
+        if self._on_front_end is not None:
+            try:
+                message = TO_GATEWAY.decode(data)
+            except (MalformedMessage, LimitExceeded):
+                return data  # The gateway says what is wrong with it.
+            if isinstance(message, FrontEnd):
+                self._on_front_end(message)
+                self._on_front_end = None
+        return data
+
+    async def close(self) -> None:
+        """Do nothing: the executor takes a closed channel for a death, so whoever ends the gateway closes it."""
+
+
+async def make_manager(
+    config: ManagerConfig, *, disk: Disk, sealer: Sealer, attestor: Attestor, executor: Transport, log: Log
+) -> Manager:
+    """Pair with the executor and return the manager."""
+    paired = await pair(
+        executor,
+        attestor,
+        peer_measurement=config.worker_measurement,
+        purpose=MANAGER_EXECUTOR,
+        initiator=False,
+    )
+    return Manager(config, disk=disk, sealer=sealer, attestor=attestor, executor=paired, clock=time.time, log=log)
+
+
+async def make_executor(
+    config: ExecutorConfig, *, attestor: Attestor, manager: Transport, gateways: Sequence[Transport], log: Log
+) -> Executor:
+    """Pair with the manager and the gateways, all at once, and return the executor."""
+    # Executor and gateways are one and the same enclave, so a gateway must measure what this executor does.
+    own = await attestor.verify_local_report(await attestor.local_report(bytes(64)))
+    to_manager = pair(
+        manager, attestor, peer_measurement=config.manager_measurement, purpose=MANAGER_EXECUTOR, initiator=True
+    )
+    to_gateways = [
+        pair(gateway, attestor, peer_measurement=own.measurement, purpose=EXECUTOR_GATEWAY, initiator=False)
+        for gateway in gateways
+    ]
+    paired_manager, *paired_gateways = await asyncio.gather(to_manager, *to_gateways)
+    return Executor(config, manager=paired_manager, gateways=paired_gateways, clock=time.time, log=log)
+
+
+async def make_gateway(
+    config: GatewayConfig,
+    *,
+    attestor: Attestor,
+    executor: Transport,
+    listener: socket.socket,
+    log: Log,
+    on_front_end: Callable[[FrontEnd], None],
+) -> Gateway:
+    """Pair with the executor and return the gateway. on_front_end: called once it has what it needs to serve."""
+    paired = await pair(
+        executor,
+        attestor,
+        peer_measurement=config.worker_measurement,
+        purpose=EXECUTOR_GATEWAY,
+        initiator=True,
+    )
+    return Gateway(config, executor=FrontEndWatch(paired, on_front_end), listener=listener, log=log)

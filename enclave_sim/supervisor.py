@@ -1,0 +1,319 @@
+"""Starts the processes of a node, notices when one ends, and ends the rest.
+
+A node lives and dies as a whole. When the first process ends unasked, the channels of all others are closed, which ends
+them; how each ended is gathered from the platform, and the cause is told apart from what it entailed: a process killed
+by a signal comes first, then an enclave's own error, then one that lost its peer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Coroutine
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, assert_never
+
+from core import limits
+from core.errors import ChannelClosed, CocoError, NodeStopped
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+from core.ports import Disk
+from enclave_sim.boundary.messages import (
+    ReportedFailure,
+    Role,
+    Running,
+    Start,
+    StartExecutor,
+    StartGateway,
+    StartManager,
+)
+from enclave_sim.boundary.socket_transport import SocketTransport, open_socket_transport
+from enclave_sim.host_config import HostConfig
+from enclave_sim.host_log import HostLog
+from enclave_sim.ocall_server import OcallServer
+from enclave_sim.platform.messages import (
+    FROM_PLATFORM,
+    TO_PLATFORM,
+    Exited,
+    Kill,
+    Launch,
+    Launched,
+    Measure,
+    Measured,
+    PlatformFailed,
+)
+from enclave_sim.process import HOST_GONE_EXIT_CODE, spawn
+
+GATEWAY_STOP_SECONDS_MAX = 15.0
+STOP_SECONDS_MAX = 40.0
+"""For an enclave to end after Stop (above enclave_main.STOP_SECONDS_MAX)."""
+
+END_SECONDS_MAX = 5.0
+"""For an enclave to end after its channel was closed, before it is killed."""
+
+LAST_WORDS_SECONDS_MAX = 2.0
+_RESTART = "Every answered transaction is on disk; start again with: coco network start"
+_LOST_PEER = frozenset({ChannelClosed.__name__, NodeStopped.__name__})
+"""What an enclave reports when another one is gone: never the cause."""
+
+
+@dataclass(slots=True)
+class Enclave:
+    """One launched enclave. status: exit code, or minus the signal; None while it lives. killed: by the host."""
+
+    number: int
+    name: str
+    role: Role
+    server: OcallServer
+    serving: asyncio.Task[None]
+    ended: asyncio.Event
+    pid: int = 0
+    status: int | None = None
+    killed: bool = False
+
+
+class Supervisor:
+    """See the module. `start`, then `wait_for_end` or `stop`, then `close`, in every case."""
+
+    def __init__(self, config: HostConfig, genesis: bytes, fuses: Path, disk: Disk, log: HostLog) -> None:
+        self._config = config
+        self._genesis = genesis
+        self._fuses = fuses
+        self._disk = disk
+        self._log = log
+        self._enclaves: list[Enclave] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._first_end = asyncio.Event()
+        self._measured: asyncio.Future[Measured] = asyncio.get_running_loop().create_future()
+        self._platform: asyncio.subprocess.Process | None = None
+        self._platform_channel: SocketTransport | None = None
+        self._platform_failed: PlatformFailed | None = None
+
+    @property
+    def pids(self) -> dict[str, int]:
+        """Process ids by name."""
+        platform = {"platform": self._platform.pid} if self._platform is not None else {}
+        return platform | {enclave.name: enclave.pid for enclave in self._enclaves}
+
+    async def start(self, listener: socket.socket) -> Running:
+        """Start everything; return what the first gateway said once all serve. Closes the listener.
+
+        Raises NodeStopped, or the error that a process reported.
+        """
+        launches, theirs = await self._wire(listener)
+        control, platform_end = socket.socketpair()
+        descriptors = [platform_end.fileno(), *(end.fileno() for end in theirs)]
+        arguments = ["--host-fd", str(platform_end.fileno()), "--fuses", str(self._fuses), "--parent", str(os.getpid())]
+        self._platform = await spawn(
+            "enclave_sim.platform.main",
+            arguments,
+            descriptors=descriptors,
+            error_fd=self._log.fileno(),
+            new_session=True,
+        )
+        for end in (platform_end, *theirs):
+            end.close()
+        self._platform_channel = await open_socket_transport(control)
+        self._begin(self._watch_platform(self._platform, self._platform_channel))
+        await self._tell(Measure())
+        measured = await self._unless_ended(self._measured)
+        self._log.line("host", f"platform {measured.platform} (SIMULATED), manager {measured.manager.hex()}")
+        for launch in launches:
+            await self._tell(launch)
+        for enclave, start in zip(self._enclaves, self._start_messages(measured), strict=True):
+            await enclave.server.start(start)
+        gateways = [enclave.server.running for enclave in self._enclaves if enclave.role == "gateway"]
+        running: list[Running] = await self._unless_ended(asyncio.gather(*gateways))
+        return running[0]
+
+    async def wait_for_end(self) -> None:
+        """Wait until a process ends unasked, end the rest, and raise what it was."""
+        await self._first_end.wait()
+        raise await self._failure()
+
+    async def stop(self) -> None:
+        """Stop in order: gateways stop accepting, the executor drains, the manager closes. Raises what went wrong."""
+        gateways = [enclave for enclave in self._enclaves if enclave.role == "gateway"]
+        others = [enclave for role in ("executor", "manager") for enclave in self._enclaves if enclave.role == role]
+        await asyncio.gather(*(enclave.server.stop() for enclave in gateways))
+        await _wait_all([enclave.server.stopped for enclave in gateways], GATEWAY_STOP_SECONDS_MAX)
+        for enclave in others:
+            await enclave.server.stop()
+            await self._wait_ended([enclave], STOP_SECONDS_MAX)
+        late = [enclave.name for enclave in others if enclave.status is None]
+        await self._end_all()
+        for enclave in self._enclaves:
+            failed = enclave.server.failed
+            if failed is not None and failed.kind not in _LOST_PEER:
+                raise ReportedFailure(failed.message, kind=failed.kind, exit_code=failed.exit_code, hint=failed.hint)
+        if late:
+            raise NodeStopped(f"{', '.join(late)} did not stop in time and was killed", hint=_RESTART)
+
+    async def close(self) -> None:
+        """End whatever still runs, and the platform."""
+        await self._end_all()
+        await asyncio.gather(*(enclave.server.close() for enclave in self._enclaves))
+        if self._platform_channel is not None:
+            await self._platform_channel.close()
+        if self._platform is not None:
+            try:
+                await asyncio.wait_for(self._platform.wait(), END_SECONDS_MAX)
+            except TimeoutError:
+                self._platform.kill()
+                await self._platform.wait()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    async def _wire(self, listener: socket.socket) -> tuple[list[Launch], list[socket.socket]]:
+        """Make all socket pairs. Returns the launches and the ends to give away."""
+        gateways = self._config.gateways
+        to_manager, from_manager = socket.socketpair()
+        gateway_pairs = [socket.socketpair() for _ in range(gateways)]
+        listeners = [listener, *(listener.dup() for _ in range(gateways - 1))]
+        theirs = [to_manager, from_manager, *(end for pair in gateway_pairs for end in pair), *listeners]
+        executor_peers = (from_manager, *(pair[0] for pair in gateway_pairs))
+        wiring: list[tuple[str, Role, tuple[socket.socket, ...], int]] = [
+            ("manager", "manager", (to_manager,), -1),
+            ("executor", "executor", executor_peers, -1),
+        ]
+        for number, (pair, own_listener) in enumerate(zip(gateway_pairs, listeners, strict=True), start=1):
+            wiring.append((f"gateway-{number}", "gateway", (pair[1],), own_listener.fileno()))
+        launches = []
+        for number, (name, role, peers, listen_fd) in enumerate(wiring):
+            ours, host_end = socket.socketpair()
+            theirs.append(host_end)
+            await self._add_enclave(number, name, role, ours)
+            peer_fds = tuple(peer.fileno() for peer in peers)
+            launches.append(Launch(number, role, host_end.fileno(), peer_fds, listen_fd))
+        return launches, theirs
+
+    async def _add_enclave(self, number: int, name: str, role: Role, ours: socket.socket) -> None:
+        disk = self._disk if role == "manager" else None
+        server = OcallServer(name, await open_socket_transport(ours), self._log, disk)
+        serving = asyncio.create_task(server.serve())
+        self._tasks.add(serving)
+        self._enclaves.append(Enclave(number, name, role, server, serving, asyncio.Event()))
+
+    def _start_messages(self, measured: Measured) -> list[Start]:
+        config = self._config
+        executor = ExecutorConfig(measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max)
+        connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
+        return [
+            StartManager(ManagerConfig(self._genesis, config.names, measured.worker)),
+            StartExecutor(executor),
+            *[StartGateway(GatewayConfig(measured.worker, connections_max))] * config.gateways,
+        ]
+
+    async def _watch_platform(self, process: asyncio.subprocess.Process, channel: SocketTransport) -> None:
+        try:
+            while True:
+                self._take(FROM_PLATFORM.decode(await channel.receive()))
+        except ChannelClosed:
+            await process.wait()
+            self._first_end.set()
+            for enclave in self._enclaves:
+                enclave.ended.set()
+
+    def _take(self, message: Measured | Launched | Exited | PlatformFailed) -> None:
+        match message:
+            case Measured():
+                if not self._measured.done():
+                    self._measured.set_result(message)
+            case Launched(number, pid):
+                self._enclaves[number].pid = pid
+            case Exited(number, status):
+                self._enclaves[number].status = status
+                self._enclaves[number].ended.set()
+                self._first_end.set()
+            case PlatformFailed():
+                self._platform_failed = message
+            case _:
+                assert_never(message)
+
+    async def _unless_ended(self, wanted: asyncio.Future[Any]) -> Any:
+        """Await a future; raise the failure of the node when a process ends before."""
+        ended = asyncio.create_task(self._first_end.wait())
+        try:
+            await asyncio.wait({wanted, ended}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            ended.cancel()
+        if not wanted.done():
+            wanted.cancel()
+            raise await self._failure()
+        return wanted.result()
+
+    async def _failure(self) -> CocoError:
+        """End everything; return the error that names the cause."""
+        await self._end_all()
+        platform = self._platform.returncode if self._platform is not None else None
+        if platform is not None and self._platform_failed is None:
+            return NodeStopped(f"the platform process died ({_told(platform)}); the node has stopped", hint=_RESTART)
+        if self._platform_failed is not None:
+            reported = self._platform_failed
+            return ReportedFailure(
+                reported.message, kind=reported.kind, exit_code=reported.exit_code, hint=reported.hint
+            )
+        cause = min(self._enclaves, key=_rank)
+        failed = cause.server.failed
+        if failed is not None and failed.kind not in _LOST_PEER:
+            return ReportedFailure(failed.message, kind=failed.kind, exit_code=failed.exit_code, hint=failed.hint)
+        kind = "manager enclave" if cause.role == "manager" else f"worker enclave ({cause.name})"
+        how = _told(cause.status) if cause.status is not None else "unknown"
+        return NodeStopped(f"{kind} died ({how}); the node has stopped", hint=_RESTART)
+
+    async def _end_all(self) -> None:
+        """End every enclave's channel, wait for its end and its last words, and kill what stays."""
+        alive = [enclave for enclave in self._enclaves if not enclave.ended.is_set()]
+        for enclave in alive:
+            enclave.server.end()
+        await self._wait_ended(alive, END_SECONDS_MAX)
+        for enclave in alive:
+            if not enclave.ended.is_set():
+                enclave.killed = True
+                await self._tell(Kill(enclave.number))
+        await self._wait_ended(alive, END_SECONDS_MAX)
+        serving = {enclave.serving for enclave in self._enclaves}
+        if serving:
+            await asyncio.wait(serving, timeout=LAST_WORDS_SECONDS_MAX)
+
+    async def _wait_ended(self, enclaves: list[Enclave], seconds_max: float) -> None:
+        await _wait_all([enclave.ended for enclave in enclaves if enclave.pid], seconds_max)
+
+    async def _tell(self, message: Measure | Launch | Kill) -> None:
+        if self._platform_channel is None:
+            return
+        try:
+            await self._platform_channel.send(TO_PLATFORM.encode(message))
+        except ChannelClosed:
+            return
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        self._tasks.add(asyncio.create_task(work))
+
+
+async def _wait_all(events: list[asyncio.Event], seconds_max: float) -> None:
+    waits = [asyncio.create_task(event.wait()) for event in events]
+    if waits:
+        _, pending = await asyncio.wait(waits, timeout=seconds_max)
+        for wait in pending:
+            wait.cancel()
+
+
+def _rank(enclave: Enclave) -> int:
+    """Order enclaves by how likely their end was the cause."""
+    if enclave.status is None or enclave.killed:
+        return 5
+    failed = enclave.server.failed
+    if enclave.status < 0:
+        return 0
+    if failed is not None:
+        return 3 if failed.kind in _LOST_PEER else 1
+    return 2 if enclave.status not in (0, HOST_GONE_EXIT_CODE) else 4
+
+
+def _told(status: int) -> str:
+    """Say how a process ended."""
+    return f"exit code {status}" if status >= 0 else f"signal {-status}"
