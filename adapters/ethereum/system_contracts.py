@@ -17,7 +17,7 @@ from eth.vm.forks.prague.constants import (
 )
 from eth.vm.forks.prague.constants import HISTORY_STORAGE_ADDRESS as _HISTORY_STORAGE_ADDRESS
 
-from adapters.ethereum.multicall import MULTICALL3_ADDRESS, MULTICALL3_CODE
+from adapters.ethereum.multicall import MULTICALL3_ADDRESS, multicall3_code
 from adapters.ethereum.settings import AllocatedAccount, Settings
 
 BEACON_ROOTS_ADDRESS: bytes = bytes(_BEACON_ROOTS_ADDRESS)
@@ -86,5 +86,5 @@ def genesis_contracts(settings: Settings) -> dict[bytes, AllocatedAccount]:
         )
     if settings.predeploy:
         contracts[CREATE2_FACTORY_ADDRESS] = AllocatedAccount(nonce=1, code=CREATE2_FACTORY_CODE)
-        contracts[MULTICALL3_ADDRESS] = AllocatedAccount(nonce=1, code=MULTICALL3_CODE)
+        contracts[MULTICALL3_ADDRESS] = AllocatedAccount(nonce=1, code=multicall3_code())
     return contracts

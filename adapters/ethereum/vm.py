@@ -53,6 +53,10 @@ class _FoldedComputation:
         self.folded_refund = 0
         self.folded_deletions: set[bytes] = set()
 
+    @classmethod
+    def consume_initcode_gas_cost(cls, computation: Any) -> None:
+        """Nothing to do: a creation transaction pays for its initcode in its intrinsic gas (gas.py)."""
+
     def add_child_computation(self, child: Any) -> None:
         """Take over what a finished call leaves. Calls end in order, so the logs stay in order."""
         this: Any = self

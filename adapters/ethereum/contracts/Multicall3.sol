@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+pragma solidity ^0.8.20;
+
+/// Coco's own implementation of the Multicall3 interface, written to its published ABI.
+/// Client libraries find it at 0xcA11bde05977b3631167028862bE2a173976CA11, where other chains have the original;
+/// its code, and so its code hash, differs from the original's.
+contract Multicall3 {
+    struct Call {
+        address target;
+        bytes callData;
+    }
+
+    struct Call3 {
+        address target;
+        bool allowFailure;
+        bytes callData;
+    }
+
+    struct Call3Value {
+        address target;
+        bool allowFailure;
+        uint256 value;
+        bytes callData;
+    }
+
+    struct Result {
+        bool success;
+        bytes returnData;
+    }
+
+    string private constant FAILED = "Multicall3: call failed";
+
+    function aggregate(Call[] calldata calls)
+        external
+        payable
+        returns (uint256 blockNumber, bytes[] memory returnData)
+    {
+        blockNumber = block.number;
+        returnData = new bytes[](calls.length);
+        for (uint256 i = 0; i < calls.length; i++) {
+            bool success;
+            (success, returnData[i]) = calls[i].target.call(calls[i].callData);
+            require(success, FAILED);
+        }
+    }
+
+    function tryAggregate(bool requireSuccess, Call[] calldata calls)
+        public
+        payable
+        returns (Result[] memory returnData)
+    {
+        returnData = new Result[](calls.length);
+        for (uint256 i = 0; i < calls.length; i++) {
+            Result memory result = returnData[i];
+            (result.success, result.returnData) = calls[i].target.call(calls[i].callData);
+            require(result.success || !requireSuccess, FAILED);
+        }
+    }
+
+    function tryBlockAndAggregate(bool requireSuccess, Call[] calldata calls)
+        public
+        payable
+        returns (uint256 blockNumber, bytes32 blockHash, Result[] memory returnData)
+    {
+        blockNumber = block.number;
+        blockHash = blockhash(block.number);
+        returnData = tryAggregate(requireSuccess, calls);
+    }
+
+    function blockAndAggregate(Call[] calldata calls)
+        external
+        payable
+        returns (uint256 blockNumber, bytes32 blockHash, Result[] memory returnData)
+    {
+        (blockNumber, blockHash, returnData) = tryBlockAndAggregate(true, calls);
+    }
+
+    function aggregate3(Call3[] calldata calls) external payable returns (Result[] memory returnData) {
+        returnData = new Result[](calls.length);
+        for (uint256 i = 0; i < calls.length; i++) {
+            Result memory result = returnData[i];
+            (result.success, result.returnData) = calls[i].target.call(calls[i].callData);
+            require(result.success || calls[i].allowFailure, FAILED);
+        }
+    }
+
+    function aggregate3Value(Call3Value[] calldata calls) external payable returns (Result[] memory returnData) {
+        returnData = new Result[](calls.length);
+        uint256 total = 0;
+        for (uint256 i = 0; i < calls.length; i++) {
+            Result memory result = returnData[i];
+            total += calls[i].value;
+            (result.success, result.returnData) = calls[i].target.call{value: calls[i].value}(calls[i].callData);
+            require(result.success || calls[i].allowFailure, FAILED);
+        }
+        require(msg.value == total, "Multicall3: value mismatch");
+    }
+
+    function getBlockHash(uint256 blockNumber) external view returns (bytes32 blockHash) {
+        blockHash = blockhash(blockNumber);
+    }
+
+    function getBlockNumber() external view returns (uint256 blockNumber) {
+        blockNumber = block.number;
+    }
+
+    function getCurrentBlockCoinbase() external view returns (address coinbase) {
+        coinbase = block.coinbase;
+    }
+
+    function getCurrentBlockDifficulty() external view returns (uint256 difficulty) {
+        difficulty = block.prevrandao;
+    }
+
+    function getCurrentBlockGasLimit() external view returns (uint256 gaslimit) {
+        gaslimit = block.gaslimit;
+    }
+
+    function getCurrentBlockTimestamp() external view returns (uint256 timestamp) {
+        timestamp = block.timestamp;
+    }
+
+    function getEthBalance(address addr) external view returns (uint256 balance) {
+        balance = addr.balance;
+    }
+
+    function getLastBlockHash() external view returns (bytes32 blockHash) {
+        blockHash = blockhash(block.number - 1);
+    }
+
+    function getBasefee() external view returns (uint256 basefee) {
+        basefee = block.basefee;
+    }
+
+    function getChainId() external view returns (uint256 chainid) {
+        chainid = block.chainid;
+    }
+}
