@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 DEFAULT_PORT = 8443
 DEFAULT_CHAIN_ID = 20170
 DEFAULT_MEMBER = "org1"
-START_SECONDS_MAX = 60
 NOT_RUNNING = 3
 NAMES = ("localhost", "127.0.0.1", "::1")
 CONNECT_NOTE = """
@@ -138,9 +137,12 @@ def _show_created(shown: dict[str, Any], accounts: dict[str, AccountFile], funde
 
 
 def certificate_names(address: str, names: Sequence[str]) -> tuple[str, ...]:
-    """Return the names of the front-end certificate: this machine's, the address listened on, and those given."""
+    """Return the names of the front-end certificate: those given, the address listened on, and this machine's.
+
+    The first is what clients are told when the node listens on every address.
+    """
     wildcard = address in ("0.0.0.0", "::")  # noqa: S104 - compared, not bound.
-    return tuple(dict.fromkeys([*NAMES, *(() if wildcard else (address,)), *names]))
+    return tuple(dict.fromkeys([*names, *(() if wildcard else (address,)), *NAMES]))
 
 
 def _fund(text: str) -> tuple[str, int]:
@@ -229,14 +231,8 @@ def list_(store: Store, as_json: bool) -> None:
 def start(store: Store, name: str | None, foreground: bool, as_json: bool) -> None:
     """Start a network's node and print how to connect."""
     chosen, directory = store.host_directory(name)
-    if foreground:
-        _run_in_foreground(store, chosen, directory)
-        return
-    from enclave_sim.host import start_detached
-
-    with progress(f"starting network {chosen}"):
-        status = start_detached(directory, START_SECONDS_MAX)
-    _started(store, chosen, status, as_json)
+    run = _run_in_foreground if foreground else _run_in_background
+    run(store, chosen, directory, as_json)
 
 
 @network.command()
@@ -268,7 +264,7 @@ def status(store: Store, name: str | None, as_json: bool) -> None:
     state = "stopped" if pid is None else "starting" if found is None else "running"
     shown: dict[str, Any] = {"network": chosen, "state": state, "host_directory": str(directory), "pid": pid}
     if found is not None:
-        shown |= {"url": node_url(directory, found.port), "started_at": found.started_at, "processes": found.pids}
+        shown |= {"url": found.url, "started_at": found.started_at, "processes": found.pids}
     if as_json:
         print_json(shown)
     else:
@@ -304,36 +300,48 @@ def _running_pid(directory: Path) -> int | None:
     return running_pid(directory)
 
 
-def _run_in_foreground(store: Store, name: str, directory: Path) -> None:
+def _run_in_foreground(store: Store, name: str, directory: Path, as_json: bool) -> None:
     import asyncio
 
     from enclave_sim.host import run_host
 
-    note(f"Network {name} runs until Ctrl-C. In another terminal: coco network list")
-    asyncio.run(run_host(directory, True))
+    note(f"Starting network {name}; Ctrl-C stops it.")
+    asyncio.run(run_host(directory, foreground=True, on_running=lambda found: _started(store, name, found, as_json)))
 
 
-def _started(store: Store, name: str, status: Status, as_json: bool) -> None:
+def _run_in_background(store: Store, name: str, directory: Path, as_json: bool) -> None:
+    from enclave_sim.host import start_detached
+    from enclave_sim.host import stop as stop_host
+
+    with progress(f"starting network {name}"):
+        found = start_detached(directory)
+    try:
+        _started(store, name, found, as_json)
+    except CocoError:
+        stop_host(directory)
+        raise
+
+
+def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
     """Pin the front-end CA, remember the address, and say how to connect."""
     from enclave_sim.host_config import NodePaths
 
-    directory = store.network_directory(name)
+    paths = NodePaths(store.network_directory(name))
     client = store.client(name)
-    pin(client, NodePaths(directory).front_end_ca)
-    url = node_url(directory, status.port)
-    client.set_url(url)
+    pin(client, paths.front_end_ca)
+    client.set_url(found.url)
     shown = {
         "network": name,
-        "url": url,
+        "url": found.url,
         "certificate": str(client.ca_file),
         "identities": client.identities(),
-        "log": str(NodePaths(directory).log),
+        "log": str(paths.log),
     }
     if as_json:
         print_json(shown)
         return
     print_fields(shown | {"identities": ", ".join(client.identities())})
-    note(CONNECT_NOTE.format(url=url, ca=client.ca_file, token=client.identity(None).directory / "token"))
+    note(CONNECT_NOTE.format(url=found.url, ca=client.ca_file, token=client.identity(None).directory / "token"))
 
 
 def pin(client: ClientStore, ca_file: Path) -> None:
@@ -350,14 +358,3 @@ def pin(client: ClientStore, ca_file: Path) -> None:
             hint="It may be somebody else's network. If its ledger was made anew on purpose, remove the pin: "
             f"{client.ca_file}",
         )
-
-
-def node_url(directory: Path, port: int) -> str:
-    """Return the address clients on this machine reach the node by."""
-    from enclave_sim.host_config import read_config
-
-    config, _ = read_config(directory)
-    host = config.address
-    if host in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound.
-        host = next((name for name in config.names if name not in NAMES), "127.0.0.1")
-    return f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"

@@ -7,7 +7,7 @@ import re
 from cli.errors import WrongUse
 
 _UNITS = {"wei": 0, "kwei": 3, "mwei": 6, "gwei": 9, "ether": 18}
-_AMOUNT = re.compile(r"(-?)([0-9](?:_?[0-9])*)(?:\.([0-9]+))?\s*(?:(wei|kwei|mwei|gwei|ether))?")
+_AMOUNT = re.compile(r"(-?)([0-9](?:_?[0-9])*)(?:\.([0-9]+))? ?(?:(wei|kwei|mwei|gwei|ether))?")
 _HEX_AMOUNT = re.compile(r"0x[0-9a-fA-F]{1,64}")
 AMOUNT_DIGITS_MAX = 100
 

@@ -59,12 +59,13 @@ class Wallet:
         Raises WrongUse when the name is taken or the key is none.
         """
         from eth_account import Account  # Slow to import, and most commands need none of it.
+        from eth_utils.exceptions import ValidationError
 
         self._refuse_existing(name)
         try:
             work = None if password else _LIGHT_SCRYPT
             document = Account.encrypt(private_key, password, kdf="scrypt", iterations=work)
-        except (ValueError, AssertionError) as error:
+        except (ValueError, AssertionError, ValidationError) as error:
             raise WrongUse("that is no private key", hint="It is 32 bytes, as 64 hexadecimal digits.") from error
         path = self._path(name)
         write_private(path, orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
@@ -116,7 +117,10 @@ def parse_keystore(data: bytes, path: Path) -> dict[str, Any]:
     except orjson.JSONDecodeError as error:
         raise StateDamaged(f"{path} is damaged: {error}", hint="Restore it from a copy.") from None
     if not isinstance(document, dict) or document.get("version") != 3:
-        raise StateDamaged(f"{path} is no keystore of version 3", hint="Give a file as geth or coco writes it.")
+        raise StateDamaged(
+            f"{path} is no keystore of version 3",
+            hint="Restore it from a copy, or give a file as geth or coco writes it.",
+        )
     return document
 
 
