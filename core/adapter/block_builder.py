@@ -35,6 +35,8 @@ from core.types import NO_CLAIMS, Digest, Seqno
 
 GENESIS_TABLE = "coco_genesis"
 """The table, in each adapter's own namespace, that says its genesis has been run."""
+WRITE_SET_BYTES_MAX = limits.ENTRY_BYTES_MAX - 2 * limits.KIBIBYTE
+"""Leaves room for what the ledger adds to an entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,8 +233,11 @@ class BlockBuilder:
         writes = transaction.take_write_set()
         public, private = writes.encode()
         size_bytes = len(public) + len(private)
-        if size_bytes > limits.ENTRY_BYTES_MAX:
-            raise LimitExceeded(f"a write set of {size_bytes} bytes; the bound is {limits.ENTRY_BYTES_MAX}")
+        if (
+            size_bytes > WRITE_SET_BYTES_MAX
+            or self.size_bytes + size_bytes > limits.MESSAGE_BYTES_MAX - limits.MEBIBYTE
+        ):
+            raise LimitExceeded(f"a write set of {size_bytes} bytes; the bound is {WRITE_SET_BYTES_MAX}")
         if len(claims) != len(NO_CLAIMS):
             raise CocoError(f"claims of {len(claims)} bytes; a digest has {len(NO_CLAIMS)}")
         self._store.apply(seqno, writes)

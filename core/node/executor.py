@@ -38,6 +38,7 @@ from core.node.executor_queries import QueryRunner
 from core.node.executor_start import replay, request_front_end
 from core.node.gateway_link import GatewayLink
 from core.node.intake import Intake
+from core.node.manager_tables import CONSTITUTION, CURRENT, DEFAULT_ADAPTER, SETTINGS
 from core.node.messages import (
     FROM_MANAGER,
     BlockCommitted,
@@ -49,7 +50,6 @@ from core.node.transaction_status import ViewHistory
 from core.ports import Transport
 from core.types import Seqno, View
 
-CONSTITUTION_TABLE = "public:coco.constitution"
 TURN_SECONDS_MAX = 0.001
 """How long commands run before the event loop may look at its sockets."""
 
@@ -165,13 +165,18 @@ class Executor:
     def _send_front_end(self) -> None:
         front_end = FrontEnd(
             self._constitution.encode(),
-            self._constitution.default_adapter,
+            self._default_adapter(),
             self._front_end_chain,
             self._front_end_key,
             self._service,
         )
         for link in self._links:
             link.send_front_end(front_end)
+
+    def _default_adapter(self) -> str:
+        """What governance set last, else what the constitution says."""
+        chosen = self._store.begin(self._committed).table(SETTINGS).get(DEFAULT_ADAPTER)
+        return self._constitution.default_adapter if chosen is None else chosen.decode()
 
     # What comes from the manager.
 
@@ -204,21 +209,22 @@ class Executor:
             self._tickets.answer(ran.pending.ticket, ran.reply, ran.seqno)
 
     def _governance_committed(self, block: Proposed, message: BlockCommitted) -> None:
-        changed: Constitution | None = None
         for result in message.governance:
-            public = result.public or encode_domain({})
-            writes = WriteSet.decode(public, encode_domain({}))
+            writes = WriteSet.decode(result.public or encode_domain({}), encode_domain({}))
             if writes:
                 self._store.apply(Seqno(result.seqno), writes)
-            for value in writes.tables.get(CONSTITUTION_TABLE, {}).values():
-                changed = Constitution.decode(value) if value is not None else changed
+            constitution = writes.tables.get(CONSTITUTION, {}).get(CURRENT)
+            if constitution is not None:
+                self._change_constitution(Constitution.decode(constitution))
         self._builder.open_after(Seqno(message.last_seqno))
+        self._committed = self._query_runner.committed = Seqno(message.last_seqno)
         self._answer_governance(block.ticket, message.governance)
-        if changed is not None:
-            if changed.adapters != self._constitution.adapters:
-                self._log("the constitution's adapters changed; that takes effect when the node starts again")
-            self._constitution = changed
-            self._send_front_end()
+        self._send_front_end()
+
+    def _change_constitution(self, changed: Constitution) -> None:
+        if changed.adapters != self._constitution.adapters:
+            self._log("the constitution's adapters changed; that takes effect when the node starts again")
+        self._constitution = changed
 
     def _answer_governance(self, ticket: int, results: Sequence[GovernanceResult]) -> None:
         if not results:
@@ -346,7 +352,7 @@ class Executor:
             "blocks_in_flight": len(self._proposals),
             "queued": self._intake.queues.lengths(),
             "adapters": {name: adapter.info.version for name, adapter in self._adapters.items()},
-            "default_adapter": self._constitution.default_adapter,
+            "default_adapter": self._default_adapter(),
             "stopping": self._intake.stopping,
         }
 

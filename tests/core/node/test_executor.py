@@ -517,13 +517,14 @@ async def test_governance_runs_in_a_block_of_its_own_and_changes_the_front_end(b
     assert [(entry.adapter, entry.public, entry.private) for entry in block.entries] == [("coco", b"", b"signed")]
     await bench.commit(opened.first_seqno + 2)
     assert (await bench.answer(before)).failure == ""
-    changed = encode_domain({"public:coco.constitution": {b"": constitution("two").encode()}})
+    changed = encode_domain({"public:coco.settings": {b"default_adapter": b"two"}})
     await bench.commit(governance=(GovernanceResult(block.first_seqno, changed, ""),))
     reply = json.loads((await bench.answer(ticket)).reply)
     assert reply == {"accepted": True, "reason": "", "transaction": f"{VIEW}.{block.first_seqno}"}
     while len(bench.front_ends) < 2:
         await bench.hear()
     assert bench.front_ends[1].default_adapter == "two"
+    assert (await bench.status())["default_adapter"] == "two"
     await bench.proposed()
     await bench.commit()
     assert (await bench.answer(after)).failure == ""
@@ -535,7 +536,18 @@ async def test_refused_governance_changes_nothing(bench: Bench) -> None:
     await bench.commit(governance=(GovernanceResult(block.first_seqno, b"", "bad signature"),))
     reply = json.loads((await bench.answer(ticket)).reply)
     assert (reply["accepted"], reply["reason"]) == (False, "bad signature")
-    assert len(bench.front_ends) == 1
+    assert {front_end.default_adapter for front_end in bench.front_ends} == {"one"}
+
+
+async def test_a_changed_constitution_reaches_the_front_end(bench: Bench) -> None:
+    await bench.submit(b"signed", adapter="coco", caller=MEMBER)
+    block = await bench.proposed()
+    changed = encode_domain({"public:coco.constitution": {b"current": constitution("two").encode()}})
+    await bench.commit(governance=(GovernanceResult(block.first_seqno, changed, ""),))
+    while len(bench.front_ends) < 2:
+        await bench.hear()
+    assert bench.front_ends[1].constitution == constitution("two").encode()
+    assert bench.front_ends[1].default_adapter == "two"
 
 
 async def test_governance_is_for_members(bench: Bench) -> None:
