@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import io
 import ipaddress
 import ssl
 from collections.abc import Mapping
@@ -159,9 +160,9 @@ class Proxy:
             raise CocoError("the proxy is not running")
         target = path if path.startswith("/") else "/" + path
         url = URL(self._settings.upstream + target, encoded=True)
-        async with self._session.request(
-            method, url, data=body or None, headers=headers, allow_redirects=False
-        ) as response:
+        # aiohttp sends a file in pieces, and warns of blocking the loop when bytes are large.
+        data = io.BytesIO(body) if body else None
+        async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
             reply = await _bounded(response)
             kept = {
                 name: value

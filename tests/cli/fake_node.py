@@ -1,0 +1,91 @@
+"""A TLS server that stands in for a node: it checks the token and answers JSON-RPC by echoing."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web
+
+from core.crypto.certificates import issue, self_signed
+from core.crypto.keys import PrivateKey
+
+TOKEN = "the-right-token"
+Answer = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+class FakeNode:
+    """Use `start` and `stop` inside an event loop. `seen`: what arrived. `answer` makes the reply of an RPC request."""
+
+    def __init__(self, directory: Path, name: str = "node") -> None:
+        self.ca_file = directory / f"{name}-ca.pem"
+        self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
+        self.connections: set[tuple[str, int]] = set()
+        self.answer: Answer = lambda request: {"result": [request["method"], *request.get("params", [])]}
+        self.pages: dict[str, Any] = {}
+        self._transports: set[asyncio.Transport] = set()
+        self.port = 0
+        authority, key = PrivateKey.generate(), PrivateKey.generate()
+        yesterday = datetime.now(UTC) - timedelta(days=1)
+        certificate = self_signed("front end", authority, not_before=yesterday, days=30)
+        leaf = issue(
+            *("127.0.0.1", key.public_key()),
+            issuer=certificate,
+            issuer_key=authority,
+            not_before=yesterday,
+            days=30,
+            names=("127.0.0.1", "localhost"),
+        )
+        self.ca_file.write_text(certificate)
+        chain = directory / f"{name}-chain.pem"
+        chain.write_bytes(key.to_pkcs8_pem() + leaf.encode() + certificate.encode())
+        self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._tls.load_cert_chain(chain)
+
+    @property
+    def url(self) -> str:
+        return f"https://127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        application = web.Application(client_max_size=64 * 2**20)
+        application.router.add_route("*", "/{path:.*}", self._handle)
+        self._runner = web.AppRunner(application, access_log=None)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls).start()
+        self.port = int(self._runner.addresses[0][1])
+
+    async def stop(self) -> None:
+        # A client that keeps its connection does not answer a TLS close, and there is nobody left to wait for it.
+        for transport in self._transports:
+            transport.abort()
+        await self._runner.cleanup()
+        await asyncio.sleep(0.01)
+
+    async def _handle(self, request: web.Request) -> web.Response:
+        body = await request.read()
+        self.seen.append((request.method, request.raw_path, dict(request.headers), body))
+        assert request.transport is not None
+        self._transports.add(request.transport)
+        self.connections.add(request.transport.get_extra_info("peername"))
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return web.json_response({"error": "no identity"}, status=401)
+        if request.path in self.pages:
+            page = self.pages[request.path]
+            return page if isinstance(page, web.Response) else web.json_response(page)
+        try:
+            document = json.loads(body)
+        except ValueError:
+            return web.json_response(
+                {"jsonrpc": "2.0", "id": None, "error": {"code": -32700, "message": "parse error"}}
+            )
+        if isinstance(document, list):
+            return web.json_response([self._reply(item) for item in document], headers={"X-Coco-Batch": "yes"})
+        return web.json_response(self._reply(document))
+
+    def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
+        return {"jsonrpc": "2.0", "id": request.get("id")} | self.answer(request)
