@@ -1,0 +1,177 @@
+"""Accepts TLS connections on a listening socket that the host made, bounds them and ends the idle ones.
+
+The TLS context and what is served can be replaced at any time: the context counts for new connections, the routes and
+credentials for every request. Nothing is accepted before the first context is there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from core import limits
+from core.adapter.interface import Response
+from core.errors import AuthenticationFailed, InvariantBroken
+from core.node.authentication import Authenticator, Peer
+from core.node.front_routes import FrontRoutes
+from core.node.http_protocol import HttpConnection, RawRequest, error_response
+
+_SWEEPS_PER_TIMEOUT = 4
+
+
+@dataclass(frozen=True, slots=True)
+class ServerBounds:
+    connections_max: int = limits.CONNECTIONS_MAX
+    request_bytes_max: int = limits.REQUEST_BYTES_MAX
+    handshake_seconds_max: float = limits.TLS_HANDSHAKE_SECONDS_MAX
+    idle_seconds_max: float = limits.IDLE_CONNECTION_SECONDS_MAX
+    request_seconds_max: float = limits.REQUEST_SECONDS_MAX
+    """How long a request may take to arrive."""
+    stop_seconds_max: float = limits.FLUSH_SECONDS_MAX
+    """How long a stop waits for requests that are being answered."""
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownPeer:
+    """Whom a connection's client certificate stood for, under one constitution."""
+
+    authenticator: Authenticator
+    peer: Peer | AuthenticationFailed | None
+
+
+class HttpServer:
+    """See the module. Owns the listener. fatal: called with a broken invariant, which must stop the node."""
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        bounds: ServerBounds,
+        log: Callable[[str], None],
+        fatal: Callable[[InvariantBroken], None],
+    ) -> None:
+        self._listener = listener
+        self._listener.setblocking(False)
+        self._bounds = bounds
+        self._log = log
+        self._fatal = fatal
+        self._context: ssl.SSLContext | None = None
+        self._routes: FrontRoutes | None = None
+        self._connections: set[HttpConnection] = set()
+        self._handshakes: set[asyncio.Task[None]] = set()
+        self._ready = asyncio.Event()
+        self.request_bytes_max = bounds.request_bytes_max
+        self.stopping = False
+
+    def configure(self, context: ssl.SSLContext, routes: FrontRoutes) -> None:
+        """Serve these routes, and use this context for connections from now on."""
+        self._context = context
+        self._routes = routes
+        self._ready.set()
+
+    async def accept(self) -> None:
+        """Accept connections for ever, once configured."""
+        await self._ready.wait()
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                accepted, _ = await loop.sock_accept(self._listener)
+            except OSError as error:
+                # Out of descriptors, or the client is gone already: what is open goes on.
+                self._log(f"a connection could not be accepted: {error.strerror}")
+                await asyncio.sleep(0.05)
+                continue
+            if len(self._connections) + len(self._handshakes) >= self._bounds.connections_max:
+                accepted.close()
+                continue
+            task = loop.create_task(self._handshake(accepted))
+            self._handshakes.add(task)
+            task.add_done_callback(self._handshakes.discard)
+
+    async def sweep(self) -> None:
+        """End connections that are idle, or whose request does not come to an end, for ever."""
+        loop = asyncio.get_running_loop()
+        bounds = self._bounds
+        pause = min(bounds.idle_seconds_max, bounds.request_seconds_max) / _SWEEPS_PER_TIMEOUT
+        while True:
+            await asyncio.sleep(pause)
+            now = loop.time()
+            for connection in list(self._connections):
+                if connection.request_began is not None and now - connection.request_began > bounds.request_seconds_max:
+                    connection.time_out()
+                elif now - connection.last_activity > bounds.idle_seconds_max:
+                    if connection.is_stuck():
+                        connection.abort()
+                    else:
+                        connection.close_when_idle()
+
+    async def stop(self) -> None:
+        """Accept nothing more, let requests that are being answered finish within the bound, close everything."""
+        self.stopping = True
+        for task in list(self._handshakes):
+            task.cancel()
+        self._listener.close()
+        for connection in list(self._connections):
+            connection.close_when_idle()
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._bounds.stop_seconds_max
+        while self._connections and loop.time() < deadline:
+            await asyncio.sleep(0.01)
+        for connection in list(self._connections):
+            connection.abort()
+
+    # What connections call.
+
+    def opened(self, connection: HttpConnection) -> None:
+        self._connections.add(connection)
+
+    def closed(self, connection: HttpConnection) -> None:
+        self._connections.discard(connection)
+
+    async def serve(self, connection: HttpConnection, request: RawRequest) -> Response:
+        """Answer a request of a connection; never raises."""
+        routes = self._routes
+        if routes is None:
+            raise InvariantBroken("a connection was accepted before there was anything to serve")
+        try:
+            return await routes.serve(request, self._peer(connection, routes.authenticator))
+        except AuthenticationFailed as error:
+            return error_response(401, error.message, error.hint)
+        except InvariantBroken as error:
+            self._fatal(error)
+            return error_response(500, "the node is stopping")
+
+    def _peer(self, connection: HttpConnection, authenticator: Authenticator) -> Peer | None:
+        known = connection.memo
+        if not isinstance(known, _KnownPeer) or known.authenticator is not authenticator:
+            known = _KnownPeer(authenticator, _identify(connection, authenticator))
+            connection.memo = known
+        if isinstance(known.peer, AuthenticationFailed):
+            raise known.peer
+        return known.peer
+
+    async def _handshake(self, accepted: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.connect_accepted_socket(
+                lambda: HttpConnection(self, self.serve),
+                accepted,
+                ssl=self._context,
+                ssl_handshake_timeout=self._bounds.handshake_seconds_max,
+                ssl_shutdown_timeout=1.0,
+            )
+        except (OSError, ssl.SSLError, asyncio.CancelledError):
+            accepted.close()  # A client that does not speak TLS, shows a foreign certificate, or takes too long.
+
+
+def _identify(connection: HttpConnection, authenticator: Authenticator) -> Peer | AuthenticationFailed | None:
+    certificate = connection.peer_certificate
+    if certificate is None:
+        return None
+    try:
+        return authenticator.peer(certificate)
+    except AuthenticationFailed as error:
+        return error

@@ -1,0 +1,81 @@
+"""The front end's TLS: 1.2 or better, HTTP/1.1 only, with optional client certificates of the network's actors.
+
+The private key never touches a disk in the clear: OpenSSL reads it through an anonymous file in memory, or, where the
+platform has none, from a temporary file that holds it encrypted under a password that only this process knows.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import ssl
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from cryptography.hazmat.primitives import serialization
+
+from core.crypto.certificates import to_der
+from core.errors import CocoError, MalformedMessage
+
+_DESCRIPTORS = Path("/proc/self/fd")
+
+
+def server_context(chain: bytes, key: bytes, trusted: Iterable[str]) -> ssl.SSLContext:
+    """Return a server's context. chain, key: PEM, the leaf first. trusted: actors' certificates (PEM).
+
+    A client may show one of the trusted certificates, or one issued under them; any other fails the handshake. A
+    trusted certificate that does not parse admits nobody. Raises CocoError when chain and key do not fit together.
+    """
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    try:
+        if hasattr(os, "memfd_create") and _DESCRIPTORS.is_dir():
+            _load_from_memory(context, chain, key)
+        else:
+            _load_encrypted(context, chain, key)
+    except (ssl.SSLError, ValueError) as error:
+        raise CocoError(
+            f"the front end's certificate and key do not work: {error}", hint="Start the node again."
+        ) from None
+    anchors = b"".join(_anchors(trusted))
+    if anchors:
+        context.load_verify_locations(cadata=anchors)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
+    return context
+
+
+def _anchors(trusted: Iterable[str]) -> Iterable[bytes]:
+    for pem in trusted:
+        try:
+            yield to_der(pem)
+        except MalformedMessage:
+            continue
+
+
+def _load_from_memory(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
+    descriptor = os.memfd_create("front-end", os.MFD_CLOEXEC)
+    try:
+        with os.fdopen(os.dup(descriptor), "wb") as file:
+            file.write(chain.rstrip() + b"\n" + key)
+        path = _DESCRIPTORS / str(descriptor)
+        context.load_cert_chain(path)
+    finally:
+        os.close(descriptor)
+
+
+def _load_encrypted(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
+    password = secrets.token_hex(32)
+    loaded = serialization.load_pem_private_key(key, password=None)
+    encrypted = loaded.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(password.encode()),
+    )
+    with tempfile.TemporaryDirectory(prefix="coco-") as folder:
+        path = Path(folder) / "front-end.pem"
+        path.write_bytes(chain.rstrip() + b"\n" + encrypted)
+        context.load_cert_chain(path, password=password)
