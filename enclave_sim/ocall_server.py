@@ -40,7 +40,7 @@ from enclave_sim.host_log import HostLog
 
 
 class OcallServer:
-    """See the module. running, stopped: once the enclave said so (the end counts as stopped). failed: what it said before it ended."""
+    """See the module. running, stopped: once the enclave said so, or ended. failed: its last words, if any."""
 
     def __init__(self, name: str, transport: SocketTransport, log: HostLog, disk: Disk | None) -> None:
         self.name = name
