@@ -1,4 +1,4 @@
-"""The gateway: ends TLS, authenticates, and runs the adapters' route handlers. It keeps nothing. DESIGN sections 1 and 3.
+"""The gateway: ends TLS, authenticates, and runs the adapters' route handlers. It keeps nothing. DESIGN 1 and 3.
 
 It serves once the executor has sent what it needs (FrontEnd), and takes up a new one as it comes. When the executor is
 gone, so is the gateway.

@@ -187,8 +187,8 @@ class HttpConnection(asyncio.Protocol):
     @property
     def peer_certificate(self) -> bytes | None:
         """The client's certificate (DER), if it showed one."""
-        found = self._transport.get_extra_info("ssl_object")
-        return found.getpeercert(binary_form=True) if isinstance(found, ssl.SSLObject) else _peer_of(found)
+        found = cast("ssl.SSLObject | None", self._transport.get_extra_info("ssl_object"))
+        return None if found is None else found.getpeercert(binary_form=True)
 
     def is_busy(self) -> bool:
         """Whether a request is being answered or waits."""
@@ -288,9 +288,3 @@ class HttpConnection(asyncio.Protocol):
         if not self._closed and not self._transport.is_closing():
             self._reading_paused = False
             self._transport.resume_reading()
-
-
-def _peer_of(found: object) -> bytes | None:
-    """uvloop hands out an object of its own that does the same."""
-    get = getattr(found, "getpeercert", None)
-    return None if get is None else cast("bytes | None", get(binary_form=True))

@@ -7,6 +7,7 @@ credentials for every request. Nothing is accepted before the first context is t
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import ssl
 from collections.abc import Callable
@@ -62,6 +63,7 @@ class HttpServer:
         self._connections: set[HttpConnection] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
         self._ready = asyncio.Event()
+        self._empty = asyncio.Event()
         self.request_bytes_max = bounds.request_bytes_max
         self.stopping = False
 
@@ -115,10 +117,10 @@ class HttpServer:
         self._listener.close()
         for connection in list(self._connections):
             connection.close_when_idle()
-        loop = asyncio.get_running_loop()
-        deadline = loop.time() + self._bounds.stop_seconds_max
-        while self._connections and loop.time() < deadline:
-            await asyncio.sleep(0.01)
+        if self._connections:
+            self._empty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._empty.wait(), self._bounds.stop_seconds_max)
         for connection in list(self._connections):
             connection.abort()
 
@@ -129,6 +131,8 @@ class HttpServer:
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
+        if not self._connections:
+            self._empty.set()
 
     async def serve(self, connection: HttpConnection, request: RawRequest) -> Response:
         """Answer a request of a connection; never raises."""
