@@ -15,12 +15,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import msgspec
-from core.node.gateway import Gateway
 
 from core import limits
+from core.adapter.loading import load_adapters
 from core.errors import ChannelClosed
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
-from core.node.executor import Executor
+from core.node.executor import Executor, LoadAdapters
+from core.node.gateway import Gateway
 from core.node.manager import Manager
 from core.node.messages import FrontEnd
 from core.ports import Disk
@@ -46,7 +47,8 @@ class LocalNode:
 
     storage: a directory (disk and fuses live in it, so that a new LocalNode on it is a restart) or a Disk, which goes
     with the platform whose fuses sealed its data. Raises what the roles raise: on entering when they cannot start, on
-    leaving when one failed meanwhile. log: every log line of every role.
+    leaving when one failed meanwhile. load: makes the adapters (by default those installed). log: every line of every
+    role.
     """
 
     def __init__(
@@ -62,12 +64,14 @@ class LocalNode:
         chunk_bytes_min: int = limits.CHUNK_BYTES_MIN,
         block_commands_max: int = limits.BLOCK_COMMANDS_MAX,
         block_bytes_max: int = limits.BLOCK_BYTES_MAX,
+        load: LoadAdapters = load_adapters,
     ) -> None:
         self.log: list[str] = []
         self.port = port
         self.ca_pem = ""
         self.service_info: dict[str, Any] = {}
         self._storage = storage
+        self._load = load
         self._own_disk: DirectoryDisk | None = None
         if platform is None:
             platform = MemoryPlatform(
@@ -145,7 +149,8 @@ class LocalNode:
         self._roles = await self._make(disk, listener, on_front_end)
         work = [self._roles.manager.run(), self._roles.executor.run()]
         self._tasks = [self._task(role) for role in [*work, *(gateway.run() for gateway in self._roles.gateways)]]
-        await asyncio.wait({front_end, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        ends: list[asyncio.Future[Any]] = [front_end, *self._tasks]
+        await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not front_end.done():
             await self._raise_cause()
         self.service_info = msgspec.json.decode((await front_end).service, type=dict)
@@ -171,6 +176,7 @@ class LocalNode:
             manager=from_manager,
             gateways=[ours for ours, _ in pairs],
             log=lambda line: self._line("executor", line),
+            load=self._load,
         )
         gateways = [
             make_gateway(
@@ -180,6 +186,7 @@ class LocalNode:
                 listener=own_listener,
                 log=lambda line: self._line("gateway", line),
                 on_front_end=on_front_end,
+                load=self._load,
             )
             for (_, theirs), own_listener in zip(pairs, listeners, strict=True)
         ]

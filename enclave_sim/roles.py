@@ -10,11 +10,11 @@ import socket
 import time
 from collections.abc import Callable, Sequence
 
-from core.node.gateway import Gateway
-
+from core.adapter.loading import load_adapters
 from core.errors import LimitExceeded, MalformedMessage
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
-from core.node.executor import Executor
+from core.node.executor import Executor, LoadAdapters
+from core.node.gateway import Gateway
 from core.node.manager import Manager
 from core.node.messages import TO_GATEWAY, FrontEnd
 from core.node.pairing import pair
@@ -67,7 +67,13 @@ async def make_manager(
 
 
 async def make_executor(
-    config: ExecutorConfig, *, attestor: Attestor, manager: Transport, gateways: Sequence[Transport], log: Log
+    config: ExecutorConfig,
+    *,
+    attestor: Attestor,
+    manager: Transport,
+    gateways: Sequence[Transport],
+    log: Log,
+    load: LoadAdapters = load_adapters,
 ) -> Executor:
     """Pair with the manager and the gateways, all at once, and return the executor."""
     # Executor and gateways are one and the same enclave, so a gateway must measure what this executor does.
@@ -80,7 +86,7 @@ async def make_executor(
         for gateway in gateways
     ]
     paired_manager, *paired_gateways = await asyncio.gather(to_manager, *to_gateways)
-    return Executor(config, manager=paired_manager, gateways=paired_gateways, clock=time.time, log=log)
+    return Executor(config, manager=paired_manager, gateways=paired_gateways, clock=time.time, log=log, load=load)
 
 
 async def make_gateway(
@@ -91,6 +97,7 @@ async def make_gateway(
     listener: socket.socket,
     log: Log,
     on_front_end: Callable[[FrontEnd], None],
+    load: LoadAdapters = load_adapters,
 ) -> Gateway:
     """Pair with the executor and return the gateway. on_front_end: called once it has what it needs to serve."""
     paired = await pair(
@@ -100,4 +107,4 @@ async def make_gateway(
         purpose=EXECUTOR_GATEWAY,
         initiator=True,
     )
-    return Gateway(config, executor=FrontEndWatch(paired, on_front_end), listener=listener, log=log)
+    return Gateway(config, executor=FrontEndWatch(paired, on_front_end), listener=listener, log=log, load=load)
