@@ -139,11 +139,7 @@ def error_fragment(error: RpcError) -> bytes:
     value: dict[str, object] = {"code": error.code, "message": error.message}
     if error.data is not None:
         value["data"] = error.data
-    try:
-        return b'"error":' + orjson.dumps(value)
-    except orjson.JSONEncodeError:  # a lone surrogate that the request brought: orjson writes UTF-8 only
-        value["message"] = error.message.encode(errors="replace").decode()
-        return b'"error":' + orjson.dumps(value)
+    return b'"error":' + orjson.dumps(value)
 
 
 def answer(request_id: bytes, fragment: bytes) -> bytes:

@@ -28,7 +28,7 @@ QUERY_GAS_MAX = 40_000_000
 CALL_GAS = 2_600
 """Counted for each call beside the gas that the contract uses."""
 REMEMBERED_MAX = 50_000
-READERS_MAX = 16
+READERS_MAX = 64
 """Addresses of one identity that are asked about, in the order they were bound."""
 
 MAY_READ_LOG = keccak(b"cocoMayReadLog(address,bytes32[],bytes)")[:4]
@@ -139,14 +139,20 @@ class AccessChecks:
         if answer is None:
             if self._query_gas > QUERY_GAS_MAX:
                 raise ChecksExhausted
-            result = self._simulate(CallRequest(reader, contract, call, gas=_with_calldata(gas, call)))
-            used = max(0, result.gas_used - _TRANSACTION_GAS) + CALL_GAS
-            answer = (result.error is None and result.return_data == _TRUE, used)
+            answer = self._run(CallRequest(reader, contract, call, gas=_with_calldata(gas, call)))
             self._query_gas += answer[1]
             self._answers[key] = answer
             if len(self._answers) > REMEMBERED_MAX:
                 self._answers.popitem(last=False)
         return answer
+
+    def _run(self, request: CallRequest) -> tuple[bool, int]:
+        try:
+            result = self._simulate(request)
+        except RpcError:  # not a call that can be executed at all
+            return False, CALL_GAS
+        used = max(0, result.gas_used - _TRANSACTION_GAS) + CALL_GAS
+        return result.error is None and result.return_data == _TRUE, used
 
 
 def _with_calldata(gas: int, call: bytes) -> int:

@@ -32,6 +32,8 @@ from core.adapter.interface import Caller, ScopedTransaction
 from core.errors import InvariantBroken, MalformedMessage
 
 MESSAGE_SECONDS_MAX = 600
+CLOCK_SKEW_SECONDS_MAX = 60
+"""A block's time is that of its opening, which may be before the message was issued."""
 MESSAGE_CHARACTERS_MAX = 4_096
 ADDRESSES_PER_IDENTITY_MAX = 1_000
 BINDING_VERSION = 1
@@ -149,7 +151,7 @@ class BindingMessages:
             raise _not_ours()
         if not hmac.compare_digest(address, signer):
             raise RpcError(DENIED, "the signature is not by the address that the message names")
-        if not issued_s <= now_s <= issued_s + MESSAGE_SECONDS_MAX:
+        if not issued_s - CLOCK_SKEW_SECONDS_MAX <= now_s <= issued_s + MESSAGE_SECONDS_MAX:
             raise RpcError(DENIED, "the message has expired; ask for a new one with coco_bindMessage")
         return issued_s
 

@@ -6,6 +6,7 @@ Source: go-ethereum's internal/ethapi (RPCMarshalHeader, RPCTransaction, marshal
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -47,7 +48,7 @@ def format_block(view: VisibleBlock, *, full: bool) -> dict[str, Any]:
     result = _format_header(block, header)
     result["logsBloom"] = data(view.bloom)
     result["gasUsed"] = quantity(view.gas_used)
-    result["size"] = quantity(_block_size(header, shown))
+    result["size"] = quantity(_block_size(replace(header, gas_used=view.gas_used), shown))
     result["uncles"] = []
     result["transactions"] = [
         format_transaction(item, block) if full else data(item.stored.transaction.hash) for item in shown
@@ -84,7 +85,10 @@ def _format_header(block: Block, header: Header) -> dict[str, Any]:
 
 
 def _block_size(header: Header, shown: list[VisibleReceipt]) -> int:
-    """Return the size in bytes of the block's RLP with the visible transactions only."""
+    """Return the size in bytes of the block's RLP with the visible transactions only.
+
+    header: with the visible gas, since the length of that integer counts, too.
+    """
     encoded = encode_header(header)
     raws = (item.stored.transaction for item in shown)
     body = encode_list([encode_bytes(one.raw) if one.type else one.raw for one in raws])

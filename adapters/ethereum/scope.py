@@ -105,4 +105,9 @@ class Scope:
             state.revert(mark)
 
     def _simulate_check(self, call: CallRequest) -> CallResult:
-        return self.simulate(self.transaction, call, self.head)
+        """Run a contract's own check, with exactly the gas it asks for."""
+        mark = self.transaction.checkpoint()
+        try:
+            return simulate(self.transaction, call, self.head, self.settings, gas_cap=call.gas or 0)
+        finally:
+            self.transaction.revert(mark)
