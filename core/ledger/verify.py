@@ -107,6 +107,11 @@ class LedgerVerifier:
         if self._views and view < self._views[-1][0]:
             raise MalformedMessage(f"its view {view} is before view {self._views[-1][0]} of the entry before it")
         key = self._keyring.find(view, seqno)
+        if key is None and view > self._keyring.last_view:
+            raise MalformedMessage(
+                f"it says it is of view {view}, but the sealed keys end with view {self._keyring.last_view}: "
+                "they are older than the ledger, or the entry is damaged"
+            )
         if key is None:
             raise MalformedMessage(f"it says it is of view {view}, in which no entry {seqno} was sealed")
         return key

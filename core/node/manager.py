@@ -77,7 +77,7 @@ class Manager:
             if self._running is None:
                 await self.start()
         except ChannelClosed:
-            self._log("the executor's channel closed during start")
+            self._log("a channel closed during start")
             return
         await self._serve()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import ssl
 from datetime import UTC, datetime
@@ -22,6 +23,7 @@ from core.errors import (
 from core.governance.messages import set_default_adapter, sign_message
 from core.kv.write_set import WriteSet, decode_domain, encode_domain
 from core.ledger.secrets import EntryKey
+from core.node.config import ManagerConfig
 from core.node.manager_keys import load_secrets
 from core.node.messages import (
     FROM_MANAGER,
@@ -195,6 +197,34 @@ async def test_failing_disk_at_the_first_start_leaves_a_network_that_starts(faul
         assert node.state()["kv.data"] == {b"a": b"1"}
 
 
+@pytest.mark.parametrize("torn_bytes", [0, 5, 700, 2_000])
+async def test_power_cut_during_a_restart_leaves_a_network_that_starts(torn_bytes: int) -> None:
+    machine = Machine()
+    async with machine.node() as node:
+        await node.commit(kv_draft(b"a", b"1"))
+    for _ in range(3):
+        machine.disk.torn_bytes = torn_bytes
+        with pytest.raises(StorageFailed):
+            await machine.refuse()
+        machine.disk = machine.disk.copy()
+    async with machine.node() as node:
+        assert node.ready is not None
+        assert node.ready.view == 5
+        assert node.ready.view_history == ((1, 1), (5, 6))
+        assert node.state()["kv.data"] == {b"a": b"1"}
+
+
+async def test_full_disk_during_the_sealing_of_keys_changes_nothing_else() -> None:
+    machine = Machine()
+    async with machine.node() as node:
+        await node.commit(kv_draft(b"a", b"1"))
+    before = dict(machine.disk.files)
+    machine.disk.capacity_bytes = 0
+    with pytest.raises(StorageFailed):
+        await machine.refuse()
+    assert machine.disk.files == before
+
+
 async def test_every_start_has_a_new_view_node_and_epoch_key() -> None:
     machine = Machine()
     nodes, services = set(), set()
@@ -310,6 +340,26 @@ async def test_front_end_certificate_is_under_its_own_authority() -> None:
     assert context.verify_mode is ssl.CERT_REQUIRED
 
 
+async def test_names_that_no_certificate_can_hold_stop_the_node() -> None:
+    machine = Machine(config=ManagerConfig(make_constitution().encode(), ("münchen.example",), bytes(32)))
+    node = machine.launch()
+    await node.until_ready()
+    await node.executor.send(TO_MANAGER.encode(CertificateRequest(PrivateKey.generate().public_key().to_der())))
+    with pytest.raises(CocoError, match="not a DNS name"):
+        await node.running
+
+
+async def test_long_replays_say_how_far_they_are() -> None:
+    machine = Machine()
+    async with machine.node() as node:
+        await node.commit(kv_draft(b"a", b"1"))
+    ticks = itertools.count(1_800_000_000)
+    machine.clock = lambda: next(ticks)  # type: ignore[assignment]
+    async with machine.node():
+        pass
+    assert "replaying the ledger: 5 entries verified" in machine.log
+
+
 # Governance.
 
 
@@ -420,6 +470,20 @@ async def test_constitution_that_does_not_parse_or_needs_members_to_restart_is_r
         with pytest.raises(CocoError):
             await machine.refuse()
         assert machine.disk.files == {}
+
+
+async def test_keys_older_than_the_ledger_are_named_as_such() -> None:
+    machine = Machine()
+    async with machine.node():
+        pass
+    old = machine.disk.files["sealed/keys"]
+    async with machine.node():
+        pass
+    machine.disk.files["sealed/keys"] = old
+    machine.disk.changes = 0
+    with pytest.raises(LedgerDamaged, match="older than the ledger"):
+        await machine.refuse()
+    assert machine.disk.changes == 0
 
 
 async def test_ledger_rolled_back_behind_its_sealed_keys_is_refused() -> None:
