@@ -163,7 +163,8 @@ async def _cut(disk: Disk, replayed: Replayed, log: Log) -> None:
         return
     log(
         f"{cut.file}: cut after entry {replayed.signed.seqno}, the last one signed: {cut.entries} whole entries and "
-        f"{cut.torn_bytes} bytes of a torn one followed; none was acknowledged, unless the disk lost what it had confirmed"
+        f"{cut.torn_bytes} bytes of a torn one followed; "
+        "none was acknowledged, unless the disk lost what it had confirmed"
     )
     await disk.truncate(cut.file, cut.keep_bytes)
 
