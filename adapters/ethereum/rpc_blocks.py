@@ -61,7 +61,7 @@ def _find(scope: Scope, transaction_hash: bytes) -> tuple[Block, VisibleReceipt]
     if stored is None:
         return None
     block = chain.block_by_number(scope.transaction, stored.block_number)
-    item = None if block is None else scope.view(block).find(transaction_hash)
+    item = None if block is None else scope.view(block).find(stored.index)
     return None if block is None or item is None else (block, item)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from adapters.ethereum import chain
 from adapters.ethereum.access import AccessChecks, AccessMemo
@@ -56,14 +57,16 @@ class Scope:
         self.transaction = context.transaction
         self.identity = identity
         self.addresses = addresses_of(context.transaction, identity)
-        self.head = _block(context.transaction, chain.head_number(context.transaction))
+        head = chain.head(context.transaction)
+        self.head_number, self._head_hash = head.number, head.hash
         self._memos = memos
-        checks = AccessChecks(self._simulate_check, memos.access, self.head.hash, self.addresses)
+        checks = AccessChecks(self._simulate_check, memos.access, self._head_hash, self.addresses)
         self.sight = Sight(settings.policy, self.addresses, checks)
 
-    @property
-    def head_number(self) -> int:
-        return self.head.header.number
+    @cached_property
+    def head(self) -> Block:
+        """The newest block."""
+        return _block(self.transaction, self.head_number)
 
     def find_block(self, at: BlockAt) -> Block | None:
         """Return the block a request names."""
@@ -94,7 +97,7 @@ class Scope:
 
     def view(self, block: Block) -> VisibleBlock:
         """Return what the caller sees of a block."""
-        return self._memos.views.view(self.transaction, block, self.head.hash, self.identity, self.sight)
+        return self._memos.views.view(self.transaction, block, self._head_hash, self.identity, self.sight)
 
     def simulate(self, state: ScopedTransaction, call: CallRequest, block: Block) -> CallResult:
         """Run a call after a block; nothing of it stays."""

@@ -13,6 +13,7 @@ Positions, counts, gas and blooms of a view cover what is in it, so that they te
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -53,9 +54,12 @@ class VisibleBlock:
     gas_used: int
     bloom: bytes
 
-    def find(self, transaction_hash: bytes) -> VisibleReceipt | None:
-        """Return the visible receipt of a transaction."""
-        return next((item for item in self.items if item.stored.transaction.hash == transaction_hash), None)
+    def find(self, index: int) -> VisibleReceipt | None:
+        """Return the visible receipt of the transaction at this place of the real block."""
+        position = bisect_left(self.items, index, key=lambda item: item.stored.index)
+        if position < len(self.items) and self.items[position].stored.index == index:
+            return self.items[position]
+        return None
 
 
 class Sight:
