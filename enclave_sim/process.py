@@ -9,8 +9,9 @@ import resource
 import signal
 import sys
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
-from enclave_sim.platform.measurement import source_root
+from enclave_sim import launch
 
 BROKEN_EXIT_CODE = 70
 """An enclave's broken invariant or another unexpected exception (EX_SOFTWARE of sysexits.h)."""
@@ -21,17 +22,10 @@ HOST_GONE_EXIT_CODE = 71
 _PR_SET_PDEATHSIG = 1
 _PR_SET_DUMPABLE = 4
 
-# Isolated mode ignores PYTHON* variables, the current folder and the user's packages. What remains is the installation;
-# the folder of the running code is added for a checkout that is not installed.
-_BOOTSTRAP = (
-    "import sys; root, module = sys.argv[1:3]; root in sys.path or sys.path.insert(0, root); "
-    "from importlib import import_module; sys.argv[:3] = [module]; sys.exit(import_module(module).main())"
-)
-
 
 def command(module: str, arguments: Sequence[str]) -> list[str]:
     """Return the command line that runs `main()` of one of our modules in isolation."""
-    return [sys.executable, "-I", "-c", _BOOTSTRAP, str(source_root()), module, *arguments]
+    return [sys.executable, "-I", str(Path(launch.__file__).resolve()), module, *arguments]
 
 
 def environment() -> dict[str, str]:
