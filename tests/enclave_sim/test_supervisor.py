@@ -1,0 +1,48 @@
+"""How the supervisor tells the cause of a node's end from what it entailed."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import pytest
+
+from enclave_sim.boundary.messages import Failed
+from enclave_sim.process import BROKEN_EXIT_CODE, HOST_GONE_EXIT_CODE
+from enclave_sim.supervisor import Enclave, _rank
+
+
+class FakeServer:
+    def __init__(self, failed: Failed | None) -> None:
+        self.failed = failed
+
+
+def ended(status: int | None, failed: Failed | None = None, *, killed: bool = False) -> Enclave:
+    server, serving = cast(Any, FakeServer(failed)), cast(Any, None)
+    return Enclave(0, "x", "executor", server, serving, cast(Any, None), 1, status, killed)
+
+
+SIGNAL = ended(-9)
+OWN_ERROR = ended(5, Failed("StorageFailed", "full", "", 5))
+BROKEN = ended(BROKEN_EXIT_CODE, Failed("InvariantBroken", "defect", "", BROKEN_EXIT_CODE))
+SILENT = ended(1)
+LOST_PEER = ended(3, Failed("NodeStopped", "gone", "", 3))
+LOST_CHANNEL = ended(1, Failed("ChannelClosed", "gone", "", 1))
+IN_ORDER = ended(0)
+BY_HOST = ended(HOST_GONE_EXIT_CODE)
+KILLED_BY_US = ended(-9, killed=True)
+ALIVE = ended(None)
+
+
+@pytest.mark.parametrize(
+    ("cause", "entailed"),
+    [
+        (SIGNAL, [LOST_PEER, LOST_CHANNEL, IN_ORDER, BY_HOST, ALIVE]),
+        (OWN_ERROR, [LOST_PEER, LOST_CHANNEL, IN_ORDER, BY_HOST, KILLED_BY_US, ALIVE]),
+        (BROKEN, [LOST_PEER, IN_ORDER, KILLED_BY_US]),
+        (SILENT, [LOST_PEER, LOST_CHANNEL, BY_HOST]),
+        (LOST_PEER, [IN_ORDER, BY_HOST, ALIVE]),
+    ],
+)
+def test_the_cause_comes_first(cause: Enclave, entailed: list[Enclave]) -> None:
+    assert min([*entailed, cause], key=_rank) is cause
+    assert min([cause, *entailed], key=_rank) is cause
