@@ -5,7 +5,10 @@ What is changed in py-evm's classes, and why:
 - a finished call is folded into its caller (logs, refund, deletions) instead of being kept, so that memory does not
   grow with the number of calls of a transaction;
 - the outermost call is known by its depth, not by its sender: under EIP-7702 an account with code can call as itself;
-- BLOCKHASH is looked up when asked for.
+- BLOCKHASH is looked up when asked for;
+- where a code's instructions begin is found once per code, in one pass: py-evm searches back from each jump, by a
+  recursion that long runs of PUSH drive past Python's limit;
+- two precompiles are replaced, see precompiles.py.
 EIP-7702's authorizations are processed in execution.py, since py-evm's own loop swallows every exception.
 """
 
@@ -13,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
+from eth.vm.code_stream import CodeStream
 from eth.vm.execution_context import ExecutionContext as VmContext
 from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.state import CancunState
@@ -22,10 +27,13 @@ from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
 
 from adapters.ethereum.account_db import AccountDatabase
+from adapters.ethereum.precompiles import with_replacements
 from adapters.ethereum.settings import Settings
 
 BLOCK_HASHES_MAX = 256
 """How many blocks back BLOCKHASH reaches."""
+ANALYSED_CODES_MAX = 256
+"""Codes whose instruction starts are kept, each at most 49,152 bytes (initcode)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +49,26 @@ class BlockEnvironment:
     block_hash: Callable[[int], bytes | None]
 
 
+@lru_cache(maxsize=ANALYSED_CODES_MAX)
+def instruction_starts(code: bytes) -> bytes:
+    """Return one byte per byte of code: 1 where an instruction begins, 0 in the data of a PUSH."""
+    starts = bytearray(len(code))
+    position, end = 0, len(code)
+    while position < end:
+        starts[position] = 1
+        opcode = code[position]
+        position += opcode - 0x5E if 0x60 <= opcode <= 0x7F else 1
+    return bytes(starts)
+
+
+class AnalysedCode(CodeStream):  # type: ignore[misc]
+    """Code that knows its jump destinations."""
+
+    def is_valid_opcode(self, position: int) -> bool:
+        starts = instruction_starts(self._raw_code_bytes)
+        return position < len(starts) and starts[position] == 1
+
+
 class _FoldedComputation:
     """Mixed into py-evm's computations; see the module."""
 
@@ -50,6 +78,7 @@ class _FoldedComputation:
 
     def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
         super().__init__(state, message, transaction_context)  # type: ignore[call-arg]
+        self.code = AnalysedCode(message.code)
         self.folded_refund = 0
         self.folded_deletions: set[bytes] = set()
 
@@ -90,9 +119,13 @@ class _FoldedComputation:
 class CocoCancunComputation(_FoldedComputation, CancunComputation):  # type: ignore[misc]
     """Cancun's instructions."""
 
+    _precompiles = with_replacements(CancunComputation.get_precompiles())
+
 
 class CocoPragueComputation(_FoldedComputation, PragueComputation):  # type: ignore[misc]
     """Prague's instructions."""
+
+    _precompiles = with_replacements(PragueComputation.get_precompiles())
 
 
 class _FlatState:

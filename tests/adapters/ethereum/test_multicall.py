@@ -9,6 +9,9 @@ import json
 from pathlib import Path
 
 import pytest
+from eth_abi.abi import decode, encode
+from eth_utils.crypto import keccak
+
 from adapters.ethereum.genesis import write_genesis
 from adapters.ethereum.model import CallRequest
 from adapters.ethereum.multicall import MULTICALL3_ADDRESS
@@ -18,8 +21,6 @@ from cli.solidity.compile import compile_solidity
 from core.adapter.interface import ANONYMOUS, ExecutionContext, ScopedTransaction
 from core.kv.store import Store
 from core.types import Seqno
-from eth_abi.abi import decode, encode
-from eth_utils.crypto import keccak
 
 ROOT = Path(__file__).resolve().parents[3]
 SOURCE = ROOT / "adapters" / "ethereum" / "contracts" / "Multicall3.sol"
