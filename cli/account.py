@@ -162,9 +162,8 @@ def bind(
     client = store.client(network)
     entry = Wallet(client.accounts_directory).find(name)
     chosen = client.identity(identity)
-    connection = open_connection(client, chosen.name)
-    bind_account(connection, unlock(client, entry, password_file))
-    connection.close()
+    with open_connection(client, chosen.name) as connection:
+        bind_account(connection, unlock(client, entry, password_file))
     known = bindings(client)
     write_record(client.directory / "bindings.json", Bindings(bound=known.bound | {entry.address: chosen.name}))
     if as_json:

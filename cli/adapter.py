@@ -19,6 +19,9 @@ from core.crypto.keys import PrivateKey
 from core.errors import CocoError
 from core.types import Digest
 
+HIDDEN = 404
+"""What a node answers to those who may not know that there is something."""
+
 
 @click.group()
 def adapter() -> None:
@@ -117,13 +120,12 @@ def use(store: Store, name: str, network: str | None, identity: str | None, as_j
         return
     client = store.client(network)
     actor = client.identity(identity)
-    connection = open_connection(client, actor.name)
-    live, default = live_adapters(connection)
-    if name not in live:
-        raise WrongUse(f"adapter {name} is not live on {client.network}", hint=f"Live: {', '.join(live)}.")
-    if name != default:
-        send_governance(connection, client, actor, name)
-    connection.close()
+    with open_connection(client, actor.name) as connection:
+        live, default = live_adapters(connection)
+        if name not in live:
+            raise WrongUse(f"adapter {name} is not live on {client.network}", hint=f"Live: {', '.join(live)}.")
+        if name != default:
+            send_governance(connection, client, actor, name)
     client.set_defaults(msgspec.structs.replace(client.defaults(), adapter=name))
     _say(as_json, {"adapter": name, "network": client.network}, f"{client.network} speaks {name} by default.")
 
@@ -141,7 +143,10 @@ def send_governance(connection: Connection, client: ClientStore, actor: Identity
     )
     status, body = connection.request("POST", "/node/governance", message, "application/cose")
     if status not in (200, 202, 204):
-        raise refusal(status, body, "the network's governance")
+        refused = refusal(status, body, f"{connection.url}/node/governance")
+        if status == HIDDEN:
+            refused.hint = f"Only members administer a network; {actor.name} is none. Give --identity MEMBER."
+        raise refused
 
 
 def live_adapters(connection: Connection) -> tuple[list[str], str]:
@@ -160,12 +165,10 @@ def _live(store: Store, network: str | None, identity: str | None) -> tuple[list
         return None, store.current().adapter
     client = store.client(network)
     try:
-        connection = open_connection(client, identity)
-        found = live_adapters(connection)
-        connection.close()
+        with open_connection(client, identity) as connection:
+            return live_adapters(connection)
     except Unreachable:
         return None, client.defaults().adapter
-    return found
 
 
 def _constitution_digest(client: ClientStore) -> Digest:

@@ -11,7 +11,7 @@ import ssl
 import urllib.parse
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import orjson
 
@@ -30,19 +30,23 @@ NOT_BOUND = -32001
 class Connection:
     """One network as one identity. url: https://HOST:PORT. token None: no credential is shown.
 
-    A connection is kept open between requests and belongs to one thread.
+    rpc_path: where JSON-RPC is spoken; "/" is the network's default adapter, "/ethereum/" that one.
+
+    A connection is kept open between requests, belongs to one thread, and is closed by `close` or a `with`.
     """
 
     url: str
     ca_file: Path
     token: str | None = field(repr=False)
     network: str = ""
+    rpc_path: str = "/"
     timeout_seconds: float = limits.REQUEST_SECONDS_MAX + 10
     _http: http.client.HTTPSConnection | None = field(default=None, init=False, repr=False)
     _next_id: int = field(default=0, init=False, repr=False)
 
-    def rpc(self, method: str, *parameters: object, path: str = "/") -> Any:
+    def rpc(self, method: str, *parameters: object) -> Any:
         """Call a JSON-RPC method and return its result; raises Refused with the network's error, Unreachable."""
+        path = self.rpc_path
         self._next_id += 1
         request = {"jsonrpc": "2.0", "id": self._next_id, "method": method, "params": list(parameters)}
         status, body = self.request("POST", path, orjson.dumps(request))
@@ -103,6 +107,12 @@ class Connection:
         options = {"headers": headers, "verify": str(self.ca_file), "timeout": self.timeout_seconds}
         return Web3(HTTPProvider(self.url, request_kwargs=options))
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def close(self) -> None:
         if self._http is not None:
             self._http.close()
@@ -154,11 +164,13 @@ def refusal(status: int, body: bytes, address: str) -> Refused:
     """Turn an answer that is none into an error with the node's own words, where it gave some."""
     document = _json(body)
     message = document.get("error") if isinstance(document, dict) else None
+    hint = str(document.get("hint") or "") if isinstance(document, dict) else ""
     if isinstance(message, dict):
         message = message.get("message")
-    hint = ""
     if status in (401, 403):
         hint = "The identity's token or certificate is not known there: give --identity NAME."
+    if status == 404:
+        hint = "Is the adapter live on this network? coco adapter list"
     return Refused(f"{address} answered with status {status}: {message or body[:200]!r}", code=status, hint=hint)
 
 

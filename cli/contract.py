@@ -60,7 +60,7 @@ def deploy(store: Store, /, file: Path, arguments: tuple[str, ...], as_json: boo
     FILE is X.sol (compiled for the network's fork), an artifact of Hardhat, Foundry or solc, or X.abi beside X.bin.
     The contract is remembered by its name, for call and send.
     """
-    from cli.abi import constructor, encode_arguments
+    from cli.abi import constructor, encode_arguments, parse_address
     from cli.solidity.compile import compile_solidity
     from cli.transact import transact
 
@@ -76,12 +76,11 @@ def deploy(store: Store, /, file: Path, arguments: tuple[str, ...], as_json: boo
             report=note,
         )
     data = artifact.bytecode + encode_arguments(constructor(artifact.abi), arguments)
-    connection = open_connection(client, options["identity"])
     account = unlock(client, entry, options["password_file"])
-    receipt = transact(connection, account, to=None, data=data, value=value, gas=options["gas"], abi=artifact.abi)
-    connection.close()
+    with open_connection(client, options["identity"]) as connection:
+        receipt = transact(connection, account, to=None, data=data, value=value, gas=options["gas"], abi=artifact.abi)
     name = options["remember_as"] or artifact.contract_name
-    address, transaction = str(receipt["contractAddress"]), str(receipt["transactionHash"])
+    address, transaction = parse_address(str(receipt["contractAddress"])), str(receipt["transactionHash"])
     client.add_contract(ContractRecord(name=name, address=address, abi=artifact.abi, transaction=transaction))
     shown = {
         "contract": name,
@@ -126,11 +125,10 @@ def call(
     sender = choose_account(client, name).address if name else None
     block = _block(options["block"])
     value = _amount(options["value"])
-    connection = open_connection(client, options["identity"])
-    returned = eth_call(
-        connection, to=target.address, data=data, sender=sender, value=value, block=block, abi=target.abi
-    )
-    connection.close()
+    with open_connection(client, options["identity"]) as connection:
+        returned = eth_call(
+            connection, to=target.address, data=data, sender=sender, value=value, block=block, abi=target.abi
+        )
     values = decode_outputs(entry, returned)
     outputs = entry.get("outputs", [])
     if as_json:
@@ -179,12 +177,11 @@ def send(
     else:
         target = find_target(client, contract, options["abi_file"])
         data = encode_call(find_function(target.abi, function, len(arguments)), arguments)
-    connection = open_connection(client, options["identity"])
     account = unlock(client, entry, options["password_file"])
-    receipt = transact(
-        connection, account, to=target.address, data=data, value=value, gas=options["gas"], abi=target.abi
-    )
-    connection.close()
+    with open_connection(client, options["identity"]) as connection:
+        receipt = transact(
+            connection, account, to=target.address, data=data, value=value, gas=options["gas"], abi=target.abi
+        )
     shown = {
         "transaction": str(receipt["transactionHash"]),
         "block": int(receipt["blockNumber"], 16),
@@ -213,7 +210,7 @@ def find_target(client: ClientStore, contract: str, abi_file: Path | None) -> Ta
         raise NotFound(
             f"no contract {contract} was deployed from here", hint=f"Known: {known}. Or give an address and --abi FILE."
         )
-    return Target(contract, record.address, read_abi(abi_file) if abi_file is not None else record.abi)
+    return Target(contract, parse_address(record.address), read_abi(abi_file) if abi_file is not None else record.abi)
 
 
 def read_abi(path: Path) -> list[dict[str, Any]]:

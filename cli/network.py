@@ -99,7 +99,9 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         organisations = make_organisations(options["organisation"] or (DEFAULT_MEMBER,), options["participant"])
         client = store.new_client(name)
         accounts = {account: make_account(client, account, password) for account, _ in funded}
-        adapters = _adapters(options, {accounts[account].address: wei for account, wei in funded})
+        adapters = _adapters(
+            options, store.current().adapter, {accounts[account].address: wei for account, wei in funded}
+        )
         constitution = make_constitution(name, organisations, adapters, next(iter(adapters)))
         write_network(store, constitution, organisations, config)
     except BaseException:
@@ -155,11 +157,13 @@ def _fund(text: str) -> tuple[str, int]:
     return check_name("an account", account), wei
 
 
-def _adapters(options: dict[str, Any], balances: dict[str, int]) -> dict[str, dict[str, Any]]:
-    """Return the settings of each adapter, in the order they were named."""
+def _adapters(options: dict[str, Any], preferred: str | None, balances: dict[str, int]) -> dict[str, dict[str, Any]]:
+    """Return the settings of each adapter, the default one first. preferred: what `adapter use` chose."""
     from cli.genesis import parse_setting
 
-    adapters: dict[str, dict[str, Any]] = {name: {} for name in options["adapter"] or ("ethereum",)}
+    adapters: dict[str, dict[str, Any]] = {
+        name: {} for name in options["adapter"] or (preferred or "ethereum", "ethereum")
+    }
     if "ethereum" in adapters:
         adapters["ethereum"] = ethereum_settings(options, balances)
     elif balances:

@@ -1,7 +1,8 @@
-"""`coco node`: what the node says about itself."""
+"""`coco node`: what the node says about itself, and what its quote says about it."""
 
 from __future__ import annotations
 
+import base64
 from typing import Any
 
 import click
@@ -9,6 +10,7 @@ import click
 from cli.options import identity_option, json_option, network_option, open_connection
 from cli.output import print_fields, print_json
 from cli.store import Store
+from core.errors import AuthenticationFailed
 
 
 @click.group()
@@ -27,20 +29,47 @@ def status(store: Store, network: str | None, identity: str | None, as_json: boo
     The node is asked over TLS with the pinned certificate; exits with 7 when it does not answer.
     """
     client = store.client(network)
-    connection = open_connection(client, identity)
-    shown: dict[str, Any] = {
-        "network": client.network,
-        "url": connection.url,
-        "node": connection.get("/node/status"),
-        "service": connection.get("/node/network"),
-    }
-    connection.close()
+    with open_connection(client, identity) as connection:
+        url = connection.url
+        state, service = connection.get("/node/status"), connection.get("/node/network")
+    evidence = read_evidence(service)
+    known = client.defaults().constitution
+    if known is not None and service.get("constitution_digest") != known:
+        raise AuthenticationFailed(
+            f"the node runs under another constitution than network {client.network} was made with",
+            hint="It is another network, or its ledger was made anew. Do not use it before you know which.",
+        )
     if as_json:
-        print_json(shown)
+        print_json({"network": client.network, "url": url, "node": state, "service": service, "evidence": evidence})
         return
-    print_fields(
-        {"network": client.network, "url": connection.url} | flatten(shown["node"]) | flatten(shown["service"])
-    )
+    brief = {name: value for name, value in service.items() if name != "quote" and name not in state}
+    print_fields({"network": client.network, "url": url} | flatten(state) | flatten(brief) | flatten(evidence))
+
+
+def read_evidence(service: Any) -> dict[str, object]:
+    """Return what the node's quote says of its manager enclave; raises AuthenticationFailed, also for a foreign quote.
+
+    A simulated quote proves who knows the platform's fuses, and not what hardware runs.
+    """
+    from enclave_sim.platform.cpu import unpack_quote
+    from enclave_sim.platform.measurement import measure
+
+    try:
+        quote = base64.b64decode(service["quote"], validate=True)
+        node_id = bytes.fromhex(service["node_id"])
+    except (KeyError, TypeError, ValueError):
+        raise AuthenticationFailed("the node shows no quote", hint="Is it of another version?") from None
+    claims = unpack_quote(quote)
+    if claims.report_data != node_id.ljust(len(claims.report_data), b"\0"):
+        raise AuthenticationFailed("the node's quote is about another node", hint="Do not use this node.")
+    return {
+        "measurement": claims.measurement.hex(),
+        "same_code_as_here": claims.measurement == measure("manager"),
+        "security_version": claims.security_version,
+        "platform": claims.platform,
+        "tee": claims.tee,
+        "simulated": claims.simulated,
+    }
 
 
 def flatten(document: object, prefix: str = "") -> dict[str, object]:

@@ -13,6 +13,9 @@ from cli.errors import NotFound
 from cli.store import ClientStore, Store
 from cli.wallet import AccountFile, Wallet, known_password
 
+ETHEREUM_PATH = "/ethereum/"
+"""Where the commands about accounts and contracts speak, whatever the network's default adapter is."""
+
 FunctionT = TypeVar("FunctionT", bound=Callable[..., Any])
 
 
@@ -51,8 +54,10 @@ def json_option(function: FunctionT) -> FunctionT:
 
 
 def open_connection(client: ClientStore, identity: str | None) -> Connection:
-    """Connect as the named identity, or as the network's default one."""
-    return connect_client(client, client.identity(identity))
+    """Connect as the named identity, or as the network's default one; JSON-RPC goes to the Ethereum adapter."""
+    connection = connect_client(client, client.identity(identity))
+    connection.rpc_path = ETHEREUM_PATH
+    return connection
 
 
 def choose_account(client: ClientStore, name: str | None) -> AccountFile:

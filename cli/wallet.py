@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
 
 PASSWORD_VARIABLE = "COCO_PASSWORD"  # noqa: S105 - the name of a variable.
+SCRYPT_WORK = 262_144
+"""scrypt's N, as geth has it: most of a second on one core."""
 _LIGHT_SCRYPT = 2
 """scrypt's N for the empty password."""
 
@@ -63,7 +65,7 @@ class Wallet:
 
         self._refuse_existing(name)
         try:
-            work = None if password else _LIGHT_SCRYPT
+            work = SCRYPT_WORK if password else _LIGHT_SCRYPT
             document = Account.encrypt(private_key, password, kdf="scrypt", iterations=work)
         except (ValueError, AssertionError, ValidationError) as error:
             raise WrongUse("that is no private key", hint="It is 32 bytes, as 64 hexadecimal digits.") from error

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -13,7 +15,10 @@ import pytest
 from click.testing import CliRunner
 
 import cli.genesis
+import cli.wallet
 from cli.main import root
+from cli.store import ClientStore
+from tests.cli.fake_node import TOKEN, FakeNode
 
 
 @dataclass(frozen=True)
@@ -64,6 +69,11 @@ def network(coco: Coco) -> str:
     return "demo"
 
 
+@pytest.fixture
+def quick_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cli.wallet, "SCRYPT_WORK", 1024)
+
+
 class StandInAdapter:
     """Takes Ethereum's settings and does nothing."""
 
@@ -83,3 +93,28 @@ def stand_in_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
 
     points = {name: Point(name, f"stand_in:{name}", "coco.adapters") for name in ("ethereum", "kv")}
     monkeypatch.setattr(cli.genesis, "installed_adapters", lambda: points)
+
+
+@pytest.fixture
+def threaded_node(tmp_path: Path) -> Iterator[FakeNode]:
+    """A stand-in node in a thread of its own, for blocking clients."""
+    running = FakeNode(tmp_path)
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(running.start(), loop).result()
+    yield running
+    asyncio.run_coroutine_threadsafe(running.stop(), loop).result()
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.fixture
+def started(home: Path, threaded_node: FakeNode) -> ClientStore:
+    """The client side of a network whose node is the stand-in."""
+    store = ClientStore(home / "clients/demo", "demo")
+    store.add_identity("carrier", key=b"key", certificate=b"certificate", token=TOKEN)
+    store.pin_ca(threaded_node.ca_file.read_bytes())
+    store.set_url(threaded_node.url)
+    return store

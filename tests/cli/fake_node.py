@@ -64,7 +64,8 @@ class FakeNode:
         for transport in self._transports:
             transport.abort()
         await self._runner.cleanup()
-        await asyncio.sleep(0.01)
+        for _ in range(5):
+            await asyncio.sleep(0)  # Let the aborted transports close their sockets.
 
     async def _handle(self, request: web.Request) -> web.Response:
         body = await request.read()

@@ -34,16 +34,26 @@ def test_an_account_without_a_password_says_so(coco, home: Path) -> None:
 
 
 def test_a_password_protects(coco, home: Path) -> None:
+    """The one test at full work; the others lower it, since each derivation takes most of a second."""
     ran = coco("account", "new", "alice", "--json", input="correct horse\ncorrect horse\n")
     assert ran.json["password"] is True
     document = json.loads(Path(ran.json["keystore"]).read_text())
     assert document["crypto"]["kdfparams"]["n"] == 262_144
     wallet = Wallet(home / "clients/demo/accounts")
     assert wallet.unlock("alice", "correct horse").address == ran.json["address"]
-    with pytest.raises(AuthenticationFailed, match="the password of account alice is wrong"):
-        wallet.unlock("alice", "wrong")
 
 
+@pytest.mark.usefixtures("quick_passwords")
+def test_a_wrong_password_is_refused(coco, home: Path) -> None:
+    coco("account", "new", "alice", input="correct horse\ncorrect horse\n")
+    wallet = Wallet(home / "clients/demo/accounts")
+    assert wallet.find("alice").protected
+    for wrong in ("wrong", "", "correct horse "):
+        with pytest.raises(AuthenticationFailed, match="the password of account alice is wrong"):
+            wallet.unlock("alice", wrong)
+
+
+@pytest.mark.usefixtures("quick_passwords")
 def test_passwords_from_a_file_and_the_environment(
     coco, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,18 +16,8 @@ from tests.cli.fake_node import TOKEN, FakeNode
 
 
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[FakeNode]:
-    """A node in a thread of its own, since the connection is blocking."""
-    running = FakeNode(tmp_path)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(running.start(), loop).result()
-    yield running
-    asyncio.run_coroutine_threadsafe(running.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+def node(threaded_node: FakeNode) -> FakeNode:
+    return threaded_node
 
 
 @pytest.fixture
@@ -37,15 +25,6 @@ def connection(node: FakeNode) -> Iterator[Connection]:
     opened = Connection(node.url, node.ca_file, TOKEN, "demo")
     yield opened
     opened.close()
-
-
-@pytest.fixture
-def client(home: Path, node: FakeNode) -> ClientStore:
-    store = ClientStore(home / "clients/demo", "demo")
-    store.add_identity("carrier", key=b"key", certificate=b"certificate", token=TOKEN)
-    store.pin_ca(node.ca_file.read_bytes())
-    store.set_url(node.url)
-    return store
 
 
 def test_requests_share_a_connection(node: FakeNode, connection: Connection) -> None:
@@ -120,14 +99,14 @@ def test_pages(node: FakeNode, connection: Connection) -> None:
         connection.get("/gone")
 
 
-def test_connect_finds_the_default_identity(client: ClientStore, home: Path) -> None:
+def test_connect_finds_the_default_identity(started: ClientStore, home: Path) -> None:
     for connection in (connect(), connect("demo", "carrier", home=home)):
         assert connection.rpc("eth_chainId") == ["eth_chainId"]
         connection.close()
     assert TOKEN not in repr(connect())
 
 
-def test_connecting_without_identity_shows_no_token(client: ClientStore, node: FakeNode) -> None:
+def test_connecting_without_identity_shows_no_token(started: ClientStore, node: FakeNode) -> None:
     connection = connect(anonymous=True)
     with pytest.raises(Refused, match="no identity"):
         connection.get("/")
@@ -136,20 +115,20 @@ def test_connecting_without_identity_shows_no_token(client: ClientStore, node: F
 
 
 @pytest.mark.parametrize("token", ["", "\n", "two words", "\xff"])
-def test_a_damaged_token_is_named(client: ClientStore, token: str) -> None:
-    (client.directory / "identities/carrier/token").write_text(token, encoding="latin-1")
+def test_a_damaged_token_is_named(started: ClientStore, token: str) -> None:
+    (started.directory / "identities/carrier/token").write_text(token, encoding="latin-1")
     with pytest.raises(StateDamaged, match="no readable token"):
         connect()
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1", "https://a b", "https://user@host", "", "https://h:1/path"])
-def test_an_address_without_tls_is_refused(client: ClientStore, url: str) -> None:
-    client.set_url(url)
+def test_an_address_without_tls_is_refused(started: ClientStore, url: str) -> None:
+    started.set_url(url)
     with pytest.raises(StateDamaged, match="holds no address"):
         connect()
 
 
-def test_web3_as_it_comes(node: FakeNode, client: ClientStore) -> None:
+def test_web3_as_it_comes(node: FakeNode, started: ClientStore) -> None:
     node.answer = lambda request: {"result": "0x7"}
     options = {"headers": {"Authorization": f"Bearer {TOKEN}"}, "verify": str(node.ca_file)}
     assert Web3(Web3.HTTPProvider(node.url, request_kwargs=options)).eth.chain_id == 7

@@ -89,6 +89,12 @@ def test_settings_reach_the_constitution(coco, home: Path) -> None:
     assert {"node.example", "10.1.2.3"} <= set(config.names)
 
 
+def test_a_preferred_adapter_comes_first(coco, home: Path) -> None:
+    assert "New networks will speak kv" in coco("adapter", "use", "kv").out
+    assert "there is no adapter fabric installed here" in coco("adapter", "use", "fabric", code=2).err
+    assert coco("network", "create", "x", "--json").json["adapters"] == ["kv", "ethereum"]
+
+
 def test_funded_accounts_are_made_and_allocated(coco, home: Path) -> None:
     ran = coco("network", "create", "x", "--fund", "alice=100", "--fund", "bob=0.5", "--no-password", "--json")
     alloc = Constitution.decode((home / "networks/x/genesis.json").read_bytes()).adapters["ethereum"]["alloc"]

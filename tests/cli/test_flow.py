@@ -1,0 +1,151 @@
+"""The whole command line against a real network, in one go: its processes, its ledger on disk, its TLS."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+
+import pytest
+from web3 import Web3
+
+from cli.connection import connect
+from cli.store import Store
+from core.governance.constitution import Constitution
+
+ROOT = Path(__file__).resolve().parents[2]
+TOKEN = ROOT / "examples" / "contracts" / "artifacts" / "Token.json"
+
+
+@pytest.fixture
+def stopped_at_the_end(coco, home: Path):
+    yield
+    for name in Store(home).networks():
+        coco("network", "stop", name)
+
+
+@pytest.mark.usefixtures("stopped_at_the_end")
+def test_from_create_to_destroy(coco, home: Path) -> None:
+    coco("network", "create", "flow", "--port", "0", "-o", "maker", "-o", "buyer", "--fund", "alice=100")
+    assert coco("network", "status", "flow", "--json", code=3).json["state"] == "stopped"
+    assert "has not been started yet" in coco("node", "status", code=7).err
+
+    started = coco("network", "start", "flow", "--json").json
+    assert started["url"].startswith("https://127.0.0.1:")
+    assert "already running" in coco("network", "start", "flow", code=1).err
+    assert "is running" in coco("network", "destroy", "flow", "--yes", code=1).err
+    status = coco("network", "status", "--json").json
+    assert status["state"] == "running"
+    assert {"host", "platform", "manager", "executor"} <= set(status["processes"])
+
+    node = coco("node", "status", "--json").json
+    constitution = Constitution.decode((home / "networks/flow/genesis.json").read_bytes())
+    assert node["service"]["constitution_digest"] == constitution.digest().hex()
+    assert node["evidence"]["simulated"] is True
+    assert len(node["evidence"]["measurement"]) == 64
+    assert "measurement" in coco("node", "status").out
+
+    use_contracts(coco)
+    use_adapters(coco)
+    use_proxy(coco, home)
+
+    entries = coco("ledger", "show", "flow-is-no-directory", code=2).err
+    assert "there is no ledger in" in entries
+    ledger = coco("ledger", "show", "--last", "0", "--json").json
+    assert "public:coco.constitution" in ledger["entries"][0]["public_tables"]
+    assert ledger["entries"][-1]["type"] == "signature"
+
+    before = coco("call", "Token", "totalSupply").out
+    coco("network", "stop", "flow")
+    assert "is not running" in coco("network", "stop", "flow").err
+    assert "does not answer" in coco("call", "Token", "totalSupply", code=7).err
+    coco("network", "start", "flow")
+    assert coco("call", "Token", "totalSupply").out == before
+    assert coco("node", "status", "--json").json["node"]["view"] > node["node"]["view"]
+
+    coco("network", "stop", "flow")
+    coco("network", "destroy", "flow", "--yes")
+    assert not (home / "networks" / "flow").exists()
+
+
+def use_contracts(coco) -> None:
+    coco("account", "new", "bob", "--no-password")
+    refused = coco("deploy", str(TOKEN), "Gold", "GLD", "1000ether", "--account", "alice", code=8)
+    assert "coco account bind" in refused.err
+    coco("account", "bind", "alice", "--identity", "maker")
+    coco("account", "bind", "bob", "--identity", "buyer")
+    accounts = {entry["name"]: entry for entry in coco("account", "list", "--json").json}
+    assert {name: entry["identity"] for name, entry in accounts.items()} == {"alice": "maker", "bob": "buyer"}
+    bob = accounts["bob"]["address"]
+
+    deployed = coco("deploy", str(TOKEN), "Gold", "GLD", "1000ether", "--account", "alice", "--json").json
+    assert deployed["contract"] == "Token"
+    assert coco("call", "Token", "symbol").out == "GLD\n"
+    sent = coco("send", "Token", "transfer", bob, "5ether", "--account", "alice", "--json").json
+    assert sent["logs"] == 1
+    assert coco("call", "Token", "balanceOf", bob, "--json").json["values"] == [str(5 * 10**18)]
+    assert coco("call", deployed["address"], "name").out == "Gold\n"
+
+    poor = coco("send", "Token", "transfer", accounts["alice"]["address"], "6ether", "-a", "bob", "-i", "buyer", code=9)
+    assert f"ERC20InsufficientBalance(sender={bob}, balance={5 * 10**18}, needed={6 * 10**18})" in poor.err
+    failed = coco("send", "Token", "transfer", bob, "5000ether", "-a", "alice", "--gas", "100000", code=9)
+    assert "the transaction reverted: ERC20InsufficientBalance" in failed.err
+    assert "and changed nothing" in failed.err
+    coco("send", "bob", "--value", "1.5ether", "--account", "alice")
+    foreign = coco("send", "alice", "--value", "1", "--account", "bob", "--identity", "maker", code=8)
+    assert "is not bound to your identity" in foreign.err
+
+
+def use_adapters(coco) -> None:
+    [entry] = [one for one in coco("adapter", "list", "--json").json if one["adapter"] == "ethereum"]
+    assert (entry["live"], entry["default"]) == (True, True)
+    assert coco("adapter", "info", "ethereum", "--json").json["mount"] == "/ethereum/"
+    coco("adapter", "use", "ethereum")
+    assert "is not live on flow" in coco("adapter", "use", "fabric", code=2).err
+
+
+def use_proxy(coco, home: Path) -> None:
+    command = [sys.executable, "-m", "cli.main", "proxy", "--port", "0", "--json", "--identity", "buyer"]
+    with subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            shown = json.loads("".join(process.stdout.readline() for _ in range(4)))
+            with urllib.request.urlopen(shown["http"] + "/node/status") as answer:
+                assert json.loads(answer.read())["default_adapter"] == "ethereum"
+        finally:
+            process.send_signal(signal.SIGTERM)
+        assert process.wait(timeout=20) == 0
+
+
+@pytest.mark.usefixtures("stopped_at_the_end")
+def test_unmodified_web3_and_two_adapters(coco, home: Path) -> None:
+    adapters = {entry["adapter"] for entry in coco("adapter", "list", "--json").json}
+    second = sorted(adapters - {"ethereum"})
+    options = [word for name in ("ethereum", *second) for word in ("--adapter", name)]
+    coco("network", "create", "two", "--port", "0", "-o", "maker", "-p", "buyer", *options)
+    started = coco("network", "start", "--json").json
+    client = Store(home).client("two")
+    options = {
+        "headers": {"Authorization": f"Bearer {client.identity('maker').token()}"},
+        "verify": started["certificate"],
+    }
+    w3 = Web3(Web3.HTTPProvider(started["url"], request_kwargs=options))
+    assert w3.eth.chain_id == 20170
+    assert w3.eth.accounts == []
+    connection = connect("two", "buyer", home=home)
+    assert connection.web3().eth.chain_id == 20170
+    connection.close()
+    if not second:
+        pytest.skip("no second adapter is installed here")
+    assert "Only members administer" in coco("adapter", "use", second[0], "--identity", "buyer", code=8).err
+    coco("adapter", "use", second[0], "--identity", "maker")
+    live = {entry["adapter"]: entry["default"] for entry in coco("adapter", "list", "--json").json}
+    assert live[second[0]] is True
+    assert live["ethereum"] is False
+    # The commands about accounts still speak Ethereum, under its own name.
+    coco("account", "new", "alice", "--no-password")
+    coco("account", "bind", "alice")
