@@ -9,6 +9,9 @@
 - Under the policy `public` every identity sees all.
 
 Positions, counts, gas and blooms of a view cover what is in it, so that they tell nothing of what is not.
+
+The rules end where the EVM begins: BALANCE, EXTCODECOPY and EXTCODEHASH of any address answer to any code, so also to
+code that is run by eth_call. A contract's storage is safe from that; balances and code are hidden from look-ups only.
 """
 
 from __future__ import annotations
