@@ -41,10 +41,11 @@ class TemporaryNetwork:
 
 
 def coco(home: Path, *arguments: str) -> None:
-    """Run the command line; raises CalledProcessError with what it said."""
-    subprocess.run(
-        [sys.executable, "-m", "cli.main", "--home", str(home), *arguments], check=True, stdout=subprocess.DEVNULL
-    )
+    """Run the command line; raises RuntimeError with what it said."""
+    command = [sys.executable, "-m", "cli.main", "--home", str(home), *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise RuntimeError(f"coco {' '.join(arguments)} failed: {done.stderr}")
 
 
 @contextmanager

@@ -109,7 +109,7 @@ def main() -> None:
     start_network(home)
     try:
         status = json.loads((home / "networks" / NETWORK / "node0" / "status.json").read_text())
-        print("  processes: " + ", ".join(f"{role} {pid}" for role, pid in status["processes"].items()))
+        print("  processes: " + ", ".join(f"{role} {pid}" for role, pid in status["pids"].items()))
         print("2. Each organisation proves its Ethereum address to its identity")
         parties = {name: join(home, name) for name in PARTIES}
         print("3. A shipment, by web3.py over TLS")
