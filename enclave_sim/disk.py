@@ -26,6 +26,9 @@ from core.ports import FileInfo
 FILE_MODE = 0o600
 FOLDER_MODE = 0o700
 NAME_CHARACTERS_MAX = 128
+OFFSET_MAX = 2**62
+"""Below what the system takes as an offset."""
+
 
 _SEGMENT = re.compile(r"[a-z0-9_-][a-z0-9_.-]*")
 _ASIDE_SUFFIX = "~"
@@ -101,7 +104,7 @@ class DirectoryDisk:
                 return files
 
     def _read(self, name: str, offset: int, size_bytes: int) -> bytes:
-        if offset < 0 or not 0 <= size_bytes <= limits.DISK_READ_BYTES_MAX:
+        if not 0 <= offset <= OFFSET_MAX or not 0 <= size_bytes <= limits.DISK_READ_BYTES_MAX:
             raise StorageFailed(f"a read of {size_bytes} bytes at {offset} of {name} is out of bounds")
         with self._failures_told(f"read {name}"), self._parent(name) as (folder, leaf):
             fd = os.open(leaf, os.O_RDONLY | _FILE_FLAGS, dir_fd=folder)

@@ -56,7 +56,7 @@ async def run_host(
     on_running: Callable[[Status], None] | None = None,
     stop_requested: asyncio.Event | None = None,
 ) -> None:
-    """Run the node of a directory until SIGTERM, SIGINT or stop_requested; returns after an orderly stop.
+    """Run the node of a directory until a signal (TERM, INT, HUP) or stop_requested; returns after an orderly stop.
 
     foreground: log to standard error as well. on_running: called once the node serves. Signals are taken over when
     stop_requested is None. Raises CocoError when the node cannot start, and NodeStopped or what an enclave reported
@@ -152,7 +152,7 @@ def certificate_authority(chain: bytes) -> bytes:
 def _stop_on_signals(stack: ExitStack) -> asyncio.Event:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, stop.set)
         stack.callback(loop.remove_signal_handler, number)
     return stop
@@ -229,7 +229,8 @@ def main() -> int:
     except CocoError as error:
         if report_fd >= 0:
             send_report(report_fd, Report.of_error(os.getpid(), error))
-        sys.stderr.write(f"{error}\n")
+        else:
+            sys.stderr.write(f"{error}\n")
         return error.exit_code
     return 0
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from core.errors import NodeStopped
 from enclave_sim import launch
 
 BROKEN_EXIT_CODE = 70
@@ -37,17 +38,26 @@ def environment() -> dict[str, str]:
 async def spawn(
     module: str, arguments: Sequence[str], *, descriptors: Collection[int], error_fd: int, new_session: bool = False
 ) -> asyncio.subprocess.Process:
-    """Start one of our modules with these descriptors and no others; standard error goes to error_fd."""
-    return await asyncio.create_subprocess_exec(
-        *command(module, arguments),
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.DEVNULL,
-        stderr=error_fd,
-        env=environment(),
-        pass_fds=tuple(descriptors),
-        close_fds=True,
-        start_new_session=new_session,
-    )
+    """Start one of our modules with these descriptors and no others; standard error goes to error_fd.
+
+    Raises NodeStopped when the system starts no process.
+    """
+    try:
+        return await asyncio.create_subprocess_exec(
+            *command(module, arguments),
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+            stderr=error_fd,
+            env=environment(),
+            pass_fds=tuple(descriptors),
+            close_fds=True,
+            start_new_session=new_session,
+        )
+    except OSError as error:
+        raise NodeStopped(
+            f"a process of the node cannot be started: {error.strerror}",
+            hint="Check the system's limits on processes, memory and open files (ulimit -a).",
+        ) from None
 
 
 def die_with_parent(parent: int) -> None:

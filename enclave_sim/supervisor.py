@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from core import limits
-from core.errors import ChannelClosed, CocoError, NodeStopped
+from core.errors import ChannelClosed, CocoError, LimitExceeded, MalformedMessage, NodeStopped
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
 from core.ports import Disk
 from enclave_sim.boundary.messages import (
@@ -103,18 +103,20 @@ class Supervisor:
         """
         launches, theirs = await self._wire(listener)
         control, platform_end = socket.socketpair()
-        descriptors = [platform_end.fileno(), *(end.fileno() for end in theirs)]
-        arguments = ["--host-fd", str(platform_end.fileno()), "--fuses", str(self._fuses), "--parent", str(os.getpid())]
-        self._platform = await spawn(
-            "enclave_sim.platform.main",
-            arguments,
-            descriptors=descriptors,
-            error_fd=self._log.fileno(),
-            new_session=True,
-        )
-        for end in (platform_end, *theirs):
-            end.close()
-        self._platform_channel = await open_socket_transport(control)
+        theirs.append(platform_end)
+        try:
+            self._platform_channel = await open_socket_transport(control)
+            fd = str(platform_end.fileno())
+            self._platform = await spawn(
+                "enclave_sim.platform.main",
+                ["--host-fd", fd, "--fuses", str(self._fuses), "--parent", str(os.getpid())],
+                descriptors=[end.fileno() for end in theirs],
+                error_fd=self._log.fileno(),
+                new_session=True,
+            )
+        finally:
+            for end in theirs:
+                end.close()
         self._begin(self._watch_platform(self._platform, self._platform_channel))
         await self._tell(Measure())
         measured = await self._unless_ended(self._measured)
@@ -194,8 +196,16 @@ class Supervisor:
         disk = self._disk if role == "manager" else None
         server = OcallServer(name, await open_socket_transport(ours), self._log, disk)
         serving = asyncio.create_task(server.serve())
+        serving.add_done_callback(lambda task: self._served(name, task))
         self._tasks.add(serving)
         self._enclaves.append(Enclave(number, name, role, server, serving, asyncio.Event()))
+
+    def _served(self, name: str, task: asyncio.Task[None]) -> None:
+        """An enclave that the host cannot serve any more would wait for ever: a defect of the host ends the node."""
+        error = None if task.cancelled() else task.exception()
+        if error is not None:
+            self._log.line("host", f"serving the {name} failed: {type(error).__name__}: {error}")
+            self._first_end.set()
 
     def _start_messages(self, measured: Measured) -> list[Start]:
         config = self._config
@@ -211,7 +221,8 @@ class Supervisor:
         try:
             while True:
                 self._take(FROM_PLATFORM.decode(await channel.receive()))
-        except ChannelClosed:
+        except (ChannelClosed, MalformedMessage, LimitExceeded):
+            await channel.close()  # Ends a platform that talks nonsense, too.
             await process.wait()
             self._first_end.set()
             for enclave in self._enclaves:

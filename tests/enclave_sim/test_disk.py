@@ -98,7 +98,7 @@ async def test_an_append_must_start_at_the_end(disk: DirectoryDisk) -> None:
 
 
 async def test_reads_out_of_bounds_and_missing_files_fail(disk: DirectoryDisk) -> None:
-    for offset, size in ((-1, 1), (0, -1), (0, limits.DISK_READ_BYTES_MAX + 1)):
+    for offset, size in ((-1, 1), (2**63, 1), (0, -1), (0, limits.DISK_READ_BYTES_MAX + 1)):
         with pytest.raises(StorageFailed):
             await disk.read("a", offset, size)
     with pytest.raises(StorageFailed, match="No such file"):
