@@ -96,7 +96,7 @@ class HttpConnection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self._refuse(400, "protocol upgrades are not supported", "Speak HTTP/1.1.")
+            pass  # Refused in on_message_complete.
         except httptools.HttpParserError:
             self._refuse(400, "malformed HTTP request")
         if was_in_head and self._in_head:
@@ -163,6 +163,8 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self.request_began = None
+        if self._parser.should_upgrade():
+            self._refuse(400, "protocol upgrades are not supported", "Speak HTTP/1.1.")
         if self._refusal is not None:
             return
         try:
