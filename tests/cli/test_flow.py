@@ -14,6 +14,7 @@ import pytest
 from web3 import Web3
 
 from cli.connection import connect
+from cli.genesis import installed_adapters
 from cli.store import Store
 from core.governance.constitution import Constitution
 
@@ -68,6 +69,10 @@ def test_from_create_to_destroy(coco, home: Path) -> None:
     assert coco("node", "status", "--json").json["node"]["view"] > node["node"]["view"]
 
     coco("network", "stop", "flow")
+    pin = home / "clients/flow/front-end-ca.pem"
+    pin.write_bytes((home / "clients/flow/identities/maker/certificate.pem").read_bytes())
+    assert "has another front-end CA than the one pinned here" in coco("network", "start", "flow", code=7).err
+    assert coco("network", "status", "flow", "--json", code=3).json["state"] == "stopped"
     coco("network", "destroy", "flow", "--yes")
     assert not (home / "networks" / "flow").exists()
 
@@ -121,31 +126,36 @@ def use_proxy(coco, home: Path) -> None:
         assert process.wait(timeout=20) == 0
 
 
+SECOND = sorted(set(installed_adapters()) - {"ethereum"})[:1]
+
+
 @pytest.mark.usefixtures("stopped_at_the_end")
-def test_unmodified_web3_and_two_adapters(coco, home: Path) -> None:
-    adapters = {entry["adapter"] for entry in coco("adapter", "list", "--json").json}
-    second = sorted(adapters - {"ethereum"})
-    options = [word for name in ("ethereum", *second) for word in ("--adapter", name)]
-    coco("network", "create", "two", "--port", "0", "-o", "maker", "-p", "buyer", *options)
+def test_unmodified_web3(coco, home: Path) -> None:
+    coco("network", "create", "web", "--port", "0", "-o", "maker", "--chain-id", "4321")
     started = coco("network", "start", "--json").json
-    client = Store(home).client("two")
-    options = {
-        "headers": {"Authorization": f"Bearer {client.identity('maker').token()}"},
-        "verify": started["certificate"],
-    }
+    token = (home / "clients/web/identities/maker/token").read_text().strip()
+    options = {"headers": {"Authorization": f"Bearer {token}"}, "verify": started["certificate"]}
     w3 = Web3(Web3.HTTPProvider(started["url"], request_kwargs=options))
-    assert w3.eth.chain_id == 20170
+    assert w3.eth.chain_id == 4321
     assert w3.eth.accounts == []
-    connection = connect("two", "buyer", home=home)
-    assert connection.web3().eth.chain_id == 20170
-    connection.close()
-    if not second:
-        pytest.skip("no second adapter is installed here")
-    assert "Only members administer" in coco("adapter", "use", second[0], "--identity", "buyer", code=8).err
-    coco("adapter", "use", second[0], "--identity", "maker")
+    with connect("web", "maker", home=home) as connection:
+        assert connection.web3().eth.block_number == 0
+
+
+@pytest.mark.skipif(not SECOND, reason="needs a second adapter: pip install -e examples/kv_logger")
+@pytest.mark.usefixtures("stopped_at_the_end")
+def test_two_adapters(coco, home: Path) -> None:
+    options = [word for name in ("ethereum", *SECOND) for word in ("--adapter", name)]
+    coco("network", "create", "two", "--port", "0", "-o", "maker", "-p", "buyer", *options)
+    coco("network", "start")
+    assert "Only members administer" in coco("adapter", "use", SECOND[0], "--identity", "buyer", code=8).err
+    coco("adapter", "use", SECOND[0], "--identity", "maker")
     live = {entry["adapter"]: entry["default"] for entry in coco("adapter", "list", "--json").json}
-    assert live[second[0]] is True
+    assert live[SECOND[0]] is True
     assert live["ethereum"] is False
     # The commands about accounts still speak Ethereum, under its own name.
     coco("account", "new", "alice", "--no-password")
     coco("account", "bind", "alice")
+    coco("network", "stop")
+    coco("network", "start")
+    assert coco("node", "status", "--json").json["service"]["default_adapter"] == SECOND[0]
