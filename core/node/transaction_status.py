@@ -43,7 +43,7 @@ class ViewHistory:
         local_view = self.view_at(target.seqno) if 0 < target.seqno <= head else View(0)
         if target.seqno <= committed:
             return "Committed" if local_view == target.view and local_view > 0 else "Invalid"
-        if local_view == target.view:
+        if local_view == target.view and local_view > 0:
             return "Pending"
         if self.view_at(committed) > target.view:
             return "Invalid"
