@@ -258,7 +258,11 @@ class BlockBuilder:
         self._store.rollback(self._start)
         self.number -= 1
         self._open_next()
-        self.reset()
+        try:
+            self.reset()
+        except Exception as error:  # noqa: BLE001 - other people's code, as in execute
+            # Its text may hold what the adapter keeps, so only its type goes on.
+            raise InvariantBroken(f"an adapter failed to reset itself ({type(error).__name__})") from None
 
     def _open_next(self) -> None:
         self.number += 1

@@ -293,7 +293,7 @@ class Executor:
         return not self._proposals and len(self._builder.commands) >= limits.BLOCK_COMMANDS_ENOUGH
 
     def _next(self) -> tuple[str, Pending] | None:
-        return self._builder.backlog.popleft() if self._builder.backlog else self._intake.queues.pop()
+        return self._builder.backlog.popleft() if self._builder.backlog else self._intake.next()
 
     def _run(self, name: str, pending: Pending) -> None:
         result = self._builder.execute(name, pending)

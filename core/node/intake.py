@@ -96,9 +96,20 @@ class Intake:
         if refusal is not None:
             link.answer(Answer(item.ticket, b"", refusal, 0, 0))
 
+    def next(self) -> tuple[str, Pending] | None:
+        """Remove and return the next command that is ready. A queue that fails has lost its order: InvariantBroken."""
+        try:
+            return self.queues.pop()
+        except Exception as error:  # noqa: BLE001 - adapters are other people's code; only its type goes on
+            raise _broken_queue(error) from None
+
     def expire(self) -> None:
-        """Answer the commands that were held too long."""
-        self.tickets.answer_all(self.queues.expire(self._now_ms()))
+        """Answer the commands that were held too long; as `next` when a queue fails."""
+        try:
+            expired = self.queues.expire(self._now_ms())
+        except Exception as error:  # noqa: BLE001 - adapters are other people's code; only its type goes on
+            raise _broken_queue(error) from None
+        self.tickets.answer_all(expired)
 
     def refuse_all(self) -> None:
         """Answer everything that has not run, at a stop."""
@@ -151,3 +162,8 @@ class Intake:
             self.tickets.fail(pending.ticket, "failed")
         else:
             self.tickets.answer_all(displaced)
+
+
+def _broken_queue(error: Exception) -> InvariantBroken:
+    """Only the type of an adapter's exception goes on: its text may hold what is confidential."""
+    return InvariantBroken(f"the queue of an adapter failed ({type(error).__name__})")

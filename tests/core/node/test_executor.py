@@ -74,6 +74,8 @@ class HoldQueue:
         return []
 
     def pop(self) -> Pending | None:
+        if self.ready and self.ready[0].payload == b"breaks the queue":
+            raise ValueError("secret")
         return self.ready.pop(0) if self.ready else None
 
     def expire(self, now_ms: int) -> list[tuple[Pending, bytes]]:
@@ -426,6 +428,14 @@ async def test_a_broken_invariant_stops_the_node(bench: Bench) -> None:
     await bench.submit(b"broken")
     with pytest.raises(InvariantBroken):
         await asyncio.wait_for(bench.run, 5)
+
+
+async def test_a_queue_that_fails_stops_the_node_and_tells_nothing(bench: Bench) -> None:
+    await bench.submit(b"breaks the queue")
+    with pytest.raises(InvariantBroken, match="ValueError") as broken:
+        await asyncio.wait_for(bench.run, 5)
+    assert "secret" not in str(broken.value)
+    assert broken.value.__suppress_context__
 
 
 async def test_unknown_adapters_and_oversized_commands_are_refused(bench: Bench) -> None:
