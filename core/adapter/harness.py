@@ -95,6 +95,7 @@ class AdapterHarness:
         self._ticket = 0
         self._outcomes: dict[int, Outcome] = {}
         self._waiters: dict[int, asyncio.Future[Outcome]] = {}
+        self._watchers: list[asyncio.Future[None]] = []
         self._begin(Store(self._indexed()))
 
     @property
@@ -209,6 +210,14 @@ class AdapterHarness:
             outcome = await self._waiters.setdefault(ticket, asyncio.get_running_loop().create_future())
         return outcome
 
+    async def committed_after(self, seqno: int) -> Seqno:
+        """Wait until a block after seqno is committed; returns the newest committed sequence number."""
+        while self.committed <= seqno:
+            waiter = asyncio.get_running_loop().create_future()
+            self._watchers.append(waiter)
+            await waiter
+        return self.committed
+
     # Time and restarts.
 
     def advance_clock(self, milliseconds: int) -> None:
@@ -262,6 +271,10 @@ class AdapterHarness:
             RecordedEntry(entry.seqno, entry.public, entry.private, entry.claims) for entry in block.entries
         )
         settle(self._store, self._adapters, block.last_seqno)
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_result(None)
         for ran in block.commands:
             self._answer(ran.pending.ticket, Outcome(ran.reply, TransactionId(_VIEW, ran.seqno)))
 
@@ -295,3 +308,7 @@ class HarnessBackend:
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         """Run a query on committed state."""
         return self._harness.query(payload, caller)
+
+    async def committed_after(self, seqno: int) -> int:
+        """Wait until something newer is committed."""
+        return await self._harness.committed_after(seqno)

@@ -182,6 +182,14 @@ class Backend(Protocol):
         """Run a query on committed state. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
         ...
 
+    async def committed_after(self, seqno: int) -> int:
+        """Wait until something newer than seqno is committed; returns the newest committed sequence number.
+
+        Returns at once when that is so already: the value returned is what to ask with next. A query asked after it
+        returned sees at least that state. Raises OutcomeUnknown when the executor is gone.
+        """
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
@@ -221,6 +229,32 @@ class Route:
     anonymous: bool = False
 
 
+class WebSocket(Protocol):
+    """One open WebSocket connection, in the gateway. One task receives; any task may send."""
+
+    caller: Caller
+
+    async def receive(self) -> str | bytes | None:
+        """Return the next message, text or binary; None once the connection is closed."""
+        ...
+
+    async def send(self, message: str | bytes) -> None:
+        """Send one message, waiting while the client is slow to take it. Raises ChannelClosed."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class WebSocketRoute:
+    """A path that takes WebSocket connections, which end when the handler returns. No identity, no connection.
+
+    path: as a Route's. subprotocols: those the handler speaks, in its order of preference; none: any client.
+    """
+
+    path: str
+    handler: Callable[[WebSocket, Backend], Awaitable[None]]
+    subprotocols: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class AdapterInfo:
     """name: of [a-z][a-z0-9_]{0,31}, the prefix of its tables and its mount point. Both go into the code manifest."""
@@ -247,6 +281,10 @@ class Adapter(ABC):
     @abstractmethod
     def routes(self) -> Sequence[Route]:
         """The protocol's own end points, served under /<name>/ and, for the default adapter, under /."""
+
+    def web_sockets(self) -> Sequence[WebSocketRoute]:
+        """The end points that speak WebSocket, mounted as `routes` are."""
+        return ()
 
     # In the executor.
 
