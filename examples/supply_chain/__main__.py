@@ -65,7 +65,8 @@ def join(home: Path, name: str) -> Party:
 def show_views(views: list[View]) -> None:
     print(f"  {'party':<13} {'transactions':>12} {'receipts':>9} {'logs':>5}  status")
     for view in views:
-        print(f"  {view.party:<13} {view.transactions_found:>12} {view.receipts_found:>9} {view.logs:>5}  {view.status}")
+        counts = f"{view.transactions_found:>12} {view.receipts_found:>9} {view.logs:>5}"
+        print(f"  {view.party:<13} {counts}  {view.status}")
     for view in views:
         print(f"  {view.party:<13} leg:   {view.leg}\n  {'':<13} goods: {view.goods}")
 
@@ -91,7 +92,8 @@ def show_connection(home: Path) -> None:
     print("\nPaste this into .venv/bin/python to use it as the manufacturer:\n")
     print("from web3 import Web3")
     print(f'w3 = Web3(Web3.HTTPProvider("{client.url()}", request_kwargs={{')
-    print(f'    "headers": {{"Authorization": "Bearer " + open("{identity.directory.resolve()}/token").read().strip()}},')
+    token = f'open("{identity.directory.resolve()}/token").read().strip()'
+    print(f'    "headers": {{"Authorization": "Bearer " + {token}}},')
     print(f'    "verify": "{client.ca_file.resolve()}"}}))')
     print('print(w3.eth.chain_id, w3.eth.block_number, w3.eth.get_block("latest")["transactions"])')
 
@@ -113,7 +115,8 @@ def main() -> None:
         print("2. Each organisation proves its Ethereum address to its identity")
         parties = {name: join(home, name) for name in PARTIES}
         print("3. A shipment, by web3.py over TLS")
-        hashes = play(*(parties[name] for name in PARTIES[:3]), [parties["competitor"]], lambda line: print("  " + line))
+        manufacturer, carrier, retailer, competitor = parties.values()
+        hashes = play(manufacturer, carrier, retailer, [competitor], lambda line: print("  " + line))
         print("4. What each party sees")
         show_views([view_of(party, hashes) for party in parties.values()])
         print("5. What the host's disk holds")

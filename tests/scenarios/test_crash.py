@@ -94,18 +94,14 @@ def state_of(network: Network, senders: list[LocalAccount]) -> dict[str, Any]:
     return {
         "blocks": blocks,
         "receipts": [connection.rpc("eth_getBlockReceipts", hex(number)) for number in range(head + 1)],
-        "balances": {each.address: int(connection.rpc("eth_getBalance", each.address, "latest"), 16) for each in senders},
-        "nonces": {
-            each.address: int(connection.rpc("eth_getTransactionCount", each.address, "latest"), 16) for each in senders
-        },
+        "balances": {each.address: int(connection.rpc("eth_getBalance", each.address), 16) for each in senders},
+        "nonces": {each.address: int(connection.rpc("eth_getTransactionCount", each.address), 16) for each in senders},
     }
 
 
 @pytest.mark.parametrize("victims", [*((role,) for role in ROLES), ROLES], ids=lambda v: "+".join(v))
 def test_what_was_answered_survives(make_network: Callable[..., Network], victims: tuple[str, ...]) -> None:
-    network = make_network(
-        "crash", "--organisation", "alpha", "--chain-id", str(CHAIN_ID), "--fund", "purse=1000"
-    )
+    network = make_network("crash", "--organisation", "alpha", "--chain-id", str(CHAIN_ID), "--fund", "purse=1000")
     connection = network.connect("alpha")
     network.coco("account", "bind", "purse", "--network", "crash")
     purse = _unlock(network)

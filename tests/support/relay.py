@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 class RecordingRelay:
-    """Listens on a free port of 127.0.0.1, forwards to a target port and appends every byte of both directions to a file.
+    """Listens on a free port, forwards to a port of 127.0.0.1 and appends every byte of both directions to a file.
 
     Runs in a thread of its own: `with RecordingRelay(port, path) as relay: ... relay.port`.
     """
