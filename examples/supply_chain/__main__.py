@@ -11,6 +11,7 @@ import argparse
 import json
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from cli.wallet import Wallet
 from examples.supply_chain.story import SECRETS, Party, View, play, view_of
 
 NETWORK = "supply-chain"
+USUAL_PORT = 8443
 PARTIES = ("manufacturer", "carrier", "retailer", "competitor")
 
 
@@ -47,8 +49,19 @@ def start_network(home: Path) -> None:
         )  # fmt: skip
         shutil.rmtree(home)
     options = [word for name in PARTIES for word in ("--organisation", name, "--fund", f"{name}=100")]
-    coco(home, "network", "create", NETWORK, *options)
+    coco(home, "network", "create", NETWORK, *options, "--port", str(free_port()))
     coco(home, "network", "start", NETWORK)
+
+
+def free_port() -> int:
+    """Return the usual port, or 0 (the host picks a free one) while something else uses it."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", USUAL_PORT))
+        except OSError:
+            return 0
+    return USUAL_PORT
 
 
 def join(home: Path, name: str) -> Party:

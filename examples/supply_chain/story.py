@@ -14,7 +14,7 @@ from typing import Any
 from eth_account.signers.local import LocalAccount
 from web3 import Web3
 from web3.contract import Contract
-from web3.exceptions import TransactionNotFound
+from web3.exceptions import ContractCustomError, TransactionNotFound
 
 ARTIFACT = Path(__file__).parent / "artifacts" / "SupplyChain.json"
 STATUS = ("none", "created", "accepted", "in transit", "delivered", "received")
@@ -60,8 +60,9 @@ class Party:
         """Call a reading method of the contract as this party; what it refuses reads as the contract's error."""
         try:
             return str(self.contract.functions[name](SHIPMENT).call({"from": self.account.address}))
-        except Exception as error:  # noqa: BLE001 - any refusal is shown as what it says.
-            return f"refused ({type(error).__name__})"
+        except ContractCustomError as error:
+            names = {Web3.keccak(text=f"{each}()")[:4].hex(): each for each in ("NotAParty", "NotForYourRole")}
+            return f"refused ({names[str(error.data)[2:10]]})"
 
 
 @dataclass(frozen=True, slots=True)
