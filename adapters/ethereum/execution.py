@@ -2,7 +2,8 @@
 
 What is held here between two commands (gas used, receipts, encodings, writes) changes only when a transaction has
 succeeded; whatever is raised leaves it, and the key-value transaction, as they were. A batch that fails later on goes
-back with checkpoint and restore.
+back with checkpoint and restore. A transaction that takes longer than the settings allow is refused: the chain holds
+nothing but exact results, and a transaction cut short has none.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase, Writes
 from adapters.ethereum.blocks import EMPTY_REQUESTS_HASH, encode_receipt, header_hash, next_state_root
 from adapters.ethereum.bloom import combine, logs_bloom
+from adapters.ethereum.deadline import Deadline, TimeExceeded
 from adapters.ethereum.fees import FeeRules
 from adapters.ethereum.model import Block, Header, Receipt, SignedTransaction
 from adapters.ethereum.records import Head
@@ -24,6 +26,7 @@ from adapters.ethereum.transactions import check_intrinsic_gas
 from adapters.ethereum.tries import ordered_root
 from adapters.ethereum.validation import check_transaction
 from adapters.ethereum.vm import BlockEnvironment, make_state
+from adapters.jsonrpc import SERVER_ERROR, RpcError
 from core.adapter.interface import BlockFull, ExecutionContext, ScopedTransaction
 from core.errors import InvariantBroken
 
@@ -61,6 +64,7 @@ class BlockExecutor:
         self.settings = settings
         self.fees = settings.fees if fees is None else fees
         self._database = AccountDatabase()
+        self._deadline = Deadline(settings.transaction_seconds_max)
         self._block: _OpenBlock | None = None
         self._transaction: ScopedTransaction | None = None
 
@@ -95,7 +99,8 @@ class BlockExecutor:
     def execute(self, transaction: ScopedTransaction, signed: SignedTransaction, context: ExecutionContext) -> Receipt:
         """Run a transaction, write its effects and return its receipt.
 
-        Raises RpcError when it may not be executed, and BlockFull when its gas limit does not fit in the open block.
+        Raises RpcError when it may not be executed or takes too long, and BlockFull when its gas limit does not fit in
+        the open block.
         A transaction that fails in the EVM is a success here, with status 0.
         """
         database = self._database
@@ -112,7 +117,7 @@ class BlockExecutor:
                 block = self._open(transaction, context)
             opening = database.flush() if not block.transactions else None
             database.begin(transaction)
-            outcome = apply(block.state, database, self._invocation(signed, intrinsic), self.settings)
+            outcome = self._apply(block.state, signed, intrinsic)
             writes = database.flush()
             receipt = self._receipt(signed, outcome, block.gas_used + outcome.gas_used)
             self._write_creators(transaction, signed.sender, outcome)
@@ -126,6 +131,14 @@ class BlockExecutor:
         block.transactions.append(signed)
         block.writes.append(writes if opening is None else _merged([opening, writes]))
         return receipt
+
+    def _apply(self, state: Any, signed: SignedTransaction, intrinsic: int) -> Outcome:
+        """Run a transaction's content within the time limit; raises RpcError when that is up."""
+        invocation = self._invocation(signed, intrinsic)
+        try:
+            return self._deadline.run(lambda: apply(state, self._database, invocation, self.settings))
+        except TimeExceeded as exceeded:
+            raise RpcError(SERVER_ERROR, time_exceeded_text(exceeded.seconds)) from None
 
     def close(self, transaction: ScopedTransaction, context: ExecutionContext) -> Block:
         """Write the open block's header, hashes and receipts and begin anew; context.seqno is the block's own."""
@@ -162,7 +175,7 @@ class BlockExecutor:
             prevrandao=context.entropy,
             block_hash=block_hash,
         )
-        block = _OpenBlock(parent, environment, make_state(self._database, settings, environment))
+        block = _OpenBlock(parent, environment, make_state(self._database, settings, environment, self._deadline))
         self._database.begin(transaction)
         system_call(block.state, self._database, BEACON_ROOTS_ADDRESS, PARENT_BEACON_BLOCK_ROOT)
         if settings.is_prague:
@@ -221,6 +234,12 @@ class BlockExecutor:
             parent_beacon_block_root=PARENT_BEACON_BLOCK_ROOT,
             requests_hash=EMPTY_REQUESTS_HASH if self.settings.is_prague else None,
         )
+
+
+def time_exceeded_text(seconds: float) -> str:
+    """Return what the sender of a transaction that takes too long is told."""
+    text = f"execution aborted (timeout = {seconds:g}s): a transaction of this network may not take more processor time"
+    return text + "; nothing of it remains and its nonce is unused; split its work into several transactions"
 
 
 def _merged(writes: list[Writes]) -> Writes:

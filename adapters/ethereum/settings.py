@@ -19,6 +19,9 @@ BLOCK_GAS_LIMIT_MAX = 120_000_000
 BLOCK_GAS_LIMIT_DEFAULT = 60_000_000
 TRANSACTION_GAS_LIMIT_DEFAULT = 16_777_216
 """EIP-7825."""
+TRANSACTION_SECONDS_DEFAULT = 1.5
+"""Processor time. What cannot be interrupted (a precompile in C, the writes at the end) comes on top, below 0.5 s."""
+TRANSACTION_SECONDS_LIMIT = 60.0
 CODE_BYTES_MAX = 24_576
 """EIP-170."""
 ZERO_ADDRESS = bytes(20)
@@ -38,7 +41,7 @@ class AllocatedAccount:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """base_fee_wei 0: a free network. predeploy: whether genesis holds the CREATE2 factory and Multicall3."""
+    """base_fee_wei 0: a free network. transaction_seconds_max: processor time. predeploy: whether genesis holds the CREATE2 factory and Multicall3."""
 
     chain_id: int
     fork: Fork = "cancun"
@@ -46,6 +49,7 @@ class Settings:
     policy: Policy = "members"
     block_gas_limit: int = BLOCK_GAS_LIMIT_DEFAULT
     transaction_gas_limit: int = TRANSACTION_GAS_LIMIT_DEFAULT
+    transaction_seconds_max: float = TRANSACTION_SECONDS_DEFAULT
     base_fee_wei: int = 0
     coinbase: bytes = ZERO_ADDRESS
     predeploy: bool = True
@@ -85,6 +89,7 @@ def parse_settings(settings: Mapping[str, Any]) -> Settings:
             TRANSACTION_GAS_LIMIT_DEFAULT,
             lambda name, value: parse_integer(name, value, 21_000, BLOCK_GAS_LIMIT_MAX),
         ),
+        transaction_seconds_max=_take(fields, "transaction_seconds_max", TRANSACTION_SECONDS_DEFAULT, _seconds),
         base_fee_wei=_take(fields, "base_fee_wei", 0, lambda name, value: parse_integer(name, value, 0, 2**63 - 1)),
         coinbase=_take(fields, "coinbase", "0x" + ZERO_ADDRESS.hex(), parse_address),
         predeploy=_take(fields, "predeploy", True, _boolean),
@@ -187,6 +192,14 @@ def _one_of(*allowed: str) -> Callable[[str, Any], Any]:
         return str(value)
 
     return parse
+
+
+def _seconds(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise _wrong(name, "is not a number", "Give seconds, such as 1.5.")
+    if not 0.01 <= value <= TRANSACTION_SECONDS_LIMIT:
+        raise _wrong(name, f"is {str(value)[:40]}", f"It must be from 0.01 to {TRANSACTION_SECONDS_LIMIT:g}.")
+    return float(value)
 
 
 def _boolean(name: str, value: Any) -> bool:

@@ -1,19 +1,22 @@
 """Calls that leave nothing behind: eth_call and eth_estimateGas.
 
 Runs in the context of a closed block, as geth does for a block tag. As there, nonce and sender's code are not checked,
-a price of zero needs no balance for gas, and the base fee then reads as zero. Source: geth's internal/ethapi and
-eth/gasestimator.
+a price of zero needs no balance for gas, and the base fee then reads as zero. A request, however many runs it needs,
+gets as much processor time as geth gives by default. Source: geth's internal/ethapi and eth/gasestimator.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from eth.exceptions import OutOfGas
 
 from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase
 from adapters.ethereum.call_errors import error_text, execution_error, revert_reason
+from adapters.ethereum.deadline import Deadline, TimeExceeded
 from adapters.ethereum.fees import FREE, FeeRules
 from adapters.ethereum.gas import CALL_STIPEND, TRANSACTION_GAS, floor_gas, intrinsic_gas
 from adapters.ethereum.model import Block, CallRequest, CallResult
@@ -27,20 +30,32 @@ from core.adapter.interface import ScopedTransaction
 __all__ = ["estimate_gas", "execution_error", "revert_reason", "simulate"]
 
 REJECTED = -32000
+SIMULATION_SECONDS_MAX = 5.0
+"""Processor time (geth's default of rpc.evmtimeout)."""
+_ResultT = TypeVar("_ResultT")
+
 ERROR_RATIO = 0.015
 """How far an estimate may be above the least gas that suffices (geth's estimateGasErrorRatio)."""
 
 
 def simulate(
-    transaction: ScopedTransaction, call: CallRequest, block: Block, settings: Settings, *, gas_cap: int
+    transaction: ScopedTransaction,
+    call: CallRequest,
+    block: Block,
+    settings: Settings,
+    *,
+    gas_cap: int,
+    seconds_max: float = SIMULATION_SECONDS_MAX,
 ) -> CallResult:
     """Run a call on the state that `transaction` sees, after `block`; its writes are left in nobody's tables.
 
-    Raises RpcError when the call is not one that could be executed; what fails in the EVM is in the result.
+    Raises RpcError when the call is not one that could be executed, or takes too long; what fails in the EVM is in the
+    result.
     """
-    simulation = _Simulation(transaction, call, block, settings)
+    deadline = Deadline(seconds_max)
+    simulation = _Simulation(transaction, call, block, settings, deadline)
     gas = gas_cap if call.gas is None else min(call.gas, gas_cap)
-    outcome = simulation.run(gas)
+    outcome = _within(deadline, lambda: simulation.run(gas))
     return CallResult(
         return_data=outcome.output,
         gas_used=outcome.gas_used,
@@ -50,10 +65,28 @@ def simulate(
 
 
 def estimate_gas(
-    transaction: ScopedTransaction, call: CallRequest, block: Block, settings: Settings, *, gas_cap: int
+    transaction: ScopedTransaction,
+    call: CallRequest,
+    block: Block,
+    settings: Settings,
+    *,
+    gas_cap: int,
+    seconds_max: float = SIMULATION_SECONDS_MAX,
 ) -> int:
-    """Return a gas limit with which the call succeeds; raises RpcError when none does."""
-    simulation = _Simulation(transaction, call, block, settings)
+    """Return a gas limit with which the call succeeds; raises RpcError when none does, or the search takes too long."""
+    deadline = Deadline(seconds_max)
+    simulation = _Simulation(transaction, call, block, settings, deadline)
+    return _within(deadline, lambda: _estimate(simulation, call, settings, gas_cap))
+
+
+def _within(deadline: Deadline, work: Callable[[], _ResultT]) -> _ResultT:
+    try:
+        return deadline.run(work)
+    except TimeExceeded as exceeded:
+        raise RpcError(REJECTED, f"execution aborted (timeout = {exceeded.seconds:g}s)") from None
+
+
+def _estimate(simulation: _Simulation, call: CallRequest, settings: Settings, gas_cap: int) -> int:
     highest = min(gas_cap, settings.transaction_gas_limit, settings.block_gas_limit)
     if call.gas is not None and call.gas >= TRANSACTION_GAS:
         highest = min(highest, call.gas)
@@ -104,7 +137,15 @@ class _Offer:
 class _Simulation:
     """A call that can be run again and again with other gas limits."""
 
-    def __init__(self, transaction: ScopedTransaction, call: CallRequest, block: Block, settings: Settings) -> None:
+    def __init__(
+        self,
+        transaction: ScopedTransaction,
+        call: CallRequest,
+        block: Block,
+        settings: Settings,
+        deadline: Deadline,
+    ) -> None:
+        self._deadline = deadline
         self._transaction = transaction
         self._call = call
         self._settings = settings
@@ -156,7 +197,7 @@ class _Simulation:
             raise RpcError(REJECTED, f"insufficient gas for floor data gas cost: have {gas}, want {self.least_gas}")
         self._check_balance(gas)
         self._database.begin(self._transaction)
-        state = make_state(self._database, self._settings, self._environment)
+        state = make_state(self._database, self._settings, self._environment, self._deadline)
         invocation = Invocation(
             sender=call.sender,
             to=call.to,

@@ -8,7 +8,8 @@ What is changed in py-evm's classes, and why:
 - BLOCKHASH is looked up when asked for;
 - where a code's instructions begin is found once per code, in one pass: py-evm searches back from each jump, by a
   recursion that long runs of PUSH drive past Python's limit;
-- two precompiles are replaced, see precompiles.py.
+- the loop, the frame's parts (machine.py) and the commonest instructions (instructions.py) are ours, for speed;
+- most precompiles are replaced, see precompiles.py.
 EIP-7702's authorizations are processed in execution.py, since py-evm's own loop swallows every exception.
 """
 
@@ -16,10 +17,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
-from eth.vm.code_stream import CodeStream
+from eth.exceptions import Halt
 from eth.vm.execution_context import ExecutionContext as VmContext
 from eth.vm.forks.cancun.computation import CancunComputation
 from eth.vm.forks.cancun.state import CancunState
@@ -27,13 +27,16 @@ from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
 
 from adapters.ethereum.account_db import AccountDatabase
+from adapters.ethereum.deadline import Deadline
+from adapters.ethereum.instructions import Instruction, instruction_table
+from adapters.ethereum.machine import AnalysedCode, FrameGas, FrameMemory, FrameStack, expansion_gas
 from adapters.ethereum.precompiles import with_replacements
 from adapters.ethereum.settings import Settings
 
 BLOCK_HASHES_MAX = 256
 """How many blocks back BLOCKHASH reaches."""
-ANALYSED_CODES_MAX = 256
-"""Codes whose instruction starts are kept, each at most 49,152 bytes (initcode)."""
+CHECK_INSTRUCTIONS = 1_000
+"""How often a deadline without a timer is looked at; every call looks at it, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +52,6 @@ class BlockEnvironment:
     block_hash: Callable[[int], bytes | None]
 
 
-@lru_cache(maxsize=ANALYSED_CODES_MAX)
-def instruction_starts(code: bytes) -> bytes:
-    """Return one byte per byte of code: 1 where an instruction begins, 0 in the data of a PUSH."""
-    starts = bytearray(len(code))
-    position, end = 0, len(code)
-    while position < end:
-        starts[position] = 1
-        opcode = code[position]
-        position += opcode - 0x5E if 0x60 <= opcode <= 0x7F else 1
-    return bytes(starts)
-
-
-class AnalysedCode(CodeStream):  # type: ignore[misc]
-    """Code that knows its jump destinations."""
-
-    def is_valid_opcode(self, position: int) -> bool:
-        starts = instruction_starts(self._raw_code_bytes)
-        return position < len(starts) and starts[position] == 1
-
-
 class _FoldedComputation:
     """Mixed into py-evm's computations; see the module."""
 
@@ -76,11 +59,50 @@ class _FoldedComputation:
     def is_origin_computation(self) -> bool:
         return bool(self.msg.depth == 0)  # type: ignore[attr-defined]
 
+    instructions: tuple[Instruction, ...]
+
     def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
-        super().__init__(state, message, transaction_context)  # type: ignore[call-arg]
+        self.state = state
+        self.msg = message
+        self.transaction_context = transaction_context
         self.code = AnalysedCode(message.code)
+        self._gas_meter = FrameGas(message.gas)
+        self._stack = FrameStack()
+        self._memory = FrameMemory()
+        self._log_entries: list[Any] = []
+        self.accounts_to_delete: list[bytes] = []
+        self.beneficiaries: list[bytes] = []
         self.folded_refund = 0
         self.folded_deletions: set[bytes] = set()
+
+    @classmethod
+    def apply_computation(
+        cls, state: Any, message: Any, transaction_context: Any, parent_computation: Any = None
+    ) -> Any:
+        """Run one call's code, or precompile. Errors of the EVM end in the computation (its __exit__)."""
+        make: Any = cls
+        computation = make(state, message, transaction_context)
+        with computation:
+            if parent_computation is None:
+                computation.contracts_created = []
+            else:
+                computation.contracts_created = parent_computation.contracts_created
+            if message.is_create:
+                computation.contracts_created.append(message.storage_address)
+            precompile = make._precompiles.get(message.code_address)
+            if precompile is None:
+                _interpret(computation, cls.instructions, state.deadline)
+            elif not message.is_delegation:
+                precompile(computation)
+        return computation
+
+    def extend_memory(self, start_position: int, size: int) -> None:
+        this: Any = self
+        memory = this._memory
+        end = start_position + size
+        if size and end > len(memory):
+            this.consume_gas(expansion_gas(len(memory), end), "Expanding memory")
+            memory.extend(start_position, size)
 
     @classmethod
     def consume_initcode_gas_cost(cls, computation: Any) -> None:
@@ -116,25 +138,52 @@ class _FoldedComputation:
         return () if this.is_error else tuple(this._log_entries)
 
 
+def _interpret(computation: Any, instructions: tuple[Instruction, ...], deadline: Deadline) -> None:
+    """Run code until it halts; raises what ends it otherwise."""
+    code = computation.code
+    opcodes = code.padded
+    try:
+        if not deadline.polling:
+            while True:
+                position = code.program_counter
+                code.program_counter = position + 1
+                instructions[opcodes[position]](computation)
+        while True:
+            deadline.check()
+            for _ in range(CHECK_INSTRUCTIONS):
+                position = code.program_counter
+                code.program_counter = position + 1
+                instructions[opcodes[position]](computation)
+    except Halt:
+        return
+
+
 class CocoCancunComputation(_FoldedComputation, CancunComputation):  # type: ignore[misc]
     """Cancun's instructions."""
 
     _precompiles = with_replacements(CancunComputation.get_precompiles())
+    instructions = instruction_table(CancunComputation.opcodes)
 
 
 class CocoPragueComputation(_FoldedComputation, PragueComputation):  # type: ignore[misc]
     """Prague's instructions."""
 
     _precompiles = with_replacements(PragueComputation.get_precompiles())
+    instructions = instruction_table(PragueComputation.opcodes)
 
 
 class _FlatState:
     """Mixed into py-evm's states: the state is the account database, and a snapshot a position in its undo log."""
 
     def __init__(
-        self, database: AccountDatabase, context: VmContext, block_hash: Callable[[int], bytes | None]
+        self,
+        database: AccountDatabase,
+        context: VmContext,
+        block_hash: Callable[[int], bytes | None],
+        deadline: Deadline,
     ) -> None:
         self._db = None
+        self.deadline = deadline
         self._account_db = database
         self._block_hash = block_hash
         self.execution_context = context
@@ -169,8 +218,8 @@ class CocoPragueState(_FlatState, PragueState):  # type: ignore[misc]
     computation_class = CocoPragueComputation
 
 
-def make_state(database: AccountDatabase, settings: Settings, environment: BlockEnvironment) -> Any:
-    """Return py-evm's state of the network's fork for one block."""
+def make_state(database: AccountDatabase, settings: Settings, environment: BlockEnvironment, deadline: Deadline) -> Any:
+    """Return py-evm's state of the network's fork for one block. deadline: that of each execution on it."""
     context = VmContext(
         coinbase=environment.coinbase,
         timestamp=environment.timestamp,
@@ -184,4 +233,4 @@ def make_state(database: AccountDatabase, settings: Settings, environment: Block
         excess_blob_gas=0,
     )
     state_class = CocoPragueState if settings.is_prague else CocoCancunState
-    return state_class(database, context, environment.block_hash)
+    return state_class(database, context, environment.block_hash, deadline)

@@ -124,6 +124,7 @@ def run(body: dict[str, Any], post: dict[str, Any]) -> tuple[str | None, bytes, 
         chain_id=1,
         block_gas_limit=number(env["currentGasLimit"]),
         transaction_gas_limit=2**63,
+        transaction_seconds_max=3600,
         coinbase=to_bytes(env["currentCoinbase"]),
     )
     executor = BlockExecutor(settings, fees=FeeRules(number(env["currentBaseFee"]), charged=True))

@@ -6,7 +6,7 @@ import pytest
 
 from adapters.ethereum import chain
 from adapters.ethereum.settings import AllocatedAccount
-from adapters.ethereum.vm import instruction_starts
+from adapters.ethereum.machine import instruction_starts
 from tests.adapters.ethereum.evm_support import BOB, KEYS, Chain, settings_with
 
 CONTRACT = b"\xcc" * 20
