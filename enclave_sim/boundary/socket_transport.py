@@ -111,7 +111,9 @@ class SocketTransport:
         if len(message) <= JOIN_BYTES_MAX:
             self._transport.write(header + message)
         else:
-            self._transport.writelines((header, message))
+            # Not writelines: in CPython 3.12.1 and 3.13.0 it never pauses the writer, so the buffer would grow unbounded.
+            self._transport.write(header)
+            self._transport.write(message)
         if not protocol.writable.is_set():
             await protocol.writable.wait()
 
