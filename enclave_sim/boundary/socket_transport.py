@@ -111,7 +111,7 @@ class SocketTransport:
         if len(message) <= JOIN_BYTES_MAX:
             self._transport.write(header + message)
         else:
-            # Not writelines: in CPython 3.12.1 and 3.13.0 it never pauses the writer, so the buffer would grow unbounded.
+            # Not writelines: in CPython 3.12.1 and 3.13.0 it never pauses the writer, and the buffer grows.
             self._transport.write(header)
             self._transport.write(message)
         if not protocol.writable.is_set():
