@@ -37,8 +37,9 @@ class TimeExceeded(BaseException):
 
 
 class Deadline:
-    """Runs work within `seconds` of the thread's processor time. Used by one thread at a time; runs of different deadlines may nest.
+    """Runs work within `seconds` of the thread's processor time.
 
+    Used by one thread at a time; runs of different deadlines may nest.
     polling: whether the work has to call `check`, because no signal will come.
     """
 

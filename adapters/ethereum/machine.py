@@ -41,9 +41,7 @@ class AnalysedCode(CodeStream):  # type: ignore[misc]
     __slots__ = ("padded",)
 
     def __init__(self, code: bytes) -> None:
-        self.program_counter = 0
-        self._raw_code_bytes = code
-        self._length_cache = len(code)
+        super().__init__(code)
         self.padded = code + _END
 
     def is_valid_opcode(self, position: int) -> bool:
@@ -105,9 +103,8 @@ class FrameStack(Stack):  # type: ignore[misc]
         return tuple(taken)
 
     def pop_ints(self, num_items: int) -> tuple[int, ...]:
-        return tuple(
-            [int.from_bytes(one, "big") if type(one) is bytes else one for one in self.pop_any(num_items)]  # noqa: C409
-        )
+        values = self.pop_any(num_items)
+        return tuple([int.from_bytes(value, "big") if type(value) is bytes else value for value in values])
 
     def swap(self, position: int) -> None:
         values = self.values

@@ -41,7 +41,9 @@ class AllocatedAccount:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """base_fee_wei 0: a free network. transaction_seconds_max: processor time. predeploy: whether genesis holds the CREATE2 factory and Multicall3."""
+    """base_fee_wei 0: a free network. transaction_seconds_max: processor time.
+
+    predeploy: whether genesis holds the CREATE2 factory and Multicall3."""
 
     chain_id: int
     fork: Fork = "cancun"

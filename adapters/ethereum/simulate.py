@@ -16,6 +16,7 @@ from eth.exceptions import OutOfGas
 from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase
 from adapters.ethereum.call_errors import error_text, execution_error, revert_reason
+from adapters.ethereum.call_state import CallDatabase, sighted
 from adapters.ethereum.deadline import Deadline, TimeExceeded
 from adapters.ethereum.fees import FREE, FeeRules
 from adapters.ethereum.gas import CALL_STIPEND, TRANSACTION_GAS, floor_gas, intrinsic_gas
@@ -46,14 +47,16 @@ def simulate(
     *,
     gas_cap: int,
     seconds_max: float = SIMULATION_SECONDS_MAX,
+    database: AccountDatabase | None = None,
 ) -> CallResult:
     """Run a call on the state that `transaction` sees, after `block`; its writes are left in nobody's tables.
 
+    database: the state as the caller may see it, with overrides (call_state.py); None: the state as it is.
     Raises RpcError when the call is not one that could be executed, or takes too long; what fails in the EVM is in the
     result.
     """
     deadline = Deadline(seconds_max)
-    simulation = _Simulation(transaction, call, block, settings, deadline)
+    simulation = _Simulation(transaction, call, block, settings, deadline, database)
     gas = gas_cap if call.gas is None else min(call.gas, gas_cap)
     outcome = _within(deadline, lambda: simulation.run(gas))
     return CallResult(
@@ -72,10 +75,14 @@ def estimate_gas(
     *,
     gas_cap: int,
     seconds_max: float = SIMULATION_SECONDS_MAX,
+    database: AccountDatabase | None = None,
 ) -> int:
-    """Return a gas limit with which the call succeeds; raises RpcError when none does, or the search takes too long."""
+    """Return a gas limit with which the call succeeds; raises RpcError when none does, or the search takes too long.
+
+    database: as in simulate.
+    """
     deadline = Deadline(seconds_max)
-    simulation = _Simulation(transaction, call, block, settings, deadline)
+    simulation = _Simulation(transaction, call, block, settings, deadline, database)
     return _within(deadline, lambda: _estimate(simulation, call, settings, gas_cap))
 
 
@@ -144,6 +151,7 @@ class _Simulation:
         block: Block,
         settings: Settings,
         deadline: Deadline,
+        database: AccountDatabase | None,
     ) -> None:
         self._deadline = deadline
         self._transaction = transaction
@@ -151,7 +159,8 @@ class _Simulation:
         self._settings = settings
         self._offer = _offer(call)
         self._fees: FeeRules = settings.fees if self._offer.max_fee else FREE
-        self._database = AccountDatabase()
+        self._database = AccountDatabase() if database is None else database
+        self._database.begin(transaction)
         if self._fees.charged and self._offer.max_fee < self._fees.base_fee:
             text = f"max fee per gas less than block base fee: address 0x{call.sender.hex()}, "
             text += f"maxFeePerGas: {self._offer.max_fee}, baseFee: {self._fees.base_fee}"
@@ -173,12 +182,13 @@ class _Simulation:
             and not call.data
             and not call.access_list
             and not call.authorizations
-            and not chain.code(self._transaction, call.to)
+            and not self._database.get_code(call.to)
         )
 
     def affordable(self, gas: int) -> int:
         """Return how much of this gas the sender can pay for after the value; raises RpcError for the value."""
-        balance = chain.account(self._transaction, self._call.sender).balance
+        self._database.begin(self._transaction)
+        balance = self._database.get_balance(self._call.sender)
         if not self._fees.charged:
             return gas
         if balance < self._call.value:
@@ -195,9 +205,11 @@ class _Simulation:
             raise RpcError(REJECTED, f"intrinsic gas too low: have {gas}, want {self._intrinsic}")
         if gas < self.least_gas:
             raise RpcError(REJECTED, f"insufficient gas for floor data gas cost: have {gas}, want {self.least_gas}")
-        self._check_balance(gas)
         self._database.begin(self._transaction)
+        self._check_balance(gas)
         state = make_state(self._database, self._settings, self._environment, self._deadline)
+        if isinstance(self._database, CallDatabase):
+            state.computation_class = sighted(state.computation_class)
         invocation = Invocation(
             sender=call.sender,
             to=call.to,
@@ -214,7 +226,7 @@ class _Simulation:
 
     def _check_balance(self, gas: int) -> None:
         call = self._call
-        balance = chain.account(self._transaction, call.sender).balance
+        balance = self._database.get_balance(call.sender)
         address = f"address 0x{call.sender.hex()}"
         if self._fees.charged:
             want = gas * self._offer.max_fee + call.value

@@ -4,7 +4,8 @@ What is changed in py-evm's classes, and why:
 - checkpoints are positions in the account database's undo log, which covers transient storage as well;
 - a finished call is folded into its caller (logs, refund, deletions) instead of being kept, so that memory does not
   grow with the number of calls of a transaction;
-- the outermost call is known by its depth, not by its sender: under EIP-7702 an account with code can call as itself;
+- the outermost call is known by having no parent, not by its sender: under EIP-7702 an account with code can call as
+  itself. It does not pay for initcode here: that is in the intrinsic gas (gas.py);
 - BLOCKHASH is looked up when asked for;
 - where a code's instructions begin is found once per code, in one pass: py-evm searches back from each jump, by a
   recursion that long runs of PUSH drive past Python's limit;
@@ -55,10 +56,6 @@ class BlockEnvironment:
 class _FoldedComputation:
     """Mixed into py-evm's computations; see the module."""
 
-    @property
-    def is_origin_computation(self) -> bool:
-        return bool(self.msg.depth == 0)  # type: ignore[attr-defined]
-
     instructions: tuple[Instruction, ...]
 
     def __init__(self, state: Any, message: Any, transaction_context: Any) -> None:
@@ -103,10 +100,6 @@ class _FoldedComputation:
         if size and end > len(memory):
             this.consume_gas(expansion_gas(len(memory), end), "Expanding memory")
             memory.extend(start_position, size)
-
-    @classmethod
-    def consume_initcode_gas_cost(cls, computation: Any) -> None:
-        """Nothing to do: a creation transaction pays for its initcode in its intrinsic gas (gas.py)."""
 
     def add_child_computation(self, child: Any) -> None:
         """Take over what a finished call leaves. Calls end in order, so the logs stay in order."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from adapters.ethereum import chain
-from adapters.ethereum.settings import AllocatedAccount
 from adapters.ethereum.machine import instruction_starts
+from adapters.ethereum.settings import AllocatedAccount
 from tests.adapters.ethereum.evm_support import BOB, KEYS, Chain, settings_with
 
 CONTRACT = b"\xcc" * 20
