@@ -1,0 +1,1 @@
+"""The simulated provisioning authority: certificates, revocation lists and signed collateral."""

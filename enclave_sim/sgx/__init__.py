@@ -1,0 +1,1 @@
+"""Intel SGX structures, byte for byte, and a simulated SGX processor."""

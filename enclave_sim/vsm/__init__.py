@@ -1,0 +1,1 @@
+"""Evidence of VBS enclaves (virtual secure mode) and a simulated host guardian."""
