@@ -36,9 +36,19 @@ def instruction_table(theirs: Mapping[int, Any]) -> tuple[Instruction, ...]:
     # py-evm wraps SELFDESTRUCT in a warning for whoever writes contracts.
     theirs = {**theirs, SELFDESTRUCT: theirs[SELFDESTRUCT].__wrapped__}
     return tuple(
-        ours[code] if code in ours and code in theirs else theirs[code] if code in theirs else InvalidOpcode(code)
+        ours[code] if code in ours and code in theirs else _as_function(theirs.get(code) or InvalidOpcode(code))
         for code in range(256)
     )
+
+
+def _as_function(theirs: Any) -> Instruction:
+    """Return an instruction of py-evm, an object with a __call__, as the function behind it.
+
+    A call of the object goes through C, and CPython 3.12 bounds nested calls of that kind at about 500 whatever the
+    recursion limit says; EVM calls nest 1,024 deep. A bound method is called without leaving the interpreter.
+    """
+    bound: Instruction = theirs.__call__
+    return bound
 
 
 def _ours() -> dict[int, Instruction]:
