@@ -200,6 +200,34 @@ class EthereumQueue:
         found = self._senders.get(sender)
         return due if found is None else found.run_end(due)
 
+    def waiting(self, address: bytes) -> list[tuple[int, bytes, bool]]:
+        """Return a sender's waiting transactions by nonce: (nonce, stored encoding, whether none is missing before)."""
+        found = self._senders.get(address)
+        if found is None:
+            return []
+        due = self._state().nonce(address)
+        end = found.run_end(due)
+        answered = []
+        for nonce in sorted(nonce for nonce in found.waiting if nonce >= due):
+            command = COMMANDS.decode(found.waiting[nonce].pending.payload)
+            if isinstance(command, SendTransaction):
+                answered.append((nonce, command.stored, nonce < end))
+        return answered
+
+    def waits_for_another(self, identity: str | None) -> bool:
+        """Say whether a command of somebody else is due. Looks at each sender once, so ask only when it matters."""
+        for turn in self._turns:
+            if isinstance(turn, Pending):
+                first = turn
+            else:
+                sender = self._senders.get(turn)
+                if sender is None or not sender.waiting:
+                    continue
+                first = next(iter(sender.waiting.values())).pending
+            if first.caller.identity != identity:
+                return True
+        return False
+
     def _expire_sender(self, address: bytes, sender: _Sender, now_ms: int) -> Replied:
         due = self._state().nonce(address)
         self._drop_below(sender, due)
