@@ -22,6 +22,21 @@ IDLE_CONNECTION_SECONDS_MAX = 300
 TLS_HANDSHAKE_SECONDS_MAX = 10
 REQUEST_SECONDS_MAX = 60
 
+# WebSocket connections. A message from a client is bounded as a request is, one to it as a response.
+WEBSOCKETS_PER_CALLER_MAX = 256
+"""Open connections of one identity, in one gateway; they live on while they are quiet."""
+WEBSOCKET_MESSAGES_MAX = 64
+"""Messages of one connection that wait for its handler, above which the socket is not read."""
+WEBSOCKET_SENDERS_MAX = 64
+"""Messages that wait while a client is slow, above which its connection is closed."""
+WEBSOCKET_BUFFER_BYTES_MAX = 1 * MEBIBYTE
+"""Bytes on their way to a client above which senders wait."""
+WEBSOCKET_SLOW_SECONDS_MAX = 30
+WEBSOCKET_PING_SECONDS = 30
+"""Time between pings, and how long a client has to answer one."""
+WEBSOCKET_CLOSE_SECONDS_MAX = 5
+"""How long a closing handshake may take, and a handler once its connection is closed."""
+
 # Executor.
 QUEUED_COMMANDS_MAX = 20_000
 QUEUED_COMMANDS_PER_CALLER_MAX = 5_000
@@ -38,6 +53,28 @@ REPLAY_HISTORY_ENTRIES_MAX = 20_000
 
 FLUSH_SECONDS_MAX = 5
 """How long a stop waits for a gateway to take its last answers."""
+
+# Readers.
+READERS_MAX = 2
+QUEUED_QUERIES_PER_CALLER_MAX = 2_000
+QUERY_WAIT_SECONDS_MAX = 20
+"""How long a query may wait in a reader, for its turn or for the state it was promised."""
+QUERY_SECONDS_MAX = 5
+"""How long a query may run. Adapters keep to it themselves; READER_STUCK_SECONDS_MAX is for when they do not."""
+READER_STUCK_SECONDS_MAX = 8
+"""A reader process that has not come back to its event loop for this long ends, and is started again."""
+READER_QUOTA_WINDOW_SECONDS = 10
+READER_QUOTA_SECONDS = 2.5
+"""Reader time of one identity in a window, above which others come first."""
+READER_OTHERS_SECONDS = 0.1
+"""For how long after its last query an identity within its quota still counts as waiting."""
+READER_ABSENT_SECONDS_MAX = 10
+"""How long a gateway holds a query for a reader that is being started."""
+FEED_ROWS_MAX = 500
+FEED_BATCH_BYTES_MAX = 64 * KIBIBYTE
+"""What one step of copying the state to a new reader reads and sends, so that commands run in between."""
+FEED_SECONDS_MAX = 30
+"""A reader that takes nothing for this long is given up; it starts again."""
 
 # Blocks.
 BLOCK_COMMANDS_MAX = 1_000

@@ -302,9 +302,9 @@ def run_query(
     return reply
 
 
-def settle(store: Store, adapters: Mapping[str, Adapter], committed: Seqno) -> None:
-    """Tell the adapters what is committed, and forget the states that none of them asks for."""
-    horizon = committed
+def settle(store: Store, adapters: Mapping[str, Adapter], committed: Seqno, *, pinned: Iterable[Seqno] = ()) -> None:
+    """Tell the adapters what is committed, and forget the states that none of them asks for, save the pinned ones."""
+    horizon = min((committed, *pinned))
     for name, adapter in adapters.items():
         adapter.committed(committed)
         retained = adapter.retained_from(ScopedTransaction(store.begin(committed), name))

@@ -229,6 +229,9 @@ class Route:
     anonymous: bool = False
 
 
+QueryClass = Literal["live", "lookup", "simulation"]
+
+
 class WebSocket(Protocol):
     """One open WebSocket connection, in the gateway. One task receives; any task may send."""
 
@@ -285,6 +288,15 @@ class Adapter(ABC):
     def web_sockets(self) -> Sequence[WebSocketRoute]:
         """The end points that speak WebSocket, mounted as `routes` are."""
         return ()
+
+    def query_class(self, payload: bytes) -> QueryClass:
+        """Say what a query needs, so that reads never stop writes; stateless.
+
+        lookup: committed state, soon. simulation: committed state, and perhaps seconds of computing. Both may go to a
+        process of their own. live: what only the executor has: the queue, and whatever is held outside the tables.
+        """
+        del payload
+        return "lookup"
 
     # In the executor.
 

@@ -11,7 +11,8 @@ horizon can be rolled back. One writer; not thread-safe.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import islice
 
 from core import limits
 from core.errors import InvariantBroken, LimitExceeded
@@ -171,6 +172,30 @@ class Store:
         if seqno < self._head:
             raise InvariantBroken(f"head moved back from {self._head} to {seqno}")
         self._head = seqno
+
+    def load(self, name: str, rows: Iterable[tuple[bytes, int, bytes]]) -> None:
+        """Take over rows (key, version, value) of another store as of the horizon, with nothing applied since."""
+        table = self.table(name)
+        if self._undo or self._head != self._horizon:
+            raise InvariantBroken("rows were loaded after entries had been applied")
+        for key, version, value in rows:
+            if not 0 <= version <= self._horizon or key in table.current:
+                raise InvariantBroken(f"a row of version {version} was loaded twice, or into the state at {self._head}")
+            table.write(key, version, value)
+
+    def changes(self, start: int, count: int, up_to: Seqno) -> list[tuple[int, str, bytes]]:
+        """Return (seqno, table, key) of writes after the horizon, in order, from position `start` on.
+
+        At least `count` of them where there are so many up to seqno `up_to`, and all of each seqno. Positions hold
+        until the store is compacted or rolled back to before them.
+        """
+        names = {table: name for name, table in self._tables.items()}
+        found: list[tuple[int, str, bytes]] = []
+        for seqno, table, key in islice(self._undo, start, None):
+            if seqno > up_to or (len(found) >= count and seqno != found[-1][0]):
+                break
+            found.append((seqno, names[table], key))
+        return found
 
     def rollback(self, seqno: Seqno) -> None:
         """Go back to the state at seqno; raises SnapshotGone before the horizon."""

@@ -19,17 +19,28 @@ class ManagerConfig(Message, frozen=True):
 
 
 class ExecutorConfig(Message, frozen=True):
-    """manager_measurement: 32 bytes, the only manager the executor pairs with. gateways: how many connect."""
+    """manager_measurement: 32 bytes, the only manager the executor pairs with. gateways, readers: how many connect."""
 
     manager_measurement: bytes
     gateways: int = 1
     block_commands_max: int = limits.BLOCK_COMMANDS_MAX
     block_bytes_max: int = limits.BLOCK_BYTES_MAX
+    readers: int = 0
 
 
 class GatewayConfig(Message, frozen=True):
-    """worker_measurement: 32 bytes, of the executor (and of this gateway: both are the worker enclave)."""
+    """worker_measurement: 32 bytes, of the executor (and of this gateway: both are the worker enclave).
+
+    readers: how many answer queries: 0, all go to the executor; 1; 2, one of them for simulations only.
+    """
 
     worker_measurement: bytes
     connections_max: int = limits.CONNECTIONS_MAX
     request_bytes_max: int = limits.REQUEST_BYTES_MAX
+    readers: int = 0
+
+
+class ReaderConfig(Message, frozen=True):
+    """number: from 1."""
+
+    number: int

@@ -44,8 +44,10 @@ from core.node.messages import (
     BlockCommitted,
     FrontEnd,
     GovernanceResult,
+    ReplayedEntry,
 )
 from core.node.proposals import Proposals, Proposed
+from core.node.reader_feed import FeedSource, ReaderFeeds
 from core.node.transaction_status import ViewHistory
 from core.ports import Transport
 from core.types import Seqno, View
@@ -78,6 +80,11 @@ class Executor:
         self._clock = clock
         self._log = log
         self._load = load
+        self._feeds = ReaderFeeds(log)
+
+    def attach_reader(self, transport: Transport) -> None:
+        """Feed one more reader (paired already), from now or from when this executor is ready. Its end is no harm."""
+        self._feeds.attach(transport)
 
     def request_stop(self) -> None:
         """Take no more commands, finish the blocks in flight, send their answers, and return from `run`."""
@@ -91,7 +98,7 @@ class Executor:
         except ChannelClosed as error:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
         work = asyncio.create_task(self._work())
-        others = [asyncio.create_task(self._hear_manager())]
+        others = [asyncio.create_task(self._hear_manager()), asyncio.create_task(self._feeds.run())]
         for link in self._links:
             others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
         try:
@@ -148,8 +155,13 @@ class Executor:
         )
         self._query_runner.committed = self._committed
         await self._genesis()
+        self._settle()
         self._intake.open(self._adapters, lambda name: ScopedTransaction(self._store.begin(), name), self._view)
         self._front_end_key, self._front_end_chain = await request_front_end(self._manager)
+        self._feeds.open(
+            FeedSource(self._store, self._constitution.encode(), lambda: self._committed, self._builder.now_s)
+        )
+        self._announce()
         self._send_front_end()
         self._log(f"ready: view {self._view}, {self._committed} entries, adapters {', '.join(self._adapters)}")
 
@@ -169,6 +181,7 @@ class Executor:
             self._front_end_chain,
             self._front_end_key,
             self._service,
+            self._feeds.session,
         )
         for link in self._links:
             link.send_front_end(front_end)
@@ -198,26 +211,43 @@ class Executor:
             self._governance_committed(block, message)
         elif message.governance:
             raise InvariantBroken("the manager reports governance in a block that held none")
-        self._committed = self._query_runner.committed = Seqno(message.last_seqno)
+        else:
+            self._pass_on(block.entries, Seqno(message.last_seqno))
+        self._settle()
+        for ran in block.commands:
+            self._tickets.answer(ran.pending.ticket, ran.reply, ran.seqno)
+
+    def _pass_on(self, entries: Sequence[ReplayedEntry], committed: Seqno) -> None:
+        """Take committed entries for committed, before anything is answered that depends on them."""
+        self._feeds.block(entries, self._committed, committed, self._builder.now_s())
+        self._committed = self._query_runner.committed = committed
+        self._announce()
+
+    def _announce(self) -> None:
+        """Tell the gateways what is committed. Where there are readers, those wake whoever waits for it."""
+        for link in self._links:
+            (link.note if self._config.readers else link.announce)(self._committed)
+
+    def _settle(self) -> None:
         try:
-            settle(self._store, self._adapters, self._committed)
+            settle(self._store, self._adapters, self._committed, pinned=self._feeds.pinned)
         except InvariantBroken:
             raise
         except Exception as error:  # noqa: BLE001 - the node loop: adapters are other people's code
             self._log(f"an adapter failed to take note of a commit ({type(error).__name__})")
-        for ran in block.commands:
-            self._tickets.answer(ran.pending.ticket, ran.reply, ran.seqno)
 
     def _governance_committed(self, block: Proposed, message: BlockCommitted) -> None:
+        entries = []
         for result in message.governance:
             writes = WriteSet.decode(result.public or encode_domain({}), encode_domain({}))
             if writes:
                 self._store.apply(Seqno(result.seqno), writes)
+                entries.append(ReplayedEntry(result.seqno, result.public, encode_domain({})))
             constitution = writes.tables.get(CONSTITUTION, {}).get(CURRENT)
             if constitution is not None:
                 self._change_constitution(Constitution.decode(constitution))
         self._builder.open_after(Seqno(message.last_seqno))
-        self._committed = self._query_runner.committed = Seqno(message.last_seqno)
+        self._pass_on(entries, Seqno(message.last_seqno))
         self._answer_governance(block.ticket, message.governance)
         self._send_front_end()
 
@@ -353,6 +383,7 @@ class Executor:
             "queued": self._intake.queues.lengths(),
             "adapters": {name: adapter.info.version for name, adapter in self._adapters.items()},
             "default_adapter": self._default_adapter(),
+            "readers": len(self._feeds),
             "stopping": self._intake.stopping,
         }
 

@@ -1,39 +1,30 @@
-"""A gateway's way to the executor: requests go out in batches, answers find who waits for them.
+"""A gateway's way to the executor and the readers: commands to the one, queries to whoever can answer them.
 
-Everything asked within one turn of the event loop goes in one message. Invariant: what waits is bounded, and every
-waiting request ends: with its answer, at its deadline, or when the channel closes.
+Each query carries the newest committed seqno that this gateway has answered with, and a reader answers from no older
+state: a client reads what it has written, and never an older state than it has read.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import assert_never
 
 from core import limits
-from core.adapter.interface import Caller, CommandFailed, Outcome, OutcomeUnknown, Overloaded
-from core.errors import ChannelClosed, CocoError, InvariantBroken, LimitExceeded, MalformedMessage
-from core.node.messages import (
-    FROM_GATEWAY,
-    TO_GATEWAY,
-    Answer,
-    Ask,
-    FromGateway,
-    FrontEnd,
-    Submit,
-    ToGateway,
-    WireCaller,
-)
+from core.adapter.interface import Adapter, Caller, CommandFailed, Outcome, OutcomeUnknown, Overloaded, QueryClass
+from core.errors import CocoError, InvariantBroken, LimitExceeded
+from core.node.exchange import Exchange
+from core.node.messages import Answer, Ask, FrontEnd, Submit, WireCaller
+from core.node.reader_slot import ReaderSlot
 from core.ports import Transport
 from core.types import Seqno, TransactionId, View
 
-_WAITING_MAX = limits.QUEUED_COMMANDS_MAX + limits.QUEUED_QUERIES_MAX
-_ITEM_OVERHEAD_BYTES = 128
-
 
 class ExecutorClient:
-    """See the module. on_front_end: called with each FrontEnd that the executor sends."""
+    """See the module. on_front_end: called with each FrontEnd that the executor sends. readers: how many there are.
+
+    adapters: by name, once they are loaded; they say where their queries belong.
+    """
 
     def __init__(
         self,
@@ -41,23 +32,43 @@ class ExecutorClient:
         on_front_end: Callable[[FrontEnd], None],
         log: Callable[[str], None],
         *,
+        readers: int = 0,
         seconds_max: float = limits.REQUEST_SECONDS_MAX,
+        absent_seconds_max: float = limits.READER_ABSENT_SECONDS_MAX,
     ) -> None:
-        self._transport = transport
-        self._on_front_end = on_front_end
         self._log = log
         self._seconds_max = seconds_max
+        self._executor = Exchange(
+            transport,
+            "executor",
+            log,
+            on_committed=self._raise_floor if readers else self._hear_news,
+            on_front_end=on_front_end,
+        )
+        self._slots = [
+            ReaderSlot(
+                lambda channel, first=number == 0: self._reader_exchange(channel, first),  # type: ignore[misc]
+                log,
+                absent_seconds_max=absent_seconds_max,
+            )
+            for number in range(readers)
+        ]
+        self.adapters: Mapping[str, Adapter] = {}
         self._ticket = 0
-        self._waiting: dict[int, asyncio.Future[Answer]] = {}
-        self._deadlines: deque[tuple[float, int]] = deque()
-        self._sweep: asyncio.TimerHandle | None = None
-        self._outbox: deque[Submit | Ask] = deque()
-        self._something = asyncio.Event()
+        self._floor = 0
+        self._news = 0
+        self._watchers: set[asyncio.Future[None]] = set()
         self._closed = False
 
     def __len__(self) -> int:
-        """How many requests wait for their answer."""
-        return len(self._waiting)
+        """How many requests wait for the executor's answer."""
+        return len(self._executor)
+
+    def attach_reader(self, number: int, transport: Transport) -> None:
+        """Ask this reader (paired already) from now on, as number 1 or 2. Raises CocoError for another number."""
+        if not 1 <= number <= len(self._slots):
+            raise CocoError(f"there is no reader {number} here", hint="The host connects those that it configured.")
+        self._slots[number - 1].attach(transport)
 
     def backend(self, adapter: str) -> AdapterBackend:
         """Return the executor as an adapter's route handlers see it."""
@@ -67,8 +78,8 @@ class ExecutorClient:
         """Run a command to its commit. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
         if len(payload) > limits.COMMAND_BYTES_MAX:
             raise LimitExceeded(f"a command of {len(payload)} bytes; the bound is {limits.COMMAND_BYTES_MAX}")
-        self._ticket += 1
-        answer = await self._exchange(Submit(self._ticket, adapter, payload, _wire(caller)))
+        item = Submit(self._next(), adapter, payload, _wire(caller))
+        answer = await self._executor.ask(item, self._seconds_max)
         identifier = TransactionId(View(answer.view), Seqno(answer.seqno)) if answer.seqno else None
         if answer.failure:
             raise _error(answer, identifier)
@@ -78,86 +89,83 @@ class ExecutorClient:
         """Run a query on committed state. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
         if len(payload) > limits.COMMAND_BYTES_MAX:
             raise LimitExceeded(f"a query of {len(payload)} bytes; the bound is {limits.COMMAND_BYTES_MAX}")
-        self._ticket += 1
-        answer = await self._exchange(Ask(self._ticket, adapter, payload, _wire(caller)))
+        where = self._executor if not self._slots else self._place(self._class_of(adapter, payload))
+        item = Ask(self._next(), adapter, payload, _wire(caller), self._floor)
+        answer = await where.ask(item, self._seconds_max)
+        if answer.failure == "unknown_outcome":
+            raise OutcomeUnknown("the query was not answered in time", hint="Ask again, or for less at a time.")
         if answer.failure:
             raise _error(answer, None)
         return answer.reply
 
+    async def committed_after(self, seqno: int) -> int:
+        """Wait until something newer is committed, and can be read; returns the newest committed sequence number."""
+        while self._news <= seqno:
+            if self._closed:
+                raise OutcomeUnknown("the executor is gone", hint="The node is stopping.")
+            watcher: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._watchers.add(watcher)
+            try:
+                await watcher
+            finally:
+                self._watchers.discard(watcher)
+        return self._news
+
     async def read(self) -> None:
-        """Take answers until the channel closes (ChannelClosed); then everything that waits ends OutcomeUnknown."""
+        """Take answers until the executor's channel closes (ChannelClosed); then everything that waits ends."""
         try:
-            while True:
-                try:
-                    message = TO_GATEWAY.decode(await self._transport.receive())
-                except (MalformedMessage, LimitExceeded) as error:
-                    self._log(f"a message of the executor was refused: {error.message}")
-                    continue
-                match message:
-                    case ToGateway():
-                        for answer in message.items:
-                            self._resolve(answer)
-                    case FrontEnd():
-                        self._on_front_end(message)
-                    case _:
-                        assert_never(message)
+            await self._executor.read()
         finally:
-            self._close()
+            self._closed = True
+            for slot in self._slots:
+                slot.close()
+            self._wake_watchers()
 
     async def write(self) -> None:
-        """Send what is asked, as it comes, until the channel closes (ChannelClosed)."""
-        while True:
-            await self._something.wait()
-            self._something.clear()
-            while self._outbox:
-                await self._transport.send(FROM_GATEWAY.encode(FromGateway(self._batch())))
+        """Send what the executor is asked, as it comes, until the channel closes (ChannelClosed)."""
+        await self._executor.write()
 
-    async def _exchange(self, item: Submit | Ask) -> Answer:
-        if self._closed:
-            raise ChannelClosed("the executor is gone", hint="The node is stopping.")
-        if len(self._waiting) >= _WAITING_MAX:
-            raise Overloaded("too many requests wait for the executor", hint="Try again later.")
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Answer] = loop.create_future()
-        self._waiting[item.ticket] = future
-        self._deadlines.append((loop.time() + self._seconds_max, item.ticket))
-        if self._sweep is None:
-            self._sweep = loop.call_at(self._deadlines[0][0], self._end_late)
-        self._outbox.append(item)
-        self._something.set()
-        try:
-            return await future
-        finally:
-            self._waiting.pop(item.ticket, None)
+    def _next(self) -> int:
+        self._ticket += 1
+        return self._ticket
 
-    def _resolve(self, answer: Answer) -> None:
-        """An answer that nobody waits for any more is dropped: it came after its deadline."""
-        future = self._waiting.get(answer.ticket)
-        if future is not None and not future.done():
-            future.set_result(answer)
+    def _class_of(self, adapter: str, payload: bytes) -> QueryClass:
+        found = self.adapters.get(adapter)
+        return "live" if found is None else found.query_class(payload)
 
-    def _end_late(self) -> None:
-        loop = asyncio.get_running_loop()
-        while self._deadlines and (self._deadlines[0][0] <= loop.time() or self._deadlines[0][1] not in self._waiting):
-            _, ticket = self._deadlines.popleft()
-            self._resolve(Answer(ticket, b"", "unknown_outcome", 0, 0))
-        self._sweep = loop.call_at(self._deadlines[0][0], self._end_late) if self._deadlines else None
+    def _place(self, query_class: QueryClass) -> Exchange | ReaderSlot:
+        match query_class:
+            case "live":
+                return self._executor
+            case "lookup":
+                return self._slots[0]
+            case "simulation":
+                return self._slots[-1]
+            case _:
+                assert_never(query_class)
 
-    def _close(self) -> None:
-        self._closed = True
-        if self._sweep is not None:
-            self._sweep.cancel()
-        for ticket in list(self._waiting):
-            self._resolve(Answer(ticket, b"", "unknown_outcome", 0, 0))
+    def _reader_exchange(self, transport: Transport, first: bool) -> Exchange:
+        return Exchange(
+            transport,
+            "reader",
+            self._log,
+            on_committed=self._hear_news if first else self._raise_floor,
+        )
 
-    def _batch(self) -> tuple[Submit | Ask, ...]:
-        batch: list[Submit | Ask] = []
-        size_bytes = 0
-        while self._outbox and (not batch or size_bytes < limits.BATCH_BYTES_MAX):
-            item = self._outbox.popleft()
-            batch.append(item)
-            size_bytes += len(item.payload) + _ITEM_OVERHEAD_BYTES
-        return tuple(batch)
+    def _raise_floor(self, committed: int) -> None:
+        """What is asked from now on is answered from this state on. Only the first reader's word wakes who waits."""
+        self._floor = max(self._floor, committed)
+
+    def _hear_news(self, committed: int) -> None:
+        self._raise_floor(committed)
+        if committed > self._news:
+            self._news = committed
+            self._wake_watchers()
+
+    def _wake_watchers(self) -> None:
+        for watcher in self._watchers:
+            if not watcher.done():
+                watcher.set_result(None)
 
 
 class AdapterBackend:
@@ -174,6 +182,10 @@ class AdapterBackend:
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         """Run a query on committed state."""
         return await self._client.ask(self._adapter, payload, caller)
+
+    async def committed_after(self, seqno: int) -> int:
+        """Wait until something newer than seqno is committed."""
+        return await self._client.committed_after(seqno)
 
 
 def _wire(caller: Caller) -> WireCaller:

@@ -20,6 +20,32 @@ from core.node.transaction_status import ViewHistory
 from core.types import Seqno, TransactionId
 
 
+def answer_query(
+    store: Store,
+    adapters: Mapping[str, Adapter],
+    ask: Ask,
+    *,
+    committed: Seqno,
+    time_s: int,
+    log: Callable[[str], None],
+) -> Answer:
+    """Run an adapter's query. A bug of an adapter is logged by its type only and answered "failed"."""
+    adapter = adapters.get(ask.adapter)
+    if adapter is None:
+        return Answer(ask.ticket, b"", "no_such_adapter", 0, 0)
+    caller = Caller(ask.caller.identity, ask.caller.is_member, ask.caller.credential)
+    try:
+        reply = run_query(store, adapter, ask.payload, caller, committed=committed, time_s=time_s)
+        return Answer(ask.ticket, bytes(reply), "", 0, 0)
+    except LimitExceeded:
+        return Answer(ask.ticket, b"", "too_large", 0, 0)
+    except InvariantBroken:
+        raise
+    except Exception as error:  # noqa: BLE001 - the node loop: adapters are other people's code
+        log(f"the adapter {ask.adapter} failed on a query ({type(error).__name__})")
+        return Answer(ask.ticket, b"", "failed", 0, 0)
+
+
 class _NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     kind: Literal["transaction", "status"]
     id: str = ""
@@ -47,23 +73,12 @@ class QueryRunner:
         self.committed = Seqno(0)
 
     def answer(self, ask: Ask) -> Answer:
-        """Run a query. A bug of an adapter is logged by its type only and answered "failed"."""
+        """Run a query."""
         if ask.adapter == GOVERNANCE:
             return Answer(ask.ticket, self._about_the_node(ask.payload), "", 0, 0)
-        adapter = self._adapters.get(ask.adapter)
-        if adapter is None:
-            return Answer(ask.ticket, b"", "no_such_adapter", 0, 0)
-        caller = Caller(ask.caller.identity, ask.caller.is_member, ask.caller.credential)
-        try:
-            reply = run_query(self._store, adapter, ask.payload, caller, committed=self.committed, time_s=self._now_s())
-            return Answer(ask.ticket, bytes(reply), "", 0, 0)
-        except LimitExceeded:
-            return Answer(ask.ticket, b"", "too_large", 0, 0)
-        except InvariantBroken:
-            raise
-        except Exception as error:  # noqa: BLE001 - the node loop: adapters are other people's code
-            self._log(f"the adapter {ask.adapter} failed on a query ({type(error).__name__})")
-            return Answer(ask.ticket, b"", "failed", 0, 0)
+        return answer_query(
+            self._store, self._adapters, ask, committed=self.committed, time_s=self._now_s(), log=self._log
+        )
 
     def _about_the_node(self, payload: bytes) -> bytes:
         try:

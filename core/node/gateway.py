@@ -47,9 +47,13 @@ class Gateway:
         self._stop = asyncio.Event()
         self._failure: InvariantBroken | CocoError | None = None
         bounds = bounds or ServerBounds(config.connections_max, config.request_bytes_max)
-        self._client = ExecutorClient(executor, self._front_end, log)
+        self._client = ExecutorClient(executor, self._front_end, log, readers=config.readers)
         self._server = HttpServer(listener, bounds, log, self._fail)
         self._adapters: Mapping[str, Adapter] | None = None
+
+    def attach_reader(self, number: int, transport: Transport) -> None:
+        """Ask this reader (paired already) from now on, as number 1 or 2; it may end and be replaced at any time."""
+        self._client.attach_reader(number, transport)
 
     def request_stop(self) -> None:
         """Accept nothing more, finish the requests that are being answered, and return from `run`."""
@@ -89,6 +93,7 @@ class Gateway:
             constitution = Constitution.decode(front_end.constitution)
             if self._adapters is None:
                 self._adapters = self._load(constitution.adapters, constitution.network)
+                self._client.adapters = self._adapters
             routes = FrontRoutes(
                 self._adapters,
                 front_end.default_adapter,

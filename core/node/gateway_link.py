@@ -1,4 +1,4 @@
-"""The executor's side of one gateway: reads what it sends, gathers answers and sends them in batches.
+"""The executor's or a reader's side of one gateway: reads what it sends, gathers answers, sends them in batches.
 
 Invariant: answers that wait to be sent are bounded; while they are over the bound nothing more is read.
 """
@@ -13,6 +13,7 @@ from core import limits
 from core.errors import LimitExceeded, MalformedMessage
 from core.node.messages import FROM_GATEWAY, TO_GATEWAY, Answer, Ask, FrontEnd, Submit, ToGateway
 from core.ports import Transport
+from core.types import Seqno
 
 _ANSWER_OVERHEAD_BYTES = 64
 
@@ -27,6 +28,8 @@ class GatewayLink:
         self._outbox_bytes = 0
         self._gone = False
         self._front_end: FrontEnd | None = None
+        self._committed = Seqno(0)
+        self._announced = Seqno(0)
         self._something = asyncio.Event()
         self._room = asyncio.Event()
         self._room.set()
@@ -50,6 +53,18 @@ class GatewayLink:
         self._empty.clear()
         self._something.set()
 
+    def note(self, committed: Seqno) -> None:
+        """Tell the gateway with the next answers that what is asked from now on is answered from this state on."""
+        self._committed = committed
+
+    def announce(self, committed: Seqno) -> None:
+        """As `note`, and tell it also when there is no answer to send."""
+        self._committed = committed
+        if not self._gone:
+            self._announced = committed
+            self._empty.clear()
+            self._something.set()
+
     async def read(self, log: Callable[[str], None]) -> None:
         """Read until the channel closes (ChannelClosed). What does not parse is refused and counted in the log."""
         while True:
@@ -71,8 +86,9 @@ class GatewayLink:
                 if self._front_end is not None:
                     front_end, self._front_end = self._front_end, None
                     await self._transport.send(TO_GATEWAY.encode(front_end))
-                while self._outbox:
-                    await self._transport.send(TO_GATEWAY.encode(ToGateway(self._batch())))
+                while self._outbox or self._announced:
+                    self._announced = Seqno(0)
+                    await self._transport.send(TO_GATEWAY.encode(ToGateway(self._batch(), self._committed)))
                 if self._front_end is None:
                     self._empty.set()
         finally:

@@ -1,4 +1,4 @@
-"""Messages between a node's enclaves: gateway and executor, executor and manager. Carried over paired AEAD channels."""
+"""Messages between a node's enclaves: gateway, reader, executor and manager. Carried over paired AEAD channels."""
 
 from __future__ import annotations
 
@@ -27,12 +27,16 @@ class Submit(Message, frozen=True, tag=1):
 
 
 class Ask(Message, frozen=True, tag=2):
-    """Run a query; answered by Answer at once. adapter "coco": node status and transaction status."""
+    """Run a query; answered by Answer at once. adapter "coco": node status and transaction status.
+
+    after: a reader waits until it has applied this seqno: what the gateway has answered with before.
+    """
 
     ticket: int
     adapter: str
     payload: bytes
     caller: WireCaller
+    after: int = 0
 
 
 class FromGateway(Message, frozen=True, tag=3):
@@ -41,7 +45,7 @@ class FromGateway(Message, frozen=True, tag=3):
     items: tuple[Submit | Ask, ...]
 
 
-# Executor -> gateway.
+# Executor or reader -> gateway.
 
 
 class Answer(Message, frozen=True, tag=11):
@@ -58,14 +62,17 @@ class Answer(Message, frozen=True, tag=11):
 
 
 class ToGateway(Message, frozen=True, tag=12):
+    """committed: the newest committed seqno that the sender answers from. Without items it only announces that."""
+
     items: tuple[Answer, ...]
+    committed: int = 0
 
 
 class FrontEnd(Message, frozen=True, tag=13):
     """What a gateway needs to serve; sent when the node is ready, and again when any of it changes.
 
     constitution: its canonical JSON. certificate_chain (PEM) and private_key (PEM): of the front end's TLS.
-    default_adapter: what "/" speaks. service: public JSON for /node/network.
+    default_adapter: what "/" speaks. service: public JSON for /node/network. session: as in FeedBegin.
     """
 
     constitution: bytes
@@ -73,6 +80,49 @@ class FrontEnd(Message, frozen=True, tag=13):
     certificate_chain: bytes
     private_key: bytes
     service: bytes
+    session: bytes = b""
+
+
+class ReplayedEntry(Message, frozen=True):
+    """A committed entry: its number and the encoded domains of its write set."""
+
+    seqno: int
+    public: bytes
+    private: bytes
+
+
+# Executor -> reader: first FeedBegin, then the state at the horizon as FeedRows, then FeedEntries for good.
+
+
+class FeedBegin(Message, frozen=True, tag=41):
+    """session: 32 secret bytes by which gateways and readers of one executor know each other. horizon: a seqno.
+
+    constitution: its canonical JSON.
+    """
+
+    constitution: bytes
+    session: bytes
+    horizon: int
+
+
+class FeedRows(Message, frozen=True, tag=42):
+    """Rows of one table as of the horizon: (key, version, value)."""
+
+    table: str
+    rows: tuple[tuple[bytes, int, bytes], ...]
+
+
+class FeedEntries(Message, frozen=True, tag=43):
+    """Committed entries that follow on `after` and end at `last` (a signature, which is left out).
+
+    is_current: the reader may answer from now on; false for older ones that are caught up with. time_s: Unix seconds.
+    """
+
+    after: int
+    entries: tuple[ReplayedEntry, ...]
+    last: int
+    is_current: bool
+    time_s: int
 
 
 # Executor -> manager.
@@ -102,12 +152,6 @@ class CertificateRequest(Message, frozen=True, tag=22):
 
 
 # Manager -> executor.
-
-
-class ReplayedEntry(Message, frozen=True):
-    seqno: int
-    public: bytes
-    private: bytes
 
 
 class Replay(Message, frozen=True, tag=31):
@@ -151,6 +195,7 @@ class CertificateIssued(Message, frozen=True, tag=34):
     chain: bytes
 
 
+TO_READER: Codec[FeedBegin | FeedRows | FeedEntries] = Codec(FeedBegin | FeedRows | FeedEntries)
 FROM_GATEWAY: Codec[FromGateway] = Codec(FromGateway)
 TO_GATEWAY: Codec[ToGateway | FrontEnd] = Codec(ToGateway | FrontEnd)
 TO_MANAGER: Codec[ProposeBlock | CertificateRequest] = Codec(ProposeBlock | CertificateRequest)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from core import limits
 from core.adapter.block_builder import Block, Ran
 from core.errors import InvariantBroken
-from core.node.messages import TO_MANAGER, BlockCommitted, EntryDraft, ProposeBlock
+from core.node.messages import TO_MANAGER, BlockCommitted, EntryDraft, ProposeBlock, ReplayedEntry
 from core.ports import Transport
 from core.types import NO_CLAIMS, Seqno, View
 
@@ -23,12 +23,16 @@ GOVERNANCE = "coco"
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A block in flight. last_seqno: None for a governance block, whose manager decides. ticket: of its message."""
+    """A block in flight. last_seqno: None for a governance block, whose manager decides. ticket: of its message.
+
+    entries: as readers get them once the block is committed.
+    """
 
     first_seqno: Seqno
     last_seqno: Seqno | None
     commands: Sequence[Ran]
     ticket: int = 0
+    entries: tuple[ReplayedEntry, ...] = ()
 
 
 class Proposals:
@@ -54,7 +58,8 @@ class Proposals:
     async def propose(self, block: Block) -> None:
         """Send a closed block to the manager."""
         entries = tuple(EntryDraft(entry.adapter, entry.public, entry.private, entry.claims) for entry in block.entries)
-        await self._send(Proposed(block.first_seqno, block.last_seqno, block.commands), entries)
+        kept = tuple(ReplayedEntry(entry.seqno, entry.public, entry.private) for entry in block.entries)
+        await self._send(Proposed(block.first_seqno, block.last_seqno, block.commands, entries=kept), entries)
 
     async def propose_governance(self, first_seqno: Seqno, ticket: int, message: bytes) -> None:
         """Send a signed governance message, as a block of its own."""
