@@ -168,9 +168,7 @@ class SimulatedAuthority:
             .serial_number(_serial(public_key, extension or b""))
             .not_valid_before(validity.start)
             .not_valid_after(validity.end)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
             .add_extension(x509.SubjectKeyIdentifier.from_public_key(public_key), critical=False)
             .add_extension(_key_usage(is_ca), critical=True)
             .add_extension(x509.BasicConstraints(is_ca, path_length), critical=True)
@@ -245,9 +243,7 @@ def _revocation_list(issuer: _Issuer, validity: Validity, serials: Sequence[int]
         .last_update(validity.start)
         .next_update(validity.end)
         .add_extension(x509.CRLNumber(1), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer.key.public_key()), critical=False)
     )
     for serial in serials:
         revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(validity.start)

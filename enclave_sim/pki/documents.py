@@ -7,7 +7,7 @@ members are skipped, since Intel adds some without a new version. Source: Intel 
 from __future__ import annotations
 
 from datetime import datetime
-from enum import Enum
+from enum import StrEnum
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -25,7 +25,7 @@ class MalformedDocument(MalformedMessage):
     """A signed document that is not the JSON it should be."""
 
 
-class TcbStatus(str, Enum):
+class TcbStatus(StrEnum):
     """What the authority says about a platform or a quoting enclave at some TCB level."""
 
     UP_TO_DATE = "UpToDate"

@@ -2,7 +2,7 @@
 
 It checks the report's MAC first, so nobody but an enclave of this processor gets a quote. Its attestation key comes
 from its own seal key, so it is the same after a restart; the provisioning certification enclave's key (PCK), which
-vouches for it, comes from the processor. Names and identities are simulated: their MRSIGNER is SHA-256 of a label, no key.
+vouches for it, comes from the processor. Its identity is simulated: the MRSIGNER is SHA-256 of a label, not of a key.
 """
 
 from __future__ import annotations

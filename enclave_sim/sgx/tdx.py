@@ -64,7 +64,7 @@ class TdReportBody:
 def parse_td_report_body(data: bytes) -> TdReportBody:
     """Parse 584 bytes; raises MalformedStructure."""
     fields = unpack_exactly(_LAYOUT, data, "TD report body")
-    body = TdReportBody(*fields[:10], fields[10:14], fields[14])
+    body = TdReportBody(*fields[:10], rtmrs=fields[10:14], report_data=fields[14])
     if body.td_attributes & ~_DEFINED_ATTRIBUTES:
         raise MalformedStructure("TD report body", f"reserved TD attributes are set: {body.td_attributes:#018x}")
     return body
