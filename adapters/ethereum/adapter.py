@@ -12,9 +12,13 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from adapters.ethereum.chain import INDEXED_TABLES
+from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.methods import Methods
+from adapters.ethereum.openrpc import openrpc_document
+from adapters.ethereum.requests import QUERIES, query_class
 from adapters.ethereum.rpc import RpcFrontEnd
 from adapters.ethereum.settings import parse_settings
+from adapters.ethereum.subscriptions import RpcSocket
 from core.adapter.interface import (
     Adapter,
     AdapterInfo,
@@ -22,11 +26,14 @@ from core.adapter.interface import (
     CommandQueue,
     Executed,
     ExecutionContext,
+    QueryClass,
     QueryContext,
     Request,
     Response,
     Route,
     ScopedTransaction,
+    WebSocket,
+    WebSocketRoute,
 )
 from core.types import Digest, Seqno
 
@@ -34,7 +41,6 @@ if TYPE_CHECKING:
     from adapters.ethereum.executor import EthereumExecutor
 
 ADAPTER_VERSION = "0.1.0"
-CLIENT_VERSION = f"Coco/v{ADAPTER_VERSION}/ethereum"
 
 
 class EthereumAdapter(Adapter):
@@ -49,16 +55,21 @@ class EthereumAdapter(Adapter):
         super().__init__(settings, network)
         self._settings = parse_settings(settings)
 
+    @cached_property
+    def _methods(self) -> Methods:
+        return make_methods(self._settings, ADAPTER_VERSION)
+
     def routes(self) -> Sequence[Route]:
-        """POST / speaks JSON-RPC; GET / says so."""
-        methods = Methods(self._settings, CLIENT_VERSION)
+        """POST / speaks JSON-RPC; GET / says so; GET /openrpc.json describes the methods."""
+        methods = self._methods
+        document = orjson.dumps(openrpc_document(methods.table, ADAPTER_VERSION))
         hint = orjson.dumps(
             {
                 "adapter": self.info.name,
                 "version": self.info.version,
                 "network": self.network,
                 "chainId": hex(self._settings.chain_id),
-                "hint": "POST JSON-RPC 2.0 requests to this URL.",
+                "hint": "POST JSON-RPC 2.0 requests to this URL, or open a WebSocket; openrpc.json describes them.",
                 "methods": methods.names,
             }
         )
@@ -67,7 +78,29 @@ class EthereumAdapter(Adapter):
             del request, backend
             return Response(200, hint)
 
-        return (Route("POST", "/", RpcFrontEnd(methods).handle), Route("GET", "/", describe))
+        async def discover(request: Request, backend: Backend) -> Response:
+            del request, backend
+            return Response(200, document)
+
+        return (
+            Route("POST", "/", RpcFrontEnd(methods).handle),
+            Route("GET", "/", describe),
+            Route("GET", "/openrpc.json", discover),
+        )
+
+    def web_sockets(self) -> Sequence[WebSocketRoute]:
+        """JSON-RPC with subscriptions."""
+        methods = self._methods
+        front = RpcFrontEnd(methods)
+
+        async def serve(socket: WebSocket, backend: Backend) -> None:
+            await RpcSocket(front, methods, socket, backend).run()
+
+        return (WebSocketRoute("/", serve),)
+
+    def query_class(self, payload: bytes) -> QueryClass:
+        """Filters, the queue and its nonces are the executor's; calls may take seconds."""
+        return query_class(QUERIES.decode(payload))
 
     @cached_property
     def _executor(self) -> EthereumExecutor:

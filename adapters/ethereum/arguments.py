@@ -12,7 +12,7 @@ from typing import TypeVar
 
 from adapters.ethereum.model import Authorization, CallRequest
 from adapters.ethereum.requests import LATEST, BlockAt, GetLogs
-from adapters.jsonrpc import SERVER_ERROR, RpcError
+from adapters.jsonrpc import INVALID_PARAMS, SERVER_ERROR, RpcError
 
 T = TypeVar("T")
 
@@ -24,6 +24,7 @@ TOPIC_ALTERNATIVES_MAX = 1_000
 ACCESS_LIST_MAX = 1_000
 """Addresses in an access list, and slots of one address."""
 AUTHORIZATIONS_MAX = 256
+TEXT_CHARACTERS_MAX = 4_096
 BLOCK_TAGS = frozenset(("latest", "pending", "safe", "finalized"))
 ZERO_ADDRESS = bytes(20)
 
@@ -32,12 +33,13 @@ class ArgumentError(ValueError):
     """A parameter is not what the method takes. The text is go-ethereum's."""
 
 
-def _cannot(what: str, type_name: str, field: str) -> ArgumentError:
+def cannot_unmarshal(what: str, type_name: str, field: str) -> ArgumentError:
+    """Return go-ethereum's error for a value of the wrong kind."""
     place = f"struct field {field} of type" if field else "value of type"
     return ArgumentError(f"json: cannot unmarshal {what} into Go {place} {type_name}")
 
 
-def _kind(value: object) -> str:
+def json_kind(value: object) -> str:
     """Return Go's name of the JSON type of a value."""
     match value:
         case bool():
@@ -82,19 +84,19 @@ def _quantity_error(text: str, bits: int) -> str:
 def read_bytes(value: object, field: str = "") -> bytes:
     """Read hexadecimal data of any length."""
     if not isinstance(value, str):
-        raise _cannot("non-string", "hexutil.Bytes", field)
+        raise cannot_unmarshal("non-string", "hexutil.Bytes", field)
     if not value:
         return b""
     if wrong := _hex_error(value):
-        raise _cannot(wrong, "hexutil.Bytes", field)
+        raise cannot_unmarshal(wrong, "hexutil.Bytes", field)
     return bytes.fromhex(value[2:])
 
 
 def _read_fixed(value: object, size_bytes: int, type_name: str, field: str) -> bytes:
     if not isinstance(value, str):
-        raise _cannot("non-string", type_name, field)
+        raise cannot_unmarshal("non-string", type_name, field)
     if value and (wrong := _hex_error(value)):
-        raise _cannot(wrong, type_name, field)
+        raise cannot_unmarshal(wrong, type_name, field)
     data = bytes.fromhex(value[2:])
     if len(data) != size_bytes:
         raise ArgumentError(f"hex string has length {2 * len(data)}, want {2 * size_bytes} for {type_name}")
@@ -112,11 +114,11 @@ def read_hash(value: object, field: str = "") -> bytes:
 
 def _read_quantity(value: object, bits: int, type_name: str, field: str) -> int:
     if not isinstance(value, str):
-        raise _cannot("non-string", type_name, field)
+        raise cannot_unmarshal("non-string", type_name, field)
     if not value:
         return 0
     if wrong := _quantity_error(value, bits):
-        raise _cannot(wrong, type_name, field)
+        raise cannot_unmarshal(wrong, type_name, field)
     return int(value, 16)
 
 
@@ -128,9 +130,35 @@ def read_uint256(value: object, field: str = "") -> int:
     return _read_quantity(value, 256, "*hexutil.Big", field)
 
 
+def read_index(value: object) -> int:
+    """Read a position. What is past every position is as good as any other that does not exist."""
+    return min(read_uint64(value), (1 << 32) - 1)
+
+
+def read_storage_key(value: object) -> bytes:
+    """Read a slot of at most 32 bytes, with or without leading zeros; returns 32 bytes."""
+    if not isinstance(value, str):
+        raise cannot_unmarshal(json_kind(value), "string", "")
+    digits = value[2:] if value[:2] in ("0x", "0X") else value
+    if not _is_hex(digits):
+        raise RpcError(INVALID_PARAMS, "unable to decode storage key: hex string invalid")
+    if len(digits) > 64:
+        raise RpcError(INVALID_PARAMS, "unable to decode storage key: hex string too long, want at most 32 bytes")
+    return bytes.fromhex(digits.rjust(64, "0"))
+
+
+def read_text(value: object) -> str:
+    """Read a text, as ids and messages are."""
+    if not isinstance(value, str):
+        raise cannot_unmarshal(json_kind(value), "string", "")
+    if len(value) > TEXT_CHARACTERS_MAX:
+        raise ArgumentError(f"text of {len(value)} characters; the bound is {TEXT_CHARACTERS_MAX}")
+    return value
+
+
 def read_bool(value: object) -> bool:
     if not isinstance(value, bool):
-        raise _cannot(_kind(value), "bool", "")
+        raise cannot_unmarshal(json_kind(value), "bool", "")
     return value
 
 
@@ -184,18 +212,18 @@ def read_count(value: object) -> int:
 
 def read_percentiles(value: object) -> tuple[float, ...]:
     if not isinstance(value, list):
-        raise _cannot(_kind(value), "[]float64", "")
+        raise cannot_unmarshal(json_kind(value), "[]float64", "")
     if len(value) > FEE_PERCENTILES_MAX:
         raise ArgumentError(f"more than {FEE_PERCENTILES_MAX} percentiles")
     for one in value:
         if isinstance(one, bool) or not isinstance(one, int | float) or not math.isfinite(one):
-            raise _cannot(_kind(one), "float64", "")
+            raise cannot_unmarshal(json_kind(one), "float64", "")
     return tuple(float(one) for one in value)
 
 
 def _read_list(value: object, read: Callable[[object], T], count_max: int, type_name: str, field: str) -> tuple[T, ...]:
     if not isinstance(value, list):
-        raise _cannot(_kind(value), type_name, field)
+        raise cannot_unmarshal(json_kind(value), type_name, field)
     if len(value) > count_max:
         raise ArgumentError(f"more than {count_max} items in {field or type_name}")
     return tuple(read(one) for one in value)
@@ -203,14 +231,14 @@ def _read_list(value: object, read: Callable[[object], T], count_max: int, type_
 
 def _read_slots(entry: object) -> tuple[bytes, tuple[int, ...]]:
     if not isinstance(entry, dict):
-        raise _cannot(_kind(entry), "types.AccessTuple", "TransactionArgs.accessList")
+        raise cannot_unmarshal(json_kind(entry), "types.AccessTuple", "TransactionArgs.accessList")
     slots = _read_list(entry.get("storageKeys") or [], read_hash, ACCESS_LIST_MAX, "[]common.Hash", "storageKeys")
     return read_address(entry.get("address"), "address"), tuple(int.from_bytes(slot, "big") for slot in slots)
 
 
 def _read_authorization(entry: object) -> Authorization:
     if not isinstance(entry, dict):
-        raise _cannot(_kind(entry), "types.SetCodeAuthorization", "TransactionArgs.authorizationList")
+        raise cannot_unmarshal(json_kind(entry), "types.SetCodeAuthorization", "TransactionArgs.authorizationList")
     return Authorization(
         read_uint256(entry.get("chainId"), "chainId"),
         read_address(entry.get("address"), "address"),
@@ -227,7 +255,7 @@ def read_call(value: object) -> tuple[CallRequest, bool, int | None]:
     Raises RpcError for members that contradict each other.
     """
     if not isinstance(value, dict):
-        raise _cannot(_kind(value), "ethapi.TransactionArgs", "")
+        raise cannot_unmarshal(json_kind(value), "ethapi.TransactionArgs", "")
 
     def member(name: str, read: Callable[[object, str], T]) -> T | None:
         found = value.get(name)
@@ -280,7 +308,7 @@ def _check_fees(gas_price: int | None, max_fee: int | None, max_priority_fee: in
 def read_log_filter(value: object) -> GetLogs:
     """Read the filter object of eth_getLogs."""
     if not isinstance(value, dict):
-        raise _cannot(_kind(value), "filters.input", "")
+        raise cannot_unmarshal(json_kind(value), "filters.input", "")
     first, last, block_hash = value.get("fromBlock"), value.get("toBlock"), value.get("blockHash")
     if block_hash is not None and (first is not None or last is not None):
         raise ArgumentError("cannot specify both BlockHash and FromBlock/ToBlock, choose one or the other")

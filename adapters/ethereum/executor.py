@@ -7,39 +7,43 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import assert_never
 
-from adapters.ethereum import chain, rpc_blocks, rpc_state
+from adapters.ethereum import chain, rpc_blocks, rpc_calls, rpc_state
 from adapters.ethereum.binding import BindingMessages, addresses_of, bind, check_sender
 from adapters.ethereum.blocks import encode_header
 from adapters.ethereum.execution import BlockExecutor
+from adapters.ethereum.filters import FilterBook
 from adapters.ethereum.formatting import checksum_address, data
 from adapters.ethereum.queue import EthereumQueue
+from adapters.ethereum.quota import ExecutorQuota
 from adapters.ethereum.requests import (
     COMMANDS,
+    CRITERIA,
     QUERIES,
+    AdvanceFilter,
     Bind,
     BindMessage,
-    BlockNumber,
-    BoundAddresses,
-    Call,
-    EstimateGas,
-    FeeHistory,
-    GetBalance,
-    GetBlock,
-    GetBlockReceipts,
-    GetCode,
-    GetLogs,
+    BlockQuery,
+    FilterState,
     GetNonce,
-    GetReceipt,
-    GetTransaction,
+    GetPool,
+    InstallFilter,
+    LiveQuery,
     Query,
     SendTransaction,
+    SimulationQuery,
+    StateQuery,
+    UninstallFilter,
+    asks_for_queue,
 )
 from adapters.ethereum.scope import Memos, Scope
 from adapters.ethereum.settings import Settings
 from adapters.ethereum.transactions import decode_stored
+from adapters.ethereum.txpool import get_pool
 from adapters.jsonrpc import DENIED, RpcError, error_fragment, result_fragment
 from core.adapter.interface import (
     Caller,
@@ -73,10 +77,12 @@ class EthereumExecutor:
         self._blocks = BlockExecutor(settings)
         self._messages = BindingMessages(secrets.token_bytes(32), network=network, chain_id=settings.chain_id)
         self._memos = Memos()
+        self._quota = ExecutorQuota()
+        self._filters = FilterBook()
         self._queue: EthereumQueue | None = None
 
     def reset(self) -> None:
-        """Forget the open block and everything remembered from queries."""
+        """Forget the open block and everything remembered from queries; not filters, which are at committed blocks."""
         self._blocks.reset()
         self._memos.clear()
 
@@ -119,8 +125,21 @@ class EthereumExecutor:
     def _send(self, transaction: ScopedTransaction, command: SendTransaction, context: ExecutionContext) -> Executed:
         signed = decode_stored(command.stored)
         check_sender(transaction, signed.sender, context.caller)
-        receipt = self._blocks.execute(transaction, signed, context)
+        with self._timed(context.caller.identity):
+            receipt = self._blocks.execute(transaction, signed, context)
         return Executed(result_fragment(data(signed.hash)), chain.claims(signed, receipt))
+
+    @contextmanager
+    def _timed(self, identity: str | None) -> Iterator[None]:
+        """Charge an identity for what happens within; raises RpcError when it is over its share and others wait."""
+        now = time.monotonic()
+        if self._quota.is_over(identity, now) and self._queue is not None and self._queue.waits_for_another(identity):
+            raise self._quota.refusal(identity, now)
+        began = time.thread_time()
+        try:
+            yield
+        finally:
+            self._quota.charge(identity, time.thread_time() - began, time.monotonic())
 
     def _bind(self, transaction: ScopedTransaction, command: Bind, context: ExecutionContext) -> Executed:
         identity = context.caller.identity
@@ -131,36 +150,36 @@ class EthereumExecutor:
         return Executed(result_fragment({"address": checksum_address(command.signer), "identity": identity}))
 
     def _dispatch(self, query: Query, context: QueryContext, identity: str) -> object:
-        if isinstance(query, BindMessage):
-            return self._messages.write(identity, query.address, context.time_s)
-        if isinstance(query, BoundAddresses):
-            return [checksum_address(one) for one in addresses_of(context.transaction, identity)]
+        if isinstance(query, LiveQuery):
+            return self._answer_live(query, context, identity)
         scope = Scope(self._settings, self._memos, context, identity)
+        if isinstance(query, BlockQuery):
+            return rpc_blocks.answer(scope, query)
+        if isinstance(query, SimulationQuery):
+            return rpc_calls.answer(scope, query)
+        if isinstance(query, StateQuery):
+            counts_queue = isinstance(query, GetNonce) and asks_for_queue(query)
+            return rpc_state.answer(scope, query, self._next_nonce(query.address) if counts_queue else 0)
+        assert_never(query)
+
+    def _answer_live(self, query: LiveQuery, context: QueryContext, identity: str) -> object:
+        """Answer from what only the executor has."""
+        now_s = context.time_s
         match query:
-            case BlockNumber():
-                return rpc_blocks.block_number(scope)
-            case GetBlock():
-                return rpc_blocks.get_block(scope, query)
-            case GetBlockReceipts():
-                return rpc_blocks.get_block_receipts(scope, query)
-            case GetTransaction():
-                return rpc_blocks.get_transaction(scope, query)
-            case GetReceipt():
-                return rpc_blocks.get_receipt(scope, query)
-            case GetLogs():
-                return rpc_blocks.get_logs(scope, query)
-            case FeeHistory():
-                return rpc_blocks.fee_history(scope, query)
-            case GetNonce():
-                return rpc_state.get_nonce(scope, query, self._next_nonce)
-            case GetBalance():
-                return rpc_state.get_balance(scope, query)
-            case GetCode():
-                return rpc_state.get_code(scope, query)
-            case Call():
-                return rpc_state.call(scope, query)
-            case EstimateGas():
-                return rpc_state.estimate(scope, query)
+            case BindMessage():
+                return self._messages.write(identity, query.address, now_s)
+            case GetPool():
+                return get_pool(self._queue, addresses_of(context.transaction, identity), query)
+            case InstallFilter():
+                head = chain.head_number(context.transaction)
+                return self._filters.install(identity, query.criteria, head, now_s)
+            case FilterState():
+                found = self._filters.use(identity, query.id, now_s)
+                return {"criteria": CRITERIA.encode(found.criteria).hex(), "position": found.position}
+            case AdvanceFilter():
+                return self._filters.advance(identity, query.id, query.before, query.after, now_s)
+            case UninstallFilter():
+                return self._filters.uninstall(identity, query.id, now_s)
             case _:
                 assert_never(query)
 

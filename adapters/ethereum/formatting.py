@@ -41,13 +41,19 @@ def checksum_address(address: bytes) -> str:
     )
 
 
+def format_head(view: VisibleBlock) -> dict[str, Any]:
+    """Return a header, as the subscription newHeads has it."""
+    result = _format_header(view.block, view.block.header)
+    result["logsBloom"] = data(view.bloom)
+    result["gasUsed"] = quantity(view.gas_used)
+    return result
+
+
 def format_block(view: VisibleBlock, *, full: bool) -> dict[str, Any]:
     """Return a block. full: with whole transactions instead of their hashes."""
     shown = [item for item in view.items if item.transaction_visible]
     block, header = view.block, view.block.header
-    result = _format_header(block, header)
-    result["logsBloom"] = data(view.bloom)
-    result["gasUsed"] = quantity(view.gas_used)
+    result = format_head(view)
     result["size"] = quantity(_block_size(replace(header, gas_used=view.gas_used), shown))
     result["uncles"] = []
     result["transactions"] = [
@@ -97,10 +103,20 @@ def _block_size(header: Header, shown: list[VisibleReceipt]) -> int:
 
 def format_transaction(item: VisibleReceipt, block: Block) -> dict[str, Any]:
     """Return a transaction of a block."""
-    transaction = item.stored.transaction
+    result = format_waiting(item.stored.transaction)
+    result["blockHash"] = data(block.hash)
+    result["blockNumber"] = quantity(block.header.number)
+    result["transactionIndex"] = quantity(item.index)
+    if item.stored.transaction.type >= 2:
+        result["gasPrice"] = quantity(item.receipt.effective_gas_price)
+    return result
+
+
+def format_waiting(transaction: SignedTransaction) -> dict[str, Any]:
+    """Return a transaction that is in no block yet."""
     result: dict[str, Any] = {
-        "blockHash": data(block.hash),
-        "blockNumber": quantity(block.header.number),
+        "blockHash": None,
+        "blockNumber": None,
         "from": data(transaction.sender),
         "gas": quantity(transaction.gas_limit),
         "gasPrice": quantity(transaction.gas_price),
@@ -108,7 +124,7 @@ def format_transaction(item: VisibleReceipt, block: Block) -> dict[str, Any]:
         "input": data(transaction.data),
         "nonce": quantity(transaction.nonce),
         "to": None if transaction.to is None else data(transaction.to),
-        "transactionIndex": quantity(item.index),
+        "transactionIndex": None,
         "value": quantity(transaction.value),
         "type": quantity(transaction.type),
     }
@@ -121,7 +137,6 @@ def format_transaction(item: VisibleReceipt, block: Block) -> dict[str, Any]:
         ]
         result["yParity"] = quantity(transaction.v)
     if transaction.type >= 2:
-        result["gasPrice"] = quantity(item.receipt.effective_gas_price)
         result["maxFeePerGas"] = quantity(transaction.max_fee)
         result["maxPriorityFeePerGas"] = quantity(transaction.max_priority_fee)
     if transaction.type == 4:

@@ -123,6 +123,22 @@ class CallRequest:
     authorizations: tuple[Authorization, ...] = ()
 
 
+Slots = tuple[tuple[int, int], ...]
+"""Storage: pairs of slot and value."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountOverride:
+    """What a call takes an account to be. None: as it is. state: all of its storage; state_diff: some of it."""
+
+    address: bytes
+    nonce: int | None = None
+    balance: int | None = None
+    code: bytes | None = None
+    state: Slots | None = None
+    state_diff: Slots = ()
+
+
 @dataclass(frozen=True, slots=True)
 class CallResult:
     """error: None on success, else "revert" (return_data is the revert data) or the EVM's error text."""

@@ -1,11 +1,15 @@
 """What a gateway asks the executor: commands and queries, in compact form. Both ends are the worker enclave.
 
-256-bit integers travel as big-endian bytes, since MessagePack's integers have 64 bits. Hashes and addresses are bytes.
+Hashes and addresses are bytes, 256-bit integers big-endian bytes (call_wire.py). A query is answered from committed
+state alone, save the ones of LiveQuery, which need what only the executor has: its queue, secrets and filters.
 """
 
 from __future__ import annotations
 
-from adapters.ethereum.model import Authorization, CallRequest
+from typing import Literal
+
+from adapters.ethereum.call_wire import WireCall, WireOverride
+from core.adapter.interface import QueryClass
 from core.codec import Codec, Message
 
 LATEST = -1
@@ -92,40 +96,16 @@ class GetCode(Message, frozen=True, tag=28):
     block: BlockAt
 
 
-class WireAuthorization(Message, frozen=True):
-    """model.Authorization on the wire."""
-
-    chain_id: bytes
-    address: bytes
-    nonce: int
-    y_parity: int
-    r: bytes
-    s: bytes
-
-
-class WireCall(Message, frozen=True):
-    """model.CallRequest on the wire. sender b"": the caller's first address, or zero."""
-
-    sender: bytes
-    to: bytes | None
-    data: bytes
-    value: bytes
-    gas: int | None
-    gas_price: bytes | None
-    max_fee: bytes | None
-    max_priority_fee: bytes | None
-    access_list: tuple[tuple[bytes, tuple[bytes, ...]], ...]
-    authorizations: tuple[WireAuthorization, ...]
-
-
 class Call(Message, frozen=True, tag=29):
     call: WireCall
     block: BlockAt
+    overrides: tuple[WireOverride, ...] = ()
 
 
 class EstimateGas(Message, frozen=True, tag=30):
     call: WireCall
     block: BlockAt
+    overrides: tuple[WireOverride, ...] = ()
 
 
 class FeeHistory(Message, frozen=True, tag=31):
@@ -142,81 +122,117 @@ class BoundAddresses(Message, frozen=True, tag=33):
     pass
 
 
+class GetBlockCount(Message, frozen=True, tag=34):
+    """uncles: of those instead of transactions; there are none."""
+
+    block: BlockAt
+    uncles: bool = False
+
+
+class GetTransactionAt(Message, frozen=True, tag=35):
+    """index: as transactionIndex has it, over visible items. raw: the canonical encoding instead of the object."""
+
+    block: BlockAt
+    index: int
+    raw: bool
+
+
+class GetRawTransaction(Message, frozen=True, tag=36):
+    hash: bytes
+
+
+class GetStorage(Message, frozen=True, tag=37):
+    address: bytes
+    slot: bytes
+    block: BlockAt
+
+
+class CreateAccessList(Message, frozen=True, tag=38):
+    call: WireCall
+    block: BlockAt
+    overrides: tuple[WireOverride, ...] = ()
+
+
+FilterKind = Literal["heads", "headers", "logs", "pending", "pending_full"]
+"""What a filter or subscription is about. heads: block hashes; headers: whole ones."""
+
+
+class Criteria(Message, frozen=True):
+    """What a filter or subscription wants. logs: which ones, else None."""
+
+    kind: FilterKind
+    logs: GetLogs | None = None
+
+
+class Follow(Message, frozen=True, tag=39):
+    """Ask for what is new since a block number, for several filters at once: (criteria, block number) each."""
+
+    items: tuple[tuple[Criteria, int], ...]
+
+
+class InstallFilter(Message, frozen=True, tag=40):
+    criteria: Criteria
+
+
+class FilterState(Message, frozen=True, tag=41):
+    """Ask for what a filter is about and how far it has been read; counts as a use of it."""
+
+    id: str
+
+
+class AdvanceFilter(Message, frozen=True, tag=42):
+    """Move a filter from one block number to another; answers false when somebody else has moved it."""
+
+    id: str
+    before: int
+    after: int
+
+
+class UninstallFilter(Message, frozen=True, tag=43):
+    id: str
+
+
+class GetPool(Message, frozen=True, tag=44):
+    """What waits in the queue of the caller's own. address: of this account only, b"" for all."""
+
+    what: Literal["status", "content", "inspect"]
+    address: bytes = b""
+
+
 Command = SendTransaction | Bind
-BlockQuery = BlockNumber | GetBlock | GetBlockReceipts | GetTransaction | GetReceipt | GetLogs | FeeHistory
-StateQuery = GetNonce | GetBalance | GetCode | Call | EstimateGas
-BindingQuery = BindMessage | BoundAddresses
-Query = BlockQuery | StateQuery | BindingQuery
+BlockQuery = (
+    BlockNumber
+    | GetBlock
+    | GetBlockReceipts
+    | GetTransaction
+    | GetReceipt
+    | GetLogs
+    | FeeHistory
+    | GetBlockCount
+    | GetTransactionAt
+    | GetRawTransaction
+    | Follow
+    | BoundAddresses
+)
+SimulationQuery = Call | EstimateGas | CreateAccessList
+StateQuery = GetNonce | GetBalance | GetCode | GetStorage
+FilterQuery = InstallFilter | FilterState | AdvanceFilter | UninstallFilter
+LiveQuery = BindMessage | GetPool | FilterQuery
+Query = BlockQuery | SimulationQuery | StateQuery | LiveQuery
 
 COMMANDS: Codec[Command] = Codec(Command)
 QUERIES: Codec[Query] = Codec(Query)
+CRITERIA: Codec[Criteria] = Codec(Criteria)
+"""What a gateway holds of a filter or subscription between two queries."""
 
 
-def pack_integer(value: int) -> bytes:
-    """Encode a non-negative integer as big-endian bytes, b"" for 0."""
-    return value.to_bytes((value.bit_length() + 7) // 8, "big")
+def query_class(query: Query) -> QueryClass:
+    """Say what a query needs beside committed state."""
+    if isinstance(query, LiveQuery) or (isinstance(query, GetNonce) and asks_for_queue(query)):
+        return "live"
+    return "simulation" if isinstance(query, SimulationQuery) else "lookup"
 
 
-def unpack_integer(data: bytes) -> int:
-    """Decode what pack_integer made."""
-    return int.from_bytes(data, "big")
-
-
-def _pack_optional(value: int | None) -> bytes | None:
-    return None if value is None else pack_integer(value)
-
-
-def _unpack_optional(data: bytes | None) -> int | None:
-    return None if data is None else unpack_integer(data)
-
-
-def pack_call(call: CallRequest, *, has_sender: bool) -> WireCall:
-    """Put a call object on the wire."""
-    return WireCall(
-        call.sender if has_sender else b"",
-        call.to,
-        call.data,
-        pack_integer(call.value),
-        call.gas,
-        _pack_optional(call.gas_price),
-        _pack_optional(call.max_fee),
-        _pack_optional(call.max_priority_fee),
-        tuple((address, tuple(pack_integer(slot) for slot in slots)) for address, slots in call.access_list),
-        tuple(
-            WireAuthorization(
-                pack_integer(one.chain_id),
-                one.address,
-                one.nonce,
-                one.y_parity,
-                pack_integer(one.r),
-                pack_integer(one.s),
-            )
-            for one in call.authorizations
-        ),
-    )
-
-
-def unpack_call(wire: WireCall, sender: bytes) -> CallRequest:
-    """Return the call object with this sender."""
-    return CallRequest(
-        sender,
-        wire.to,
-        wire.data,
-        unpack_integer(wire.value),
-        wire.gas,
-        _unpack_optional(wire.gas_price),
-        _unpack_optional(wire.max_fee),
-        _unpack_optional(wire.max_priority_fee),
-        tuple((address, tuple(unpack_integer(slot) for slot in slots)) for address, slots in wire.access_list),
-        tuple(
-            Authorization(
-                unpack_integer(one.chain_id),
-                one.address,
-                one.nonce,
-                one.y_parity,
-                unpack_integer(one.r),
-                unpack_integer(one.s),
-            )
-            for one in wire.authorizations
-        ),
-    )
+def asks_for_queue(query: GetNonce) -> bool:
+    """Say whether the answer counts what waits in the queue, too."""
+    return query.block.pending and query.block.number == LATEST and not query.block.hash

@@ -1,4 +1,4 @@
-"""JSON-RPC over HTTP, in a gateway: one request or a batch in, one answer or an array of them out, always with 200.
+"""JSON-RPC in a gateway: one request or a batch in, one answer or an array of them out. Over HTTP always with 200.
 
 The items of a batch are prepared in order and its commands submitted in order, all before the first is awaited, so
 that they share blocks. A query waits for the commands that stand before it in its batch.
@@ -7,9 +7,11 @@ that they share blocks. A query waits for the commands that stand before it in i
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import assert_never
 
-from adapters.ethereum.methods import Answered, Methods, Prepared, ToAsk, ToSubmit
+from adapters.ethereum.methods import Answered, Methods, Prepared, ToAsk, ToPoll, ToRun, ToSubmit
+from adapters.ethereum.polling import poll_filter, read_filter
 from adapters.jsonrpc import (
     NULL_ID,
     RESPONSE_TOO_LARGE,
@@ -22,10 +24,13 @@ from adapters.jsonrpc import (
     join_answers,
     parse,
 )
-from core.adapter.interface import Backend, Caller, OutcomeUnknown, Overloaded, Request, Response
-from core.errors import LimitExceeded
+from core.adapter.interface import Backend, Caller, CommandFailed, OutcomeUnknown, Request, Response
+from core.errors import CocoError, LimitExceeded
 
 UNKNOWN_OUTCOME = "the outcome is not known: the node stopped or changed its role; ask for the receipt by the hash"
+FAILED = "the node failed on this request; nothing was written"
+
+Prepare = Callable[[RpcCall], Prepared]
 
 
 class RpcFrontEnd:
@@ -36,26 +41,31 @@ class RpcFrontEnd:
 
     async def handle(self, request: Request, backend: Backend) -> Response:
         """Answer an HTTP request. The status is 200 whatever is in it."""
+        return Response(200, await self.answer(request.body, request.caller, backend, self._methods.prepare))
+
+    async def answer(self, body: bytes, caller: Caller, backend: Backend, prepare: Prepare) -> bytes:
+        """Answer a request or a batch; b"" where nothing is to be answered. prepare: raises RpcError."""
         try:
-            parsed = parse(request.body)
+            parsed = parse(body)
         except RpcError as error:
-            return Response(200, join_answers(bound_answers([(NULL_ID, error_fragment(error))]), is_batch=False))
-        prepared = [self._prepare(item) for item in parsed.items]
-        fragments = await _run(prepared, request.caller, backend)
+            return join_answers(bound_answers([(NULL_ID, error_fragment(error))]), is_batch=False)
+        prepared = [_prepare(item, prepare) for item in parsed.items]
+        fragments = await _run(prepared, caller, backend)
         pairs = [
             (item.id, fragment)
             for item, fragment in zip(parsed.items, fragments, strict=True)
             if isinstance(item, RpcFailure) or item.expects_answer
         ]
-        return Response(200, join_answers(bound_answers(pairs), is_batch=parsed.is_batch))
+        return join_answers(bound_answers(pairs), is_batch=parsed.is_batch)
 
-    def _prepare(self, item: RpcCall | RpcFailure) -> Prepared:
-        if isinstance(item, RpcFailure):
-            return Answered(error_fragment(item.error))
-        try:
-            return self._methods.prepare(item)
-        except RpcError as error:
-            return Answered(error_fragment(error))
+
+def _prepare(item: RpcCall | RpcFailure, prepare: Prepare) -> Prepared:
+    if isinstance(item, RpcFailure):
+        return Answered(error_fragment(item.error))
+    try:
+        return prepare(item)
+    except RpcError as error:
+        return Answered(error_fragment(error))
 
 
 async def _run(prepared: list[Prepared], caller: Caller, backend: Backend) -> list[bytes]:
@@ -70,8 +80,8 @@ async def _run(prepared: list[Prepared], caller: Caller, backend: Backend) -> li
                 task = asyncio.create_task(_submit(payload, caller, backend))
                 commands.append(task)
                 tasks.append(task)
-            case ToAsk(payload):
-                tasks.append(asyncio.create_task(_ask(payload, caller, backend, tuple(commands))))
+            case ToAsk() | ToPoll() | ToRun():
+                tasks.append(asyncio.create_task(_after(tuple(commands), _asking(item, caller, backend))))
             case _:
                 assert_never(item)
     try:
@@ -82,23 +92,43 @@ async def _run(prepared: list[Prepared], caller: Caller, backend: Backend) -> li
                 one.cancel()
 
 
+def _asking(item: ToAsk | ToPoll | ToRun, caller: Caller, backend: Backend) -> Callable[[], Awaitable[bytes]]:
+    match item:
+        case ToAsk(payload):
+            return lambda: backend.query(payload, caller)
+        case ToPoll(filter_id, whole=True):
+            return lambda: read_filter(filter_id, caller, backend)
+        case ToPoll(filter_id):
+            return lambda: poll_filter(filter_id, caller, backend)
+        case ToRun(work):
+            return work
+        case _:
+            assert_never(item)
+
+
 async def _submit(payload: bytes, caller: Caller, backend: Backend) -> bytes:
     try:
         return (await backend.submit(payload, caller)).reply
-    except Overloaded as error:
-        return error_fragment(RpcError(SERVER_ERROR, error.message))
     except OutcomeUnknown:
         return error_fragment(RpcError(SERVER_ERROR, UNKNOWN_OUTCOME))
     except LimitExceeded as error:
         return error_fragment(RpcError(SERVER_ERROR, f"oversized data: {error.message}"))
+    except CocoError as error:
+        return _failure(error)
 
 
-async def _ask(payload: bytes, caller: Caller, backend: Backend, after: tuple[asyncio.Task[bytes], ...]) -> bytes:
-    if after:
-        await asyncio.wait(after)
+async def _after(commands: tuple[asyncio.Task[bytes], ...], ask: Callable[[], Awaitable[bytes]]) -> bytes:
+    if commands:
+        await asyncio.wait(commands)
     try:
-        return await backend.query(payload, caller)
-    except Overloaded as error:
-        return error_fragment(RpcError(SERVER_ERROR, error.message))
+        return await ask()
+    except RpcError as error:
+        return error_fragment(error)
     except LimitExceeded:
         return error_fragment(RpcError(RESPONSE_TOO_LARGE, "response too large"))
+    except CocoError as error:
+        return _failure(error)
+
+
+def _failure(error: CocoError) -> bytes:
+    return error_fragment(RpcError(SERVER_ERROR, FAILED if isinstance(error, CommandFailed) else error.message))

@@ -1,35 +1,90 @@
-"""Answers about blocks, transactions, receipts, logs and fees, in the executor. Each is made from the caller's view."""
+"""Answers about blocks, transactions, receipts and fees, from committed state. Each is made from the caller's view."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, assert_never
 
 from adapters.ethereum import chain
-from adapters.ethereum.formatting import format_block, format_log, format_receipt, format_transaction, quantity
-from adapters.ethereum.keccak import keccak
-from adapters.ethereum.model import Block, Log
+from adapters.ethereum.binding import addresses_of
+from adapters.ethereum.follow import follow
+from adapters.ethereum.formatting import (
+    checksum_address,
+    data,
+    format_block,
+    format_receipt,
+    format_transaction,
+    quantity,
+)
+from adapters.ethereum.log_filter import get_logs
+from adapters.ethereum.model import Block
 from adapters.ethereum.requests import (
     LATEST,
+    BlockNumber,
+    BlockQuery,
+    BoundAddresses,
     FeeHistory,
+    Follow,
     GetBlock,
+    GetBlockCount,
     GetBlockReceipts,
     GetLogs,
+    GetRawTransaction,
     GetReceipt,
     GetTransaction,
+    GetTransactionAt,
 )
 from adapters.ethereum.scope import Scope
 from adapters.ethereum.visibility import VisibleBlock, VisibleReceipt
-from adapters.jsonrpc import INVALID_PARAMS, SERVER_ERROR, RpcError
+from adapters.jsonrpc import SERVER_ERROR, RpcError
 
-LOG_RANGE_BLOCKS_MAX = 10_000
-LOG_RESULTS_MAX = 10_000
-FEE_HISTORY_BLOCKS_MAX = 128
+FEE_HISTORY_BLOCKS_MAX = 1_024
+"""As geth by default."""
+NO_BYTES = "0x"
+
+
+def answer(scope: Scope, query: BlockQuery) -> object:
+    """Return the result of a query; raises RpcError."""
+    match query:
+        case BlockNumber():
+            return quantity(scope.head_number)
+        case GetBlock():
+            return get_block(scope, query)
+        case GetBlockCount():
+            return get_block_count(scope, query)
+        case GetBlockReceipts():
+            return get_block_receipts(scope, query)
+        case GetTransaction():
+            return get_transaction(scope, query)
+        case GetTransactionAt():
+            return get_transaction_at(scope, query)
+        case GetRawTransaction():
+            return get_raw_transaction(scope, query)
+        case GetReceipt():
+            return get_receipt(scope, query)
+        case GetLogs():
+            return get_logs(scope, query)
+        case FeeHistory():
+            return fee_history(scope, query)
+        case Follow():
+            return follow(scope, query)
+        case BoundAddresses():
+            return [checksum_address(one) for one in addresses_of(scope.transaction, scope.identity)]
+        case _:
+            assert_never(query)
 
 
 def get_block(scope: Scope, query: GetBlock) -> dict[str, Any] | None:
     """Answer eth_getBlockByNumber and eth_getBlockByHash."""
     block = scope.find_block(query.block)
     return None if block is None else format_block(scope.view(block), full=query.full)
+
+
+def get_block_count(scope: Scope, query: GetBlockCount) -> str | None:
+    """Answer eth_getBlockTransactionCountBy* and eth_getUncleCountBy*: how many the block shows to the caller."""
+    block = scope.find_block(query.block)
+    if block is None:
+        return None
+    return quantity(0 if query.uncles else sum(item.transaction_visible for item in scope.view(block).items))
 
 
 def get_block_receipts(scope: Scope, query: GetBlockReceipts) -> list[dict[str, Any]] | None:
@@ -45,6 +100,22 @@ def get_transaction(scope: Scope, query: GetTransaction) -> dict[str, Any] | Non
         return None
     block, item = found
     return format_transaction(item, block)
+
+
+def get_transaction_at(scope: Scope, query: GetTransactionAt) -> object:
+    """Answer eth_get*TransactionByBlock*AndIndex: the visible transaction whose transactionIndex that is."""
+    block = scope.find_block(query.block)
+    items = () if block is None else scope.view(block).items
+    item = items[query.index] if query.index < len(items) else None
+    if block is None or item is None or not item.transaction_visible:
+        return NO_BYTES if query.raw else None
+    return data(item.stored.transaction.raw) if query.raw else format_transaction(item, block)
+
+
+def get_raw_transaction(scope: Scope, query: GetRawTransaction) -> str:
+    """Answer eth_getRawTransactionByHash; 0x, as geth has it, for an unknown one."""
+    found = _find(scope, query.hash)
+    return NO_BYTES if found is None or not found[1].transaction_visible else data(found[1].stored.transaction.raw)
 
 
 def get_receipt(scope: Scope, query: GetReceipt) -> dict[str, Any] | None:
@@ -63,62 +134,6 @@ def _find(scope: Scope, transaction_hash: bytes) -> tuple[Block, VisibleReceipt]
     block = chain.block_by_number(scope.transaction, stored.block_number)
     item = None if block is None else scope.view(block).find(stored.index)
     return None if block is None or item is None else (block, item)
-
-
-def get_logs(scope: Scope, query: GetLogs) -> list[dict[str, Any]]:
-    """Answer eth_getLogs. Only what is visible counts against the bound on results."""
-    found: list[dict[str, Any]] = []
-    addresses = frozenset(query.addresses)
-    topics = tuple(frozenset(alternatives) for alternatives in query.topics)
-    for block in _blocks(scope, query):
-        if not _may_hold(block.header.bloom, query):
-            continue
-        for item in scope.view(block).items:
-            for position, log in enumerate(item.logs):
-                if _matches(log, addresses, topics):
-                    found.append(format_log(log, position, item, block))
-        if len(found) > LOG_RESULTS_MAX:
-            raise RpcError(SERVER_ERROR, f"query returned more than {LOG_RESULTS_MAX} results")
-    return found
-
-
-def _blocks(scope: Scope, query: GetLogs) -> list[Block]:
-    if query.block_hash:
-        block = chain.block_by_hash(scope.transaction, query.block_hash)
-        if block is None:
-            raise RpcError(SERVER_ERROR, "unknown block")
-        return [block]
-    first = scope.head_number if query.first == LATEST else query.first
-    last = scope.head_number if query.last == LATEST else query.last
-    if first > last:
-        raise RpcError(INVALID_PARAMS, "invalid block range params")
-    last = min(last, scope.head_number)
-    if last - first >= LOG_RANGE_BLOCKS_MAX:
-        raise RpcError(INVALID_PARAMS, f"query exceeds max block range {LOG_RANGE_BLOCKS_MAX}")
-    numbers = range(first, last + 1)
-    return [block for number in numbers if (block := chain.block_by_number(scope.transaction, number)) is not None]
-
-
-def _matches(log: Log, addresses: frozenset[bytes], topics: tuple[frozenset[bytes], ...]) -> bool:
-    if addresses and log.address not in addresses:
-        return False
-    if len(topics) > len(log.topics):
-        return False
-    return all(not allowed or topic in allowed for allowed, topic in zip(topics, log.topics, strict=False))
-
-
-def _may_hold(bloom: bytes, query: GetLogs) -> bool:
-    """Say whether a block's filter lets a matching log be in it."""
-    bits = int.from_bytes(bloom, "big")
-    if not bits:
-        return False
-    groups = (query.addresses, *query.topics)
-    return all(not group or any(_in_bloom(bits, part) for part in group) for group in groups)
-
-
-def _in_bloom(bits: int, part: bytes) -> bool:
-    digest = keccak(part)
-    return all(bits >> (int.from_bytes(digest[at : at + 2], "big") & 2047) & 1 for at in (0, 2, 4))
 
 
 def fee_history(scope: Scope, query: FeeHistory) -> dict[str, Any]:
@@ -170,8 +185,3 @@ def _rewards(view: VisibleBlock, percentiles: tuple[float, ...]) -> list[int]:
             passed += tips[position][1]
         rewards.append(tips[position][0])
     return rewards
-
-
-def block_number(scope: Scope) -> str:
-    """Answer eth_blockNumber."""
-    return quantity(scope.head_number)

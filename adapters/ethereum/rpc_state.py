@@ -1,20 +1,39 @@
-"""Answers about accounts and calls, in the executor."""
+"""Answers about accounts, from committed state."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import assert_never
 
 from adapters.ethereum import chain
-from adapters.ethereum.arguments import ZERO_ADDRESS
-from adapters.ethereum.binding import check_sender
 from adapters.ethereum.formatting import data, quantity
-from adapters.ethereum.model import CallRequest
-from adapters.ethereum.requests import LATEST, Call, EstimateGas, GetBalance, GetCode, GetNonce, WireCall, unpack_call
+from adapters.ethereum.requests import GetBalance, GetCode, GetNonce, GetStorage, StateQuery
 from adapters.ethereum.scope import Scope
-from adapters.ethereum.simulate import estimate_gas, execution_error
 
-_DELEGATION = b"\xef\x01\x00"
-"""EIP-7702: how the code of an account that delegates begins."""
+PROXY_SLOTS = frozenset(
+    bytes.fromhex(slot)
+    for slot in (
+        "360894a13ba1a3210667c828492db98dca3e2076cc3735a920a3ca505d382bbc",
+        "b53127684a568b3173ae13b9f8a6016e243e63b6e8ee1178d6a717850b5d6103",
+        "a3f0ad74e5423aebfd80d3ef4346578335a9a72aeaee59ff6cb3582b35133d50",
+    )
+)
+"""ERC-1967: where a proxy has its implementation, its admin and its beacon. Tools read them, and no secret is there."""
+ZERO_WORD = "0x" + "00" * 32
+
+
+def answer(scope: Scope, query: StateQuery, next_nonce: int) -> object:
+    """Return the result of a query; raises RpcError. next_nonce: as in get_nonce."""
+    match query:
+        case GetBalance():
+            return get_balance(scope, query)
+        case GetNonce():
+            return get_nonce(scope, query, next_nonce)
+        case GetCode():
+            return get_code(scope, query)
+        case GetStorage():
+            return get_storage(scope, query)
+        case _:
+            assert_never(query)
 
 
 def get_balance(scope: Scope, query: GetBalance) -> str:
@@ -23,57 +42,27 @@ def get_balance(scope: Scope, query: GetBalance) -> str:
     return quantity(chain.account(state, query.address).balance if scope.sight.sees_account(query.address) else 0)
 
 
-def get_nonce(scope: Scope, query: GetNonce, next_nonce: Callable[[bytes], int]) -> str:
-    """Answer eth_getTransactionCount. next_nonce: counts what waits in the queue, too."""
+def get_nonce(scope: Scope, query: GetNonce, next_nonce: int) -> str:
+    """Answer eth_getTransactionCount. next_nonce: after what waits in the queue, 0 when that is not asked for."""
     state = scope.state_at(scope.require_block(query.block))
     if not scope.sight.sees_account(query.address):
         return quantity(0)
     nonce = chain.account(state, query.address).nonce
-    own = query.address in scope.addresses
-    is_pending = query.block.pending and query.block.number == LATEST and not query.block.hash
-    return quantity(max(nonce, next_nonce(query.address)) if own and is_pending else nonce)
+    return quantity(max(nonce, next_nonce) if query.address in scope.addresses else nonce)
 
 
 def get_code(scope: Scope, query: GetCode) -> str:
-    """Answer eth_getCode. Code without a creator is the genesis's, unless it is a delegation of the account's owner."""
+    """Answer eth_getCode."""
     state = scope.state_at(scope.require_block(query.block))
-    code = chain.code(state, query.address)
-    creator = chain.creator(scope.transaction, query.address)
-    in_genesis = creator is None and not code.startswith(_DELEGATION)
-    return data(code if scope.sight.sees_code(query.address, creator, in_genesis=in_genesis) else b"")
+    return data(chain.code(state, query.address) if scope.sees_code(query.address) else b"")
 
 
-def call(scope: Scope, query: Call) -> str:
-    """Answer eth_call; raises RpcError with code 3 for a revert."""
-    request = _with_sender(scope, query.call)
-    block = scope.require_block(query.block)
-    result = scope.simulate(scope.state_at(block), request, block)
-    if result.error is not None:
-        raise execution_error(result)
-    return data(result.return_data)
+def get_storage(scope: Scope, query: GetStorage) -> str:
+    """Answer eth_getStorageAt: zero, but for the slots of ERC-1967 of a contract whose code is visible.
 
-
-def estimate(scope: Scope, query: EstimateGas) -> str:
-    """Answer eth_estimateGas."""
-    request = _with_sender(scope, query.call)
-    block = scope.require_block(query.block)
-    state = scope.state_at(block)
-    mark = state.checkpoint()
-    try:
-        gas = estimate_gas(state, request, block, scope.settings, gas_cap=scope.settings.transaction_gas_limit)
-    finally:
-        state.revert(mark)
-    return quantity(gas)
-
-
-def _with_sender(scope: Scope, wire: WireCall) -> CallRequest:
-    """Return the call from a sender that is the caller's; raises RpcError (-32001) for another.
-
-    Contracts take msg.sender for who asks, so this holds in a public network as well.
+    Storage is where contracts keep what their own code tells to some and not to others.
     """
-    if wire.sender and wire.sender != ZERO_ADDRESS:
-        check_sender(scope.transaction, wire.sender, scope.context.caller)
-        return unpack_call(wire, wire.sender)
-    if wire.sender:
-        return unpack_call(wire, ZERO_ADDRESS)
-    return unpack_call(wire, scope.addresses[0] if scope.addresses else ZERO_ADDRESS)
+    state = scope.state_at(scope.require_block(query.block))
+    if query.slot not in PROXY_SLOTS or not scope.sees_code(query.address):
+        return ZERO_WORD
+    return data(chain.storage_at(state, query.address, int.from_bytes(query.slot, "big")).to_bytes(32, "big"))

@@ -8,10 +8,12 @@ from functools import cached_property
 from adapters.ethereum import chain
 from adapters.ethereum.access import AccessChecks, AccessMemo
 from adapters.ethereum.binding import addresses_of
+from adapters.ethereum.call_state import CallDatabase, CallSight
 from adapters.ethereum.model import Block, CallRequest, CallResult
 from adapters.ethereum.requests import LATEST, BlockAt
 from adapters.ethereum.settings import Settings
 from adapters.ethereum.simulate import simulate
+from adapters.ethereum.validation import DELEGATION_PREFIX
 from adapters.ethereum.visibility import Sight, ViewMemo, VisibleBlock
 from adapters.jsonrpc import SERVER_ERROR, RpcError
 from core.adapter.interface import QueryContext, ScopedTransaction
@@ -99,18 +101,28 @@ class Scope:
         """Return what the caller sees of a block."""
         return self._memos.views.view(self.transaction, block, self._head_hash, self.identity, self.sight)
 
-    def simulate(self, state: ScopedTransaction, call: CallRequest, block: Block) -> CallResult:
-        """Run a call after a block; nothing of it stays."""
-        mark = state.checkpoint()
-        try:
-            return simulate(state, call, block, self.settings, gas_cap=self.settings.transaction_gas_limit)
-        finally:
-            state.revert(mark)
+    def sees_code(self, address: bytes) -> bool:
+        """Say whether the code of an account is visible.
+
+        Code without a creator is the genesis's, unless it is a delegation (EIP-7702) of the account's owner.
+        """
+        creator = chain.creator(self.transaction, address)
+        in_genesis = creator is None and not chain.code(self.transaction, address).startswith(DELEGATION_PREFIX)
+        return self.sight.sees_code(address, creator, in_genesis=in_genesis)
+
+    @property
+    def call_sight(self) -> CallSight:
+        """What the code of the caller's calls is told of accounts."""
+        return CallSight(self.sight.sees_account, self.sees_code)
 
     def _simulate_check(self, call: CallRequest) -> CallResult:
-        """Run a contract's own check, with exactly the gas it asks for."""
+        """Run a contract's own check, with exactly the gas it asks for.
+
+        Its code is told what the reader sees, so that the answer is the same whichever identity has it remembered.
+        """
         mark = self.transaction.checkpoint()
+        database = CallDatabase(CallSight(lambda address: address == call.sender, lambda _: True))
         try:
-            return simulate(self.transaction, call, self.head, self.settings, gas_cap=call.gas or 0)
+            return simulate(self.transaction, call, self.head, self.settings, gas_cap=call.gas or 0, database=database)
         finally:
             self.transaction.revert(mark)

@@ -7,7 +7,8 @@ import asyncio
 import orjson
 import pytest
 
-from adapters.ethereum.methods import Methods, ToSubmit
+from adapters.ethereum.method_table import make_methods
+from adapters.ethereum.methods import ToSubmit
 from adapters.ethereum.settings import parse_settings
 from adapters.jsonrpc import RpcCall
 from tests.adapters.ethereum.rpc_support import (
@@ -166,8 +167,8 @@ async def test_estimate_is_enough(network: RpcNetwork) -> None:
         ),
         (
             "eth_call",
-            [{}, "latest", {"0x" + "12" * 20: {}}],
-            "invalid argument 2: overrides are not supported by this network",
+            [{}, "latest", {}, {"number": "0x5"}],
+            "invalid argument 3: block overrides are not supported by this network",
         ),
         (
             "eth_call",
@@ -315,7 +316,7 @@ async def test_batch_with_notification_and_broken_items(network: RpcNetwork) -> 
 
 async def test_pending_nonce_counts_the_queue(network: RpcNetwork) -> None:
     key = network.accounts[SENDER]
-    methods = Methods(parse_settings(network.harness.adapter.settings), "x")
+    methods = make_methods(parse_settings(network.harness.adapter.settings), "x")
     for raw in [network.sign(key, to=key.address) for _ in range(3)]:
         prepared = methods.prepare(RpcCall(b"1", "eth_sendRawTransaction", (raw,)))
         assert isinstance(prepared, ToSubmit)

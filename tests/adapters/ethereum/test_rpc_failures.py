@@ -7,7 +7,7 @@ import asyncio
 import orjson
 import pytest
 
-from adapters.ethereum.methods import Methods
+from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.rpc import RpcFrontEnd
 from adapters.ethereum.settings import parse_settings
 from core.adapter.interface import Caller, Outcome, OutcomeUnknown, Overloaded, Request
@@ -47,7 +47,7 @@ def raw_transaction(nonce: int) -> str:
 
 
 async def ask(backend: Backend, *calls: tuple[str, list[object]]) -> list[dict[str, object]]:
-    front = RpcFrontEnd(Methods(parse_settings({"chain_id": CHAIN_ID}), "x"))
+    front = RpcFrontEnd(make_methods(parse_settings({"chain_id": CHAIN_ID}), "x"))
     body = orjson.dumps([{"jsonrpc": "2.0", "id": 1, "method": method, "params": params} for method, params in calls])
     response = await front.handle(Request("POST", "/", {}, {}, {}, body, SENDER), backend)
     assert response.status == 200

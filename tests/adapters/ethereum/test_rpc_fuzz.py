@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from adapters.ethereum.methods import Methods
+from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.settings import parse_settings
 from tests.adapters.ethereum.rpc_support import CHAIN_ID, SENDER, RpcNetwork, account
 
-METHODS = Methods(parse_settings({"chain_id": CHAIN_ID}), "x").names
+METHODS = make_methods(parse_settings({"chain_id": CHAIN_ID}), "x").names
 ALLOWED_CODES = {3, -32000, -32001, -32003, -32602}
 
 TEXTS = st.sampled_from(
