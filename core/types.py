@@ -23,6 +23,10 @@ Digest = NewType("Digest", bytes)
 NO_CLAIMS = Digest(bytes(32))
 """The claims digest of an entry whose adapter claims nothing."""
 
+ADAPTER_NAMES_RESERVED = frozenset({"ccf", "coco", "node", "public", "token"})
+"""What the node's own tables and paths begin with."""
+
+_ADAPTER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _TRANSACTION_ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
 
 
@@ -45,3 +49,14 @@ class TransactionId:
                 f"not a transaction id: {text[:40]!r}", hint="A transaction id looks like 2.17 (view.seqno)."
             )
         return cls(View(int(match[1])), Seqno(int(match[2])))
+
+
+def check_adapter_name(name: str) -> str:
+    """Return a name that an adapter may have: it starts its tables and its path. Raises CocoError."""
+    if _ADAPTER_NAME.fullmatch(name) is None or name in ADAPTER_NAMES_RESERVED:
+        raise CocoError(
+            f"not an adapter's name: {name[:40]!r}",
+            hint="Use up to 32 of a-z, 0-9 and _, a letter first, and none of "
+            f"{', '.join(sorted(ADAPTER_NAMES_RESERVED))}.",
+        )
+    return name

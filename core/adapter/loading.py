@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from core.adapter.interface import Adapter
 from core.errors import CocoError
+from core.types import check_adapter_name
 
 ENTRY_POINT_GROUP = "coco.adapters"
-RESERVED_NAMES = frozenset({"coco", "ccf", "node", "token", "public"})
-"""Names that tables or paths of the node itself begin with."""
-
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 def installed_adapters() -> dict[str, EntryPoint]:
@@ -55,11 +51,7 @@ def check_adapter_class(name: str, found: object) -> None:
         raise CocoError(f"the entry point of adapter {name!r} is not a subclass of core.adapter.interface.Adapter")
     if found.info.name != name:
         raise CocoError(f"the entry point {name!r} leads to an adapter that calls itself {found.info.name!r}")
-    if not _NAME.fullmatch(name) or name in RESERVED_NAMES:
-        raise CocoError(
-            f"an adapter cannot be named {name!r}",
-            hint="Use up to 32 of a-z, 0-9 and _, and none of " + ", ".join(sorted(RESERVED_NAMES)) + ".",
-        )
+    check_adapter_name(name)
 
 
 def load_adapters(settings: Mapping[str, Mapping[str, Any]], network: str) -> dict[str, Adapter]:

@@ -8,20 +8,15 @@ digests only.
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any, Literal
 
 import msgspec
 
 from core import limits
 from core.errors import CocoError
-from core.types import Digest
+from core.types import Digest, check_adapter_name
 
 CONSTITUTION_VERSION = 1
-RESERVED_ADAPTER_NAMES = frozenset({"ccf", "coco", "node", "public"})
-"""Prefixes of the system's own tables and paths."""
-
-_ADAPTER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,10 +69,7 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         if self.default_adapter not in self.adapters:
             raise CocoError(f"the default adapter {self.default_adapter!r} is not among {sorted(self.adapters)}")
         for name in self.adapters:
-            if _ADAPTER_NAME.fullmatch(name) is None or name in RESERVED_ADAPTER_NAMES:
-                raise CocoError(
-                    f"not an adapter's name: {name[:40]!r}", hint="Use a-z, 0-9 and _; coco and ccf are reserved."
-                )
+            check_adapter_name(name)
         if len(set(names)) != len(names) or len(names) > limits.IDENTITIES_MAX:
             raise CocoError("identities repeat or are too many", hint="Each identity needs a name of its own.")
         if not any(identity.role == "member" for identity in self.identities):
