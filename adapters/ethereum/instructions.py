@@ -21,12 +21,15 @@ from eth.vm.logic.invalid import InvalidOpcode
 
 from adapters.ethereum.keccak import keccak
 from adapters.ethereum.machine import STACK_ITEMS_MAX, expansion_gas
+from adapters.ethereum.transactions import INITCODE_BYTES_MAX
 
 Instruction = Callable[[Any], None]
 
 WORD_MASK = 2**256 - 1
 SIGN_BIT = 2**255
 JUMPDEST = 0x5B
+CREATE = 0xF0
+CREATE2 = 0xF5
 SELFDESTRUCT = 0xFF
 
 
@@ -35,10 +38,31 @@ def instruction_table(theirs: Mapping[int, Any]) -> tuple[Instruction, ...]:
     ours = _ours()
     # py-evm wraps SELFDESTRUCT in a warning for whoever writes contracts.
     theirs = {**theirs, SELFDESTRUCT: theirs[SELFDESTRUCT].__wrapped__}
-    return tuple(
+    made = [
         ours[code] if code in ours and code in theirs else _as_function(theirs.get(code) or InvalidOpcode(code))
         for code in range(256)
-    )
+    ]
+    for code in (CREATE, CREATE2):
+        made[code] = _with_bounded_initcode(made[code])
+    return tuple(made)
+
+
+def _with_bounded_initcode(create: Instruction) -> Instruction:
+    """Return CREATE or CREATE2 with EIP-3860's bound before all else.
+
+    py-evm comes to it last, so that a creation which fails for another reason (balance, depth, nonce, collision) goes
+    on with a zero where it has to end the frame.
+    """
+
+    def bounded(computation: Any) -> None:
+        values = computation._stack.values
+        if len(values) >= 3:
+            size = values[-3]
+            if (int.from_bytes(size, "big") if type(size) is bytes else size) > INITCODE_BYTES_MAX:
+                raise OutOfGas(f"initcode of more than {INITCODE_BYTES_MAX} bytes")
+        create(computation)
+
+    return bounded
 
 
 def _as_function(theirs: Any) -> Instruction:
