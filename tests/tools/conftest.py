@@ -66,6 +66,7 @@ def variables(network: ToolNetwork, proxy: Proxy) -> dict[str, str]:
         "COCO_URL": network.url,
         "COCO_CA": str(network.ca_file),
         "COCO_TOKEN": network.token("alice"),
+        "COCO_KEYSTORE": str(network.client / "accounts/alice-key.json"),
         "COCO_PROXY": proxy.http,
         "COCO_WEBSOCKET": proxy.websocket,
         "PRIVATE_KEY": "0x" + bytes(network.accounts["alice-key"].key).hex(),

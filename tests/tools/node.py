@@ -44,3 +44,13 @@ def run_program(program: str, directory: Path, **variables: str) -> list[str]:
     done = run(["node", program], directory, **variables)
     assert done.returncode == 0, f"{program}: {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout.splitlines()
+
+
+def node22() -> str:
+    """Return a Node.js of version 22 or newer: the machine's own, else that of node22/."""
+    version = subprocess.run(["node", "--version"], capture_output=True, text=True, check=False).stdout
+    if version and int(version[1:].split(".")[0]) >= 22:
+        return "node"
+    for found in sorted((HERE / "node22/node_modules").glob("node-linux-*/bin/node")):
+        return str(found)
+    pytest.fail("Hardhat needs Node.js 22: make test-tools brings one for Linux")

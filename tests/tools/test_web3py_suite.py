@@ -65,7 +65,6 @@ EXPECTED: dict[str, str] = {
     "test_eth_get_storage_at_ens_name": STORAGE,
     "test_gas_price_from_strategy_bypassed_for_dynamic_fee_txn": STRATEGY,
     "test_eth_get_balance_with_block_identifier": "only balances of the identity's own addresses are shown",
-    "test_eth_blob_base_fee": "blob transactions are refused, and eth_blobBaseFee is not served",
     "test_eth_simulate_v1": "eth_simulateV1 is not served",
 }
 
