@@ -25,7 +25,10 @@ SLOW_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """executions: transactions, each through every implementation. eels_every: of cases that show nothing new."""
+    """executions: transactions, each through every implementation. eels_every: of cases that show nothing new.
+
+    differences_max: after how many to stop.
+    """
 
     seed: int
     forks: tuple[str, ...]
@@ -35,6 +38,7 @@ class Plan:
     eels_every: int = 1
     out: Path | None = None
     shrink_seconds: float = SHRINK_SECONDS_MAX
+    differences_max: int | None = None
 
 
 @dataclass(slots=True)
@@ -79,6 +83,8 @@ def run(plan: Plan, comparer: Comparer, report: Callable[[str], None]) -> Tally:
         if now >= next_report:
             report(tally.line(now - start))
             next_report = now + REPORT_SECONDS
+        if plan.differences_max is not None and tally.kinds.total() >= plan.differences_max:
+            break
         if tally.executions >= plan.executions or now - start >= plan.seconds:
             break
     report(tally.line(time.monotonic() - start))

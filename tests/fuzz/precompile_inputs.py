@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from random import Random
 
 from py_ecc.optimized_bls12_381 import G1, G2, multiply, normalize
@@ -73,25 +74,31 @@ def _bn_g1(random: Random) -> bytes:
         return word(random.choice((0, 1, BN_P - 1, BN_P, BN_P + 1))) + word(
             random.choice((0, 1, 2, BN_P - 2, BN_P + 2))
         )
-    x, y = bn_normalize(bn_multiply(BN_G1, random.choice((1, 2, 3, BN_N - 1, random.randrange(1, 1000)))))
+    return _bn_g1_multiple(random.choice((1, 2, 3, BN_N - 1, random.randrange(1, 100))))
+
+
+@lru_cache(maxsize=128)
+def _bn_g1_multiple(scalar: int) -> bytes:
+    x, y = bn_normalize(bn_multiply(BN_G1, scalar))
     return word(int(x)) + word(int(y))
 
 
 def _bn_g2(random: Random) -> bytes:
     if random.random() < 0.3:
         return bytes(128)
-    x, y = bn_normalize(bn_multiply(BN_G2, random.choice((1, 2, BN_N - 1))))
+    return _bn_g2_multiple(random.choice((1, 2, BN_N - 1)))
+
+
+@lru_cache(maxsize=128)
+def _bn_g2_multiple(scalar: int) -> bytes:
+    x, y = bn_normalize(bn_multiply(BN_G2, scalar))
     return b"".join(word(int(part)) for part in (x.coeffs[1], x.coeffs[0], y.coeffs[1], y.coeffs[0]))
 
 
 def _bn_pairing(random: Random) -> bytes:
     if random.random() < 0.3:
-        x, y = bn_normalize(BN_G1)
-        g2 = bn_normalize(BN_G2)
-        second = b"".join(
-            word(int(part)) for part in (g2[0].coeffs[1], g2[0].coeffs[0], g2[1].coeffs[1], g2[1].coeffs[0])
-        )
-        return word(int(x)) + word(int(y)) + second + word(int(x)) + word(BN_P - int(y)) + second
+        second = _bn_g2_multiple(1)
+        return _bn_g1_multiple(1) + second + _bn_g1_multiple(BN_N - 1) + second
     return b"".join(_bn_g1(random) + _bn_g2(random) for _ in range(random.choice((0, 1, 1, 2))))
 
 
@@ -122,14 +129,24 @@ def _bls_g1(random: Random) -> bytes:
     if kind < 0.36:
         # On the curve, not in the subgroup.
         return _bls_field(0) + _bls_field(2)
-    x, y = normalize(multiply(G1, random.choice((1, 2, BLS_N - 1))))
+    return _bls_g1_multiple(random.choice((1, 2, BLS_N - 1)))
+
+
+@lru_cache(maxsize=128)
+def _bls_g1_multiple(scalar: int) -> bytes:
+    x, y = normalize(multiply(G1, scalar))
     return _bls_field(x.n) + _bls_field(y.n)
 
 
 def _bls_g2(random: Random) -> bytes:
     if random.random() < 0.25:
         return bytes(256)
-    x, y = normalize(multiply(G2, random.choice((1, 2, BLS_N - 1))))
+    return _bls_g2_multiple(random.choice((1, 2, BLS_N - 1)))
+
+
+@lru_cache(maxsize=128)
+def _bls_g2_multiple(scalar: int) -> bytes:
+    x, y = normalize(multiply(G2, scalar))
     return b"".join(_bls_field(part) for part in (*x.coeffs, *y.coeffs))
 
 
