@@ -32,12 +32,8 @@ from core.types import Seqno
 
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "vectors" / "state-tests"
 
-SLOW = frozenset(
-    {"Cancun", "Pyspecs", "VMTests", "stAttackTest", "stMemoryStressTest", "stPreCompiledContracts"}
-    | {"stPreCompiledContracts2", "stQuadraticComplexityTest", "stStackTests", "stStaticFlagEnabled"}
-    | {"stTimeConsuming", "stZeroKnowledge", "stZeroKnowledge2"}
-)
-"""Directories whose cases run for seconds and more."""
+SLOW = frozenset({"stAttackTest", "stQuadraticComplexityTest", "stTimeConsuming"})
+"""Directories whose cases run for seconds."""
 
 UNSUPPORTED = {
     "Cancun/opcodeBlobhBounds/0": "a valid blob transaction: blobs are refused by the adapter",
