@@ -99,7 +99,7 @@ async def read_entries(disk: ReadOnlyDisk) -> AsyncIterator[ReadableEntry | Torn
     for chunk in arrange_chunks(await disk.list_files(FOLDER)):
         async for record in read_records(disk, chunk):
             if not record.whole:
-                yield TornTail(record.place.file, record.place.offset, len(record.data))
+                yield TornTail(record.place.file, record.place.offset, record.size_bytes)
                 continue
             try:
                 yield read_entry(record.data, record.place.file, record.place.offset)

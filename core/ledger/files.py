@@ -18,6 +18,7 @@ from core.ports import Disk, FileInfo
 from core.types import Seqno
 
 FOLDER = "ledger"
+_NO_HEADER = bytes(HEADER_BYTES)
 _NAME = re.compile(r"ledger_([1-9][0-9]{0,18})(?:-([1-9][0-9]{0,18})\.committed)?")
 
 
@@ -36,11 +37,19 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """Bytes of one entry, not yet verified; with whole=False, what is left after the last whole one."""
+    """Bytes of one entry, not yet verified; with whole=False, what is left after the last whole one.
+
+    zero_bytes: how many zero bytes are left instead of data, when nothing else is.
+    """
 
     place: Place
     data: bytes
     whole: bool = True
+    zero_bytes: int = 0
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self.data) + self.zero_bytes
 
 
 def arrange_chunks(files: Sequence[FileInfo]) -> list[Chunk]:
@@ -73,12 +82,19 @@ def arrange_chunks(files: Sequence[FileInfo]) -> list[Chunk]:
 
 
 async def read_records(disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
-    """Yield the entries of a chunk, not yet verified; raises LedgerDamaged for a header that cannot be one."""
+    """Yield the entries of a chunk, not yet verified; raises LedgerDamaged for a header that cannot be one.
+
+    Zeros up to the end are an append that never finished: a file system may lengthen a file before it writes to it, and
+    lose power in between. They can stand in no entry's place, since an entry's first byte is its version.
+    """
     buffer, start = b"", 0
     position, ended = 0, False
     while True:
         wanted = HEADER_BYTES
         if len(buffer) - position >= HEADER_BYTES:
+            if buffer.startswith(_NO_HEADER, position):
+                yield await _zero_tail(disk, Place(chunk.file, start + position))
+                return
             try:
                 wanted = framed_bytes(buffer[position : position + HEADER_BYTES])
             except MalformedMessage as error:
@@ -92,10 +108,25 @@ async def read_records(disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
             return
         else:
             buffer, start, position = buffer[position:], start + position, 0
-            more = await disk.read(chunk.file, start + len(buffer), limits.DISK_READ_BYTES_MAX)
-            if len(more) > limits.DISK_READ_BYTES_MAX:
-                raise StorageFailed(f"the host returned more of {chunk.file} than it was asked for")
+            more = await _read(disk, chunk.file, start + len(buffer))
             buffer, ended = buffer + more, not more
+
+
+async def _zero_tail(disk: Disk, place: Place) -> Record:
+    """Return the zeros from here to the end of the file; raises LedgerDamaged when something else follows them."""
+    offset = place.offset
+    while piece := await _read(disk, place.file, offset):
+        if piece.count(0) != len(piece):
+            raise damaged(place, None, "zero bytes where an entry should begin, and other bytes after them")
+        offset += len(piece)
+    return Record(place, b"", whole=False, zero_bytes=offset - place.offset)
+
+
+async def _read(disk: Disk, file: str, offset: int) -> bytes:
+    data = await disk.read(file, offset, limits.DISK_READ_BYTES_MAX)
+    if len(data) > limits.DISK_READ_BYTES_MAX:
+        raise StorageFailed(f"the host returned more of {file} than it was asked for")
+    return data
 
 
 class LedgerWriter:

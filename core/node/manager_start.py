@@ -163,7 +163,7 @@ async def _cut(disk: Disk, replayed: Replayed, log: Log) -> None:
         return
     log(
         f"{cut.file}: cut after entry {replayed.signed.seqno}, the last one signed: {cut.entries} whole entries and "
-        f"{cut.torn_bytes} bytes of a torn one followed; "
+        f"{cut.torn_bytes} bytes of a torn one followed{', all of them zero' if cut.zeros and cut.torn_bytes else ''}; "
         "none was acknowledged, unless the disk lost what it had confirmed"
     )
     await disk.truncate(cut.file, cut.keep_bytes)

@@ -83,6 +83,16 @@ def test_a_torn_tail_is_shown(coco, ledger: Path) -> None:
     assert "has not finished" in coco("ledger", "show", str(ledger)).err
 
 
+def test_zeros_at_the_end_are_a_torn_tail(coco, ledger: Path) -> None:
+    data = b"".join(entries())
+    (ledger / "ledger_1").write_bytes(data + bytes(5000))
+    shown = coco("ledger", "show", str(ledger), "--json").json
+    assert shown["count"] == 3
+    assert (shown["torn"]["offset"], shown["torn"]["size_bytes"]) == (len(data), 5000)
+    (ledger / "ledger_1").write_bytes(data + bytes(5000) + b"x")
+    assert f"byte {len(data)}" in coco("ledger", "show", str(ledger), code=4).err
+
+
 @pytest.mark.parametrize("offset", [0, 1, 44])
 def test_damage_is_placed(coco, ledger: Path, offset: int) -> None:
     data = bytearray(b"".join(entries()))

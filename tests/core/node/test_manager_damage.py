@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from core import limits
 from core.errors import LedgerDamaged
 from core.ledger.entry import OpenedEntry
 from core.ledger.replay import replay
@@ -128,6 +129,66 @@ async def test_cut_below_what_the_keys_remember_is_refused() -> None:
     with pytest.raises(LedgerDamaged, match="held entry 3"):
         await machine.refuse()
     assert machine.disk.changes == 0
+
+
+@pytest.mark.parametrize("zeros", [1, 7, 8, 44, 4096, 3 * limits.DISK_READ_BYTES_MAX + 5])
+@pytest.mark.parametrize("whole_blocks", [True, False])
+async def test_zeros_after_the_last_record_are_a_torn_append(zeros: int, whole_blocks: bool) -> None:
+    """Some file systems lengthen a file before they write it: a power loss then leaves zeros."""
+    machine = await make_ledger(starts=1, blocks=2)
+    file, offset, size = (await machine.record_bounds())[-1]
+    end = offset + size if whole_blocks else offset
+    machine.disk.files[file] = machine.disk.files[file][:end] + bytes(zeros)
+    async with machine.node() as node:
+        assert node.ready is not None
+        assert node.ready.last_seqno == (11 if whole_blocks else 8)
+        await node.commit(kv_draft(b"new", b"1"))
+    (cut,) = [line for line in machine.log if "none was acknowledged" in line]
+    assert f"{0 if whole_blocks else 2} whole entries and {zeros} bytes of a torn one followed, all of them zero" in cut
+    async with machine.node() as node:
+        assert node.state()["kv.data"][b"new"] == b"1"
+
+
+@pytest.mark.parametrize("zeros", [8, 44, 4096, limits.DISK_READ_BYTES_MAX + 5])
+async def test_zeros_before_anything_else_are_damage(zeros: int) -> None:
+    machine = await make_ledger(starts=1, blocks=2)
+    bounds = await machine.record_bounds()
+    file, offset, size = bounds[-1]
+    whole = machine.disk.files[file]
+    middle = bounds[4][1]
+    for data, place in (
+        (whole + bytes(zeros) + b"\x01", offset + size),
+        (whole + bytes(zeros) + whole[offset:], offset + size),
+        (whole[:offset] + bytes(zeros) + whole[offset:], offset),
+        (whole[:middle] + bytes(zeros) + whole[middle:], middle),
+        (whole[:middle] + bytes(zeros) + whole[middle + zeros :], middle),
+    ):
+        if data.endswith(bytes(9)):
+            continue  # As many zeros as there is ledger: nothing follows them.
+        damaged = Machine(machine.disk.copy(), machine.sealer)
+        damaged.disk.files[file] = data
+        with pytest.raises(LedgerDamaged) as caught:
+            await damaged.refuse()
+        assert (caught.value.file, caught.value.offset) == (file, place)
+        assert damaged.disk.changes == 0
+
+
+async def test_zeros_in_place_of_what_a_start_has_seen_are_damage() -> None:
+    machine = await make_ledger(starts=2, blocks=2)
+    file, offset, _ = (await machine.record_bounds())[4]
+    machine.disk.files[file] = machine.disk.files[file][:offset] + bytes(len(machine.disk.files[file]) - offset)
+    with pytest.raises(LedgerDamaged, match="held entry"):
+        await machine.refuse()
+    assert machine.disk.changes == 0
+
+
+async def test_zeros_at_the_end_of_a_closed_file_are_damage() -> None:
+    machine = await make_ledger(starts=1, blocks=12, chunk_bytes_min=3_000)
+    file = min(name for name in machine.disk.files if name.endswith(".committed"))
+    machine.disk.files[file] += bytes(100)
+    with pytest.raises(LedgerDamaged, match="ends within an entry") as caught:
+        await machine.refuse()
+    assert caught.value.file == file
 
 
 async def test_missing_repeated_and_swapped_files_are_named() -> None:
