@@ -69,6 +69,8 @@ def _replay(comparer: Comparer, paths: list[Path]) -> int:
             print(f"  ours: {result.refused or result.crash or result.error or 'success'}, gas {result.gas_used}")
         for difference in comparison.found:
             print(f"  {difference}")
+        for difference in comparison.outvoted:
+            print(f"  py-evm alone, {difference}")
     return 1 if failed else 0
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -78,7 +77,9 @@ def run(plan: Plan, comparer: Comparer, report: Callable[[str], None]) -> Tally:
             tally.slow.append(f"{fork} {number}: {time.monotonic() - began:.1f} s")
             report(f"slow: {tally.slow[-1]}")
         if comparison.found:
-            _keep(plan, comparer, tally, case, comparison, report)
+            _keep(plan, comparer, tally, case, comparison.found[0], report)
+        elif comparison.outvoted:
+            _keep_outvoted(plan, tally, case, comparison.outvoted[0])
         now = time.monotonic()
         if now >= next_report:
             report(tally.line(now - start))
@@ -128,12 +129,11 @@ def _keep(
     comparer: Comparer,
     tally: Tally,
     case: Case,
-    comparison: Comparison,
+    difference: Difference,
     report: Callable[[str], None],
 ) -> None:
     """Count a difference by what tells it from others; shrink and write the first few of a kind."""
-    difference = comparison.found[0]
-    signature = f"{difference.kind} {difference.errors}".strip()
+    signature = f"{difference.kind} {difference.errors}"
     tally.kinds[signature] += 1
     if tally.kinds[signature] > KEPT_PER_KIND:
         return
@@ -146,8 +146,20 @@ def _keep(
     small = replace(small, note=f"{case.note}: {signature}")
     tally.found.append((small, difference))
     if plan.out is not None:
-        plan.out.mkdir(parents=True, exist_ok=True)
-        digest = hashlib.sha256(json.dumps(dump(small)).encode()).hexdigest()[:8]
-        path = plan.out / f"{difference.kind.replace(':', '-')}-{digest}.json"
-        path.write_text(dump(small))
-        report(f"written to {path}")
+        report(f"written to {_write(plan.out, small, difference)}")
+
+
+def _keep_outvoted(plan: Plan, tally: Tally, case: Case, difference: Difference) -> None:
+    """Count what py-evm alone says, and write the first few of a kind to be looked at."""
+    signature = f"py-evm alone: {difference.what} {difference.errors}"
+    tally.excused[signature] += 1
+    if plan.out is not None and tally.excused[signature] <= KEPT_PER_KIND:
+        _write(plan.out / "py-evm-alone", replace(case, note=f"{case.note}: {difference}"), difference)
+
+
+def _write(directory: Path, case: Case, difference: Difference) -> Path:
+    directory.mkdir(parents=True, exist_ok=True)
+    text = dump(case)
+    path = directory / f"{difference.kind.replace(':', '-')}-{hashlib.sha256(text.encode()).hexdigest()[:8]}.json"
+    path.write_text(text)
+    return path

@@ -1,7 +1,8 @@
 """Runs a case through the implementations and says where they differ.
 
-EELS is the measure: what it and the adapter agree on is right. py-evm's own known faults stand in `excused`, each with
-a condition as narrow as the fault; whatever else differs is a finding.
+EELS is the measure: where it was asked, what it and the adapter agree on is right, and py-evm is outvoted. Without it
+py-evm's known faults are excused one by one (`missed_refusal`, `known_fault`), each on a condition as narrow as the
+fault; whatever else differs is a finding.
 """
 
 from __future__ import annotations
@@ -20,11 +21,15 @@ from tests.fuzz.stock import Stock
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """excused: name of py-evm's fault per transaction where one showed. ours: the adapter's results."""
+    """ours: the adapter's results. excused: py-evm's known faults as they showed.
+
+    outvoted: what py-evm alone says otherwise, where EELS agrees with the adapter on the whole case.
+    """
 
     ours: list[Result]
     found: tuple[Difference, ...]
     excused: tuple[str, ...] = ()
+    outvoted: tuple[Difference, ...] = ()
     asked_eels: bool = False
 
     def unexpected(self, case: Case) -> list[Difference]:
@@ -49,14 +54,15 @@ class Comparer:
         asked = self.eels if (ask_eels if isinstance(ask_eels, bool) else ask_eels(results)) else None
         if asked is not None:
             asked.send(case, ours.raws)
-        found: list[Difference] = []
-        excused: list[str] = []
-        if self.with_stock:
-            found, excused = compare_stock(case, ours.raws, results)
-        if asked is not None:
-            theirs = asked.receive()
-            found += _compare_all(case, "eels", results, theirs)
-        return Comparison(results, tuple(found), tuple(excused), asked is not None)
+        by_stock, excused = compare_stock(case, ours.raws, results) if self.with_stock else ([], [])
+        if by_stock and asked is None and self.eels is not None:
+            asked = self.eels
+            asked.send(case, ours.raws)
+        if asked is None:
+            return Comparison(results, tuple(by_stock), tuple(excused))
+        by_eels = _compare_all(case, "eels", results, asked.receive())
+        found, outvoted = ((*by_stock, *by_eels), ()) if by_eels else ((), tuple(by_stock))
+        return Comparison(results, found, tuple(excused), outvoted, asked_eels=True)
 
 
 def _compare_all(case: Case, oracle: str, ours: list[Result], theirs: list[Result]) -> list[Difference]:
