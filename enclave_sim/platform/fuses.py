@@ -7,22 +7,47 @@ import stat
 from pathlib import Path
 
 from core.errors import IncompatibleData, StorageFailed
+from core.node.manager_keys import FILE as SEALED_KEYS_FILE
+from core.node.manager_keys import NEW_NETWORK_HINT
 from enclave_sim.platform.cpu import FUSES_BYTES
 
 
-def load_or_create_fuses(path: Path) -> bytes:
-    """Return the fuses, made once; raises IncompatibleData for a damaged file, StorageFailed when the disk fails."""
+def load_or_create_fuses(path: Path, sealed_keys: Path | None = None) -> bytes:
+    """Return the fuses, made once. sealed_keys: a file that is sealed under them, once it exists.
+
+    Raises IncompatibleData for a damaged file, and for a missing one when there is something to open with it;
+    StorageFailed when the disk fails.
+    """
     try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             return _load(path)
         except FileNotFoundError:
+            if sealed_keys is not None and _exists(sealed_keys):
+                raise IncompatibleData(
+                    f"the simulated CPU's fuses {path} are missing, and {sealed_keys} was sealed under them",
+                    hint="Restore the fuses file from a back-up of this node (mode 600) and start again; nothing was "
+                    f"changed. {NEW_NETWORK_HINT}",
+                ) from None
+            path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             return _create(path)
     except OSError as error:
         raise StorageFailed(
             f"the simulated CPU's fuses {path} cannot be kept: {error.strerror}",
             hint="Check permissions and free space of the node's directory.",
         ) from None
+
+
+def sealed_keys_beside(path: Path) -> Path:
+    """Return where a node (host_config.NodePaths) whose fuses are at `path` keeps what its manager has sealed."""
+    return path.parents[1] / "disk" / SEALED_KEYS_FILE
+
+
+def _exists(path: Path) -> bool:
+    try:
+        path.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _load(path: Path) -> bytes:

@@ -23,7 +23,7 @@ from core.ports import Transport
 from enclave_sim.boundary.messages import FAILURE_CHARACTERS_MAX, Role, printable
 from enclave_sim.boundary.socket_transport import open_fd_transport, open_socket_transport
 from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
-from enclave_sim.platform.fuses import load_or_create_fuses
+from enclave_sim.platform.fuses import load_or_create_fuses, sealed_keys_beside
 from enclave_sim.platform.measurement import measure
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
@@ -121,7 +121,7 @@ class Platform:
 async def _run(host_fd: int, fuses: Path) -> int:
     host = await open_fd_transport(host_fd)
     try:
-        cpu = SimulatedCpu(load_or_create_fuses(fuses))
+        cpu = SimulatedCpu(load_or_create_fuses(fuses, sealed_keys_beside(fuses)))
         await Platform(host, cpu, {"manager": measure("manager"), "worker": measure("worker")}).run()
     except ChannelClosed:
         return 0

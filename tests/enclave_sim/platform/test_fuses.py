@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from core.errors import IncompatibleData, StorageFailed
-from enclave_sim.platform.fuses import load_or_create_fuses
+from core.node import manager_keys
+from enclave_sim.host_config import NodePaths
+from enclave_sim.platform.fuses import load_or_create_fuses, sealed_keys_beside
 
 
 def test_made_once_and_private(tmp_path: Path) -> None:
@@ -47,3 +49,31 @@ def test_a_link_is_not_followed(tmp_path: Path) -> None:
     (tmp_path / "fuses").symlink_to(tmp_path / "real")
     with pytest.raises(StorageFailed):
         load_or_create_fuses(tmp_path / "fuses")
+
+
+def test_no_new_fuses_beside_what_the_old_ones_sealed(tmp_path: Path) -> None:
+    """New ones could not open it, and would hide that a file is to be restored."""
+    path = tmp_path / "platform" / "fuses"
+    sealed = tmp_path / "disk" / "sealed" / "keys"
+    sealed.parent.mkdir(parents=True)
+    sealed.write_bytes(b"sealed")
+    with pytest.raises(IncompatibleData, match="are missing") as caught:
+        load_or_create_fuses(path, sealed_keys=sealed)
+    assert str(path) in caught.value.message
+    assert str(sealed) in caught.value.message
+    assert "Restore" in caught.value.hint
+    assert "coco network destroy" in caught.value.hint
+    assert not path.parent.exists()
+
+
+def test_fuses_that_are_there_open_what_they_sealed(tmp_path: Path) -> None:
+    path, sealed = tmp_path / "platform" / "fuses", tmp_path / "keys"
+    fuses = load_or_create_fuses(path, sealed_keys=sealed)
+    sealed.write_bytes(b"sealed")
+    assert load_or_create_fuses(path, sealed_keys=sealed) == fuses
+
+
+def test_where_a_node_keeps_what_its_fuses_seal() -> None:
+    """The platform is told where its fuses are, and finds the rest of the node's directory from there."""
+    paths = NodePaths(Path("/network"))
+    assert sealed_keys_beside(paths.fuses) == paths.disk / manager_keys.FILE
