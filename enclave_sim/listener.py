@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import time
+from pathlib import Path
 
 from core import limits
 from core.errors import CocoError
@@ -15,10 +16,10 @@ LEFTOVER_SECONDS_MAX = 3.0
 _RETRY_SECONDS = 0.05
 
 
-def bind(address: str, port: int, *, left_behind: bool) -> socket.socket:
+def bind(address: str, port: int, *, left_behind: bool, config_file: Path = Path("network.json")) -> socket.socket:
     """Return a listening socket; port 0 picks a free one. Raises CocoError that says what to do.
 
-    left_behind: whether a killed host of this directory used the same port.
+    left_behind: whether a killed host of this directory used the same port. config_file: where both are configured.
     """
     deadline = time.monotonic() + (LEFTOVER_SECONDS_MAX if left_behind else 0)
     while True:
@@ -26,7 +27,7 @@ def bind(address: str, port: int, *, left_behind: bool) -> socket.socket:
             return _bind(address, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                raise _explained(address, port, error) from None
+                raise _explained(address, port, error, config_file) from None
         time.sleep(_RETRY_SECONDS)
 
 
@@ -35,17 +36,19 @@ def _bind(address: str, port: int) -> socket.socket:
     return socket.create_server((address, port), family=family, backlog=limits.CONNECTIONS_MAX)
 
 
-def _explained(address: str, port: int, error: OSError) -> CocoError:
+def _explained(address: str, port: int, error: OSError, config_file: Path) -> CocoError:
     match error.errno:
         case errno.EADDRINUSE:
             return CocoError(
                 f"port {port} on {address} is in use",
-                hint="Stop the program that uses it, or give another port in network.json (0 picks a free one).",
+                hint=f"Stop the program that uses it, or write another `port` in {config_file} (0 picks a free one).",
             )
         case errno.EACCES:
-            return CocoError(f"port {port} on {address} is not allowed", hint="Give a port above 1023 in network.json.")
+            return CocoError(
+                f"port {port} on {address} is not allowed", hint=f"Write a `port` above 1023 in {config_file}."
+            )
         case _:
             return CocoError(
                 f"cannot listen on {address} port {port}: {error.strerror or error}",
-                hint="Give an address of this machine in network.json, such as 127.0.0.1.",
+                hint=f"Write an address of this machine as `address` in {config_file}, such as 127.0.0.1.",
             )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +32,16 @@ def test_the_port_of_a_killed_host_is_waited_for() -> None:
     with bind("127.0.0.1", port, left_behind=True) as listener:
         assert listener.getsockname()[1] == port
     timer.join()
+
+
+def test_the_file_to_change_is_named() -> None:
+    file = Path("/somewhere/networks/demo/network.json")
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(CocoError) as caught:
+        bind("127.0.0.1", taken.getsockname()[1], left_behind=False, config_file=file)
+    assert f"another `port` in {file}" in caught.value.hint
+    with pytest.raises(CocoError) as caught:
+        bind("192.0.2.1", 0, left_behind=False, config_file=file)
+    assert f"`address` in {file}" in caught.value.hint
 
 
 @pytest.mark.parametrize("address", ["192.0.2.1", "no such address", "2001:db8::1"])
