@@ -10,10 +10,10 @@ from __future__ import annotations
 import hashlib
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
+from enclave_sim.pki.keys import p256_key, raw_public_key, raw_signature
 from enclave_sim.sgx.attributes import AttributeFlag, Attributes
 from enclave_sim.sgx.cpu import Enclave, SimulatedSgx
 from enclave_sim.sgx.keyrequest import KeyName, KeyPolicy, KeyRequest
@@ -24,7 +24,6 @@ QE_ISVSVN = 8
 QE_ISVPRODID = 1
 QE_AUTHENTICATION_DATA = bytes(range(32))
 """What Intel's reference quoting enclave puts there as well."""
-_P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 
 
 def quoting_enclave_identity(isvsvn: int = QE_ISVSVN) -> Enclave:
@@ -41,23 +40,6 @@ def quoting_enclave_identity(isvsvn: int = QE_ISVSVN) -> Enclave:
 def provisioning_key(cpu: SimulatedSgx) -> ec.EllipticCurvePrivateKey:
     """Return the processor's PCK, which its provisioning certification enclave uses; the authority certifies it."""
     return p256_key(cpu.derive(b"provisioning certification key", 64))
-
-
-def p256_key(seed: bytes) -> ec.EllipticCurvePrivateKey:
-    """Return the P-256 key of a 64-byte secret, by the method of extra random bits (FIPS 186-5, A.2.1)."""
-    return ec.derive_private_key(int.from_bytes(seed, "big") % (_P256_ORDER - 1) + 1, ec.SECP256R1())
-
-
-def raw_signature(key: ec.EllipticCurvePrivateKey, data: bytes) -> bytes:
-    """Sign with ECDSA over SHA-256 (RFC 6979); r and s, 32 bytes each."""
-    r, s = decode_dss_signature(key.sign(data, ec.ECDSA(SHA256(), deterministic_signing=True)))
-    return r.to_bytes(32, "big") + s.to_bytes(32, "big")
-
-
-def raw_public_key(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """Return X and Y, 32 bytes each."""
-    numbers = key.public_key().public_numbers()
-    return numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
 
 
 class QuotingEnclave:

@@ -63,8 +63,37 @@ class TdReportBody:
 
 def parse_td_report_body(data: bytes) -> TdReportBody:
     """Parse 584 bytes; raises MalformedStructure."""
-    fields = unpack_exactly(_LAYOUT, data, "TD report body")
-    body = TdReportBody(*fields[:10], rtmrs=fields[10:14], report_data=fields[14])
+    (
+        tee_tcb_svn,
+        mrseam,
+        mrsignerseam,
+        seam_attributes,
+        td_attributes,
+        xfam,
+        mrtd,
+        mrconfigid,
+        mrowner,
+        mrownerconfig,
+        rtmr0,
+        rtmr1,
+        rtmr2,
+        rtmr3,
+        report_data,
+    ) = unpack_exactly(_LAYOUT, data, "TD report body")
+    body = TdReportBody(
+        tee_tcb_svn,
+        mrseam,
+        mrsignerseam,
+        seam_attributes,
+        td_attributes,
+        xfam,
+        mrtd,
+        mrconfigid,
+        mrowner,
+        mrownerconfig,
+        (rtmr0, rtmr1, rtmr2, rtmr3),
+        report_data,
+    )
     if body.td_attributes & ~_DEFINED_ATTRIBUTES:
         raise MalformedStructure("TD report body", f"reserved TD attributes are set: {body.td_attributes:#018x}")
     return body

@@ -22,7 +22,7 @@ from enclave_sim.verify.validity import Window
 REVOCATION_LIST_BYTES_MAX = 256 * 1024
 PublicKey = ec.EllipticCurvePublicKey | rsa.RSAPublicKey
 _HASHES = ("sha256", "sha384")
-_RSA_BITS = (3072, 4096)
+_RSA_BITS = (2048, 3072, 4096)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,7 @@ class TrustStore:
 
 
 def hardware_roots() -> tuple[TrustedRoot, ...]:
-    """Return the vendors' roots: Intel SGX, and AMD's Milan, Genoa and Turin."""
+    """Return the vendors' roots: Intel SGX, and AMD's for Milan and Genoa."""
     intel = TrustedRoot("Intel SGX Root CA", "sgx", INTEL_SGX_ROOT, simulated=False)
     return (intel, *(TrustedRoot(name, "snp", der, simulated=False) for name, der in AMD_ROOTS.items()))
 
