@@ -59,10 +59,13 @@ class EthereumAdapter(Adapter):
     def _methods(self) -> Methods:
         return make_methods(self._settings, ADAPTER_VERSION)
 
+    @cached_property
+    def _document(self) -> bytes:
+        return orjson.dumps(openrpc_document(self._methods.table, ADAPTER_VERSION))
+
     def routes(self) -> Sequence[Route]:
         """POST / speaks JSON-RPC; GET / says so; GET /openrpc.json describes the methods."""
         methods = self._methods
-        document = orjson.dumps(openrpc_document(methods.table, ADAPTER_VERSION))
         hint = orjson.dumps(
             {
                 "adapter": self.info.name,
@@ -80,7 +83,7 @@ class EthereumAdapter(Adapter):
 
         async def discover(request: Request, backend: Backend) -> Response:
             del request, backend
-            return Response(200, document)
+            return Response(200, self._document)
 
         return (
             Route("POST", "/", RpcFrontEnd(methods).handle),

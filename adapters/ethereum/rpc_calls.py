@@ -18,13 +18,13 @@ from adapters.ethereum.model import CallRequest, CallResult
 from adapters.ethereum.overrides import check_overrides
 from adapters.ethereum.requests import Call, CreateAccessList, EstimateGas, SimulationQuery
 from adapters.ethereum.scope import Scope
-from adapters.ethereum.simulate import estimate_gas, execution_error, simulate
+from adapters.ethereum.simulate import SIMULATION_SECONDS_MAX, estimate_gas, execution_error, simulate
 from adapters.ethereum.state_transition import contract_address
 from core.adapter.interface import ScopedTransaction
 
 ACCESS_LIST_RUNS_MAX = 4
 """A list changes the gas and so, perhaps, the run; go-ethereum repeats until it stays the same."""
-PRECOMPILES_MAX = 0xFF
+PRECOMPILES_MAX = 0x11
 
 AccessList = tuple[tuple[bytes, tuple[int, ...]], ...]
 
@@ -58,11 +58,18 @@ class _Prepared:
         self.state: ScopedTransaction = scope.state_at(self._block)
         self.database = CallDatabase(scope.call_sight, overrides)
 
-    def simulate(self, request: CallRequest) -> CallResult:
+    def simulate(self, request: CallRequest, seconds_max: float = SIMULATION_SECONDS_MAX) -> CallResult:
         mark = self.state.checkpoint()
-        cap = self._settings.transaction_gas_limit
         try:
-            return simulate(self.state, request, self._block, self._settings, gas_cap=cap, database=self.database)
+            return simulate(
+                self.state,
+                request,
+                self._block,
+                self._settings,
+                gas_cap=self._settings.transaction_gas_limit,
+                seconds_max=seconds_max,
+                database=self.database,
+            )
         finally:
             self.state.revert(mark)
 
@@ -102,10 +109,14 @@ def _create_access_list(scope: Scope, prepared: _Prepared) -> dict[str, Any]:
     if request.to is None:
         prepared.database.begin(prepared.state)
         created = contract_address(request.sender, prepared.database.get_nonce(request.sender))
-    left_out = {request.sender, request.to or created, *(one.to_bytes(20, "big") for one in range(PRECOMPILES_MAX + 1))}
+    left_out = {
+        request.sender,
+        request.to or created,
+        *(one.to_bytes(20, "big") for one in range(1, PRECOMPILES_MAX + 1)),
+    }
     shown = None if scope.settings.policy == "public" else {*scope.addresses, created}
     for _ in range(ACCESS_LIST_RUNS_MAX):
-        result = prepared.simulate(request)
+        result = prepared.simulate(request, SIMULATION_SECONDS_MAX / ACCESS_LIST_RUNS_MAX)
         found = _touched(prepared.database, left_out, shown, scope.settings.coinbase)
         if set(found) == set(request.access_list):
             break
