@@ -4,7 +4,7 @@ Plain HTTP and WebSocket on this machine; upstream HTTPS with the pinned CA and 
 the relay acts as the identity, so it refuses web pages: the Host header must name this machine (against DNS
 rebinding), and a browser's Origin must be allowed. Everything is bounded: requests in flight, sockets, bodies.
 
-WebSocket messages become upstream POSTs one by one; an eth_subscribe gets the node's own answer.
+A WebSocket has one of its own upstream, and messages pass both ways as they are: subscriptions are the node's.
 """
 
 from __future__ import annotations
@@ -24,9 +24,12 @@ from aiohttp import (
     ClientResponse,
     ClientSession,
     ClientTimeout,
+    ClientWebSocketResponse,
+    ClientWSTimeout,
     DummyCookieJar,
     TCPConnector,
     WSMsgType,
+    WSServerHandshakeError,
     web,
 )
 from yarl import URL
@@ -37,8 +40,12 @@ from core.errors import CocoError
 UPSTREAM_CONNECTIONS_MAX = 64
 REQUESTS_MAX = 256
 SOCKETS_MAX = 64
-SOCKET_REQUESTS_MAX = 16
-"""Messages of one WebSocket that are under way; the next one is read when one of them is answered."""
+SOCKET_OPEN_SECONDS_MAX = 15
+SOCKET_CLOSE_SECONDS_MAX = 5
+_CLOSE_CODES_UNSENT = frozenset({None, 1005, 1006, 1015})
+"""What a close code may be read as and never sent as (RFC 6455, section 7.4.1)."""
+
+Socket = web.WebSocketResponse | ClientWebSocketResponse
 
 _LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
 _FORWARDED = ("Content-Type", "Accept")
@@ -86,6 +93,7 @@ class Proxy:
         self._settings = settings
         self._requests = asyncio.Semaphore(REQUESTS_MAX)
         self._sockets: set[web.WebSocketResponse] = set()
+        self._sockets_held = 0
         self._session: ClientSession | None = None
         self._runner: web.AppRunner | None = None
         self.port = settings.port
@@ -93,7 +101,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen; raises PortTaken."""
         settings = self._settings
-        connector = TCPConnector(limit=UPSTREAM_CONNECTIONS_MAX, ssl=settings.tls, keepalive_timeout=60)
+        connector = TCPConnector(limit=UPSTREAM_CONNECTIONS_MAX + SOCKETS_MAX, ssl=settings.tls, keepalive_timeout=60)
         self._session = ClientSession(
             connector=connector,
             auto_decompress=False,
@@ -172,44 +180,56 @@ class Proxy:
             return response.status, kept, reply
 
     async def _relay_socket(self, request: web.Request) -> web.StreamResponse:
-        if len(self._sockets) >= SOCKETS_MAX:
+        if self._sockets_held >= SOCKETS_MAX:
             return _failure(503, "too many WebSocket connections")
-        socket = web.WebSocketResponse(max_msg_size=limits.REQUEST_BYTES_MAX, heartbeat=30)
+        self._sockets_held += 1
+        try:
+            upstream = await self._open_upstream(request.raw_path)
+            if isinstance(upstream, web.Response):
+                return upstream
+            async with upstream:
+                return await self._join_sockets(request, upstream)
+        finally:
+            self._sockets_held -= 1
+
+    async def _open_upstream(self, path: str) -> ClientWebSocketResponse | web.Response:
+        """Open the node's side, before the tool's: a refusal is then an answer to the tool's handshake."""
+        if self._session is None:
+            raise CocoError("the proxy is not running")
+        url = URL("wss" + self._settings.upstream.removeprefix("https") + path, encoded=True)
+        try:
+            async with asyncio.timeout(SOCKET_OPEN_SECONDS_MAX):
+                return await self._session.ws_connect(
+                    url,
+                    max_msg_size=limits.RESPONSE_BYTES_MAX,
+                    timeout=ClientWSTimeout(ws_close=SOCKET_CLOSE_SECONDS_MAX),
+                )
+        except WSServerHandshakeError as error:
+            status = error.status if 400 <= error.status <= 599 else 502
+            return _failure(status, f"the node refuses a WebSocket connection with status {error.status}")
+        except (ClientError, TimeoutError) as error:
+            return _failure(502, _words(error))
+
+    async def _join_sockets(self, request: web.Request, upstream: ClientWebSocketResponse) -> web.StreamResponse:
+        """Pass messages both ways until either side closes, then close the other likewise."""
+        socket = web.WebSocketResponse(
+            max_msg_size=limits.REQUEST_BYTES_MAX, heartbeat=30, timeout=SOCKET_CLOSE_SECONDS_MAX
+        )
         self._sockets.add(socket)
-        room = asyncio.Semaphore(SOCKET_REQUESTS_MAX)
+        pumps: list[asyncio.Task[None]] = []
         try:
             await socket.prepare(request)
-            async with asyncio.TaskGroup() as tasks:
-                async for message in socket:
-                    if message.type not in (WSMsgType.TEXT, WSMsgType.BINARY):
-                        break
-                    data = message.data if isinstance(message.data, bytes) else message.data.encode()
-                    await room.acquire()
-                    tasks.create_task(self._answer(socket, room, request.raw_path, data))
+            pumps = [asyncio.create_task(_pump(socket, upstream)), asyncio.create_task(_pump(upstream, socket))]
+            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            for pump in pumps:
+                pump.cancel()
+            await asyncio.gather(*pumps, return_exceptions=True)
             self._sockets.discard(socket)
+        code = upstream.close_code
+        if not socket.closed:
+            await socket.close(code=1011 if code is None or code in _CLOSE_CODES_UNSENT else code)
         return socket
-
-    async def _answer(self, socket: web.WebSocketResponse, room: asyncio.Semaphore, path: str, data: bytes) -> None:
-        try:
-            reply = await self._socket_reply(path, data)
-            if reply and not socket.closed:
-                await socket.send_str(reply.decode("utf-8", "replace"))
-        except ConnectionError:
-            pass  # The tool is gone; the loop over its messages ends by itself.
-        finally:
-            room.release()
-
-    async def _socket_reply(self, path: str, data: bytes) -> bytes:
-        """Return the upstream's JSON-RPC answer, or an error with the request's id when there is none."""
-        try:
-            async with self._requests:
-                status, _, reply = await self._exchange("POST", path, data, {"Content-Type": "application/json"})
-        except (ClientError, TimeoutError, CocoError) as error:
-            return _rpc_error(data, _words(error))
-        if status in (200, 204):
-            return reply
-        return _rpc_error(data, f"the node answered with status {status}: {reply[:200].decode('utf-8', 'replace')}")
 
     def _host_allowed(self, host: str) -> bool:
         name = _hostname("http://" + host)
@@ -224,6 +244,21 @@ class Proxy:
         return origin in self._settings.origins or (
             origin.startswith(("http://", "https://")) and _hostname(origin) in _LOCAL_NAMES
         )
+
+
+async def _pump(source: Socket, sink: Socket) -> None:
+    """Pass on what one side sends until it closes, or the other is gone."""
+    try:
+        async for message in source:
+            match message.type:
+                case WSMsgType.TEXT:
+                    await sink.send_str(message.data)
+                case WSMsgType.BINARY:
+                    await sink.send_bytes(message.data)
+                case _:
+                    return
+    except ConnectionError:
+        return
 
 
 async def _bounded(response: ClientResponse) -> bytes:
@@ -269,18 +304,6 @@ def _failure(status: int, message: str, headers: Mapping[str, str] | None = None
     return web.Response(
         status=status, body=orjson.dumps(body), content_type="application/json", headers=dict(headers or {})
     )
-
-
-def _rpc_error(request: bytes, message: str) -> bytes:
-    identifier = None
-    try:
-        document = orjson.loads(request)
-        if isinstance(document, dict) and isinstance(document.get("id"), int | str | float):
-            identifier = document["id"]
-    except orjson.JSONDecodeError:
-        pass
-    error = {"code": -32603, "message": f"coco proxy: {message}"}
-    return orjson.dumps({"jsonrpc": "2.0", "id": identifier, "error": error})
 
 
 def _words(error: Exception) -> str:

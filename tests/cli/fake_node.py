@@ -20,7 +20,11 @@ Answer = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class FakeNode:
-    """Use `start` and `stop` inside an event loop. `seen`: what arrived. `answer` makes the reply of an RPC request."""
+    """Use `start` and `stop` inside an event loop.
+
+    `seen`: the requests that arrived; `messages`: those of WebSockets. `answer` makes the reply of an RPC request. A
+    WebSocket's eth_subscribe is answered and notified once; the method `close` closes it with the code 4321.
+    """
 
     def __init__(self, directory: Path, name: str = "node") -> None:
         self.ca_file = directory / f"{name}-ca.pem"
@@ -28,6 +32,7 @@ class FakeNode:
         self.connections: set[tuple[str, int]] = set()
         self.answer: Answer = lambda request: {"result": [request["method"], *request.get("params", [])]}
         self.pages: dict[str, Any] = {}
+        self.messages: list[str | bytes] = []
         self._transports: set[asyncio.Transport] = set()
         self.port = 0
         authority, key = PrivateKey.generate(), PrivateKey.generate()
@@ -67,7 +72,7 @@ class FakeNode:
         for _ in range(5):
             await asyncio.sleep(0)  # Let the aborted transports close their sockets.
 
-    async def _handle(self, request: web.Request) -> web.Response:
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.read()
         self.seen.append((request.method, request.raw_path, dict(request.headers), body))
         assert request.transport is not None
@@ -75,6 +80,8 @@ class FakeNode:
         self.connections.add(request.transport.get_extra_info("peername"))
         if request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return web.json_response({"error": "no identity"}, status=401)
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await self._serve_socket(request)
         if request.path in self.pages:
             page = self.pages[request.path]
             return page if isinstance(page, web.Response) else web.json_response(page)
@@ -87,6 +94,27 @@ class FakeNode:
         if isinstance(document, list):
             return web.json_response([self._reply(item) for item in document], headers={"X-Coco-Batch": "yes"})
         return web.json_response(self._reply(document))
+
+    async def _serve_socket(self, request: web.Request) -> web.WebSocketResponse:
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for message in socket:
+            self.messages.append(message.data)
+            try:
+                document = json.loads(message.data)
+            except ValueError:
+                await socket.send_json({"jsonrpc": "2.0", "id": None, "error": {"code": -32700}})
+                continue
+            if isinstance(document, list):
+                await socket.send_json([self._reply(item) for item in document])
+                continue
+            if document["method"] == "close":
+                await socket.close(code=4321)
+                break
+            await socket.send_json(self._reply(document))
+            if document["method"] == "eth_subscribe":
+                await socket.send_json({"jsonrpc": "2.0", "method": "eth_subscription", "params": {"result": "head"}})
+        return socket
 
     def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"jsonrpc": "2.0", "id": request.get("id")} | self.answer(request)

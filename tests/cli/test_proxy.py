@@ -181,8 +181,8 @@ async def test_an_allowed_page_gets_cors(node: FakeNode, client: aiohttp.ClientS
         assert response.headers["Access-Control-Allow-Origin"] == origin
 
 
-async def test_websocket_messages_become_requests(node: FakeNode, client: aiohttp.ClientSession) -> None:
-    async with client.ws_connect("/") as socket:
+async def test_websocket_messages_pass_as_they_are(node: FakeNode, client: aiohttp.ClientSession) -> None:
+    async with client.ws_connect("/ethereum/") as socket:
         await socket.send_json(rpc("eth_blockNumber", id="seven"))
         assert await socket.receive_json() == {"jsonrpc": "2.0", "id": "seven", "result": ["eth_blockNumber"]}
         await socket.send_bytes(json.dumps(rpc("a", id=8)).encode())
@@ -191,13 +191,41 @@ async def test_websocket_messages_become_requests(node: FakeNode, client: aiohtt
         assert [item["id"] for item in await socket.receive_json()] == [1, 2]
         await socket.send_str("{")
         assert (await socket.receive_json())["error"]["code"] == -32700
+    assert isinstance(node.messages[1], bytes)
+    ((method, path, headers, _),) = node.seen
+    assert (method, path, headers["Authorization"]) == ("GET", "/ethereum/", f"Bearer {TOKEN}")
 
 
-async def test_a_subscription_gets_the_nodes_own_answer(node: FakeNode, client: aiohttp.ClientSession) -> None:
-    node.answer = lambda request: {"error": {"code": -32601, "message": "notifications not supported"}}
+async def test_a_websockets_own_credentials_go_nowhere(node: FakeNode, client: aiohttp.ClientSession) -> None:
+    async with client.ws_connect("/", headers={"Authorization": "Bearer of-another", "Cookie": "a=b"}) as socket:
+        await socket.send_json(rpc("eth_chainId"))
+        await socket.receive_json()
+    ((_, _, headers, _),) = node.seen
+    assert headers["Authorization"] == f"Bearer {TOKEN}"
+    assert "Cookie" not in headers
+
+
+async def test_what_the_node_pushes_arrives(client: aiohttp.ClientSession) -> None:
     async with client.ws_connect("/") as socket:
         await socket.send_json(rpc("eth_subscribe", "newHeads"))
-        assert (await socket.receive_json())["error"]["message"] == "notifications not supported"
+        assert "result" in await socket.receive_json()
+        assert (await socket.receive_json())["params"] == {"result": "head"}
+
+
+async def test_the_node_closes_with_its_code(client: aiohttp.ClientSession) -> None:
+    async with client.ws_connect("/") as socket:
+        await socket.send_json(rpc("close"))
+        message = await socket.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 4321)
+
+
+async def test_a_node_that_goes_away_ends_its_sockets(node: FakeNode, client: aiohttp.ClientSession) -> None:
+    async with client.ws_connect("/") as socket:
+        await socket.send_json(rpc("eth_chainId"))
+        await socket.receive_json()
+        await node.stop()
+        message = await socket.receive()
+        assert (message.type, message.data) == (aiohttp.WSMsgType.CLOSE, 1011)
 
 
 async def test_many_messages_at_once_are_all_answered(client: aiohttp.ClientSession) -> None:
@@ -212,7 +240,7 @@ async def test_a_large_websocket_message_closes_that_socket_only(node: FakeNode,
     async with client.ws_connect("/") as socket:
         await socket.send_str(" " * (limits.REQUEST_BYTES_MAX + 1))
         assert (await socket.receive()).type in (aiohttp.WSMsgType.CLOSE, aiohttp.WSMsgType.CLOSED)
-    assert node.seen == []
+    assert node.messages == []
     async with client.post("/", json=rpc("eth_chainId")) as response:
         assert response.status == 200
 
@@ -231,11 +259,9 @@ async def test_a_wrong_token_is_the_nodes_to_refuse(node: FakeNode) -> None:
     async with aiohttp.ClientSession(f"http://127.0.0.1:{proxy.port}") as client:
         async with client.post("/", json=rpc("eth_chainId")) as response:
             assert response.status == 401
-        async with client.ws_connect("/") as socket:
-            await socket.send_json(rpc("eth_chainId", id=5))
-            answer = await socket.receive_json()
-            assert answer["id"] == 5
-            assert "status 401" in answer["error"]["message"]
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await client.ws_connect("/")
+        assert caught.value.status == 401
     await proxy.stop()
 
 
@@ -247,9 +273,9 @@ async def test_another_certificate_gets_neither_token_nor_request(node: FakeNode
         async with client.post("/", json=rpc("eth_chainId")) as response:
             assert response.status == 502
             assert "cannot be reached" in await response.text()
-        async with client.ws_connect("/") as socket:
-            await socket.send_json(rpc("eth_chainId", id=5))
-            assert (await socket.receive_json())["id"] == 5
+        with pytest.raises(aiohttp.WSServerHandshakeError) as caught:
+            await client.ws_connect("/")
+        assert caught.value.status == 502
     assert node.seen == []
     await proxy.stop()
 
