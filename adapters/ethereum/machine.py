@@ -14,6 +14,7 @@ from eth.exceptions import FullStack, InsufficientStack, OutOfGas
 from eth.vm.code_stream import CodeStream
 from eth.vm.gas_meter import GasMeter, allow_negative_refund_strategy
 from eth.vm.memory import Memory
+from eth.vm.message import Message
 from eth.vm.stack import Stack
 
 STACK_ITEMS_MAX = 1024
@@ -38,15 +39,49 @@ def instruction_starts(code: bytes) -> bytes:
 class AnalysedCode(CodeStream):  # type: ignore[misc]
     """Code that knows its jump destinations. padded: the code and STOPs after it."""
 
-    __slots__ = ("padded",)
-
     def __init__(self, code: bytes) -> None:
-        super().__init__(code)
+        self.program_counter = 0
+        self._raw_code_bytes = code
+        self._length_cache = len(code)
         self.padded = code + _END
 
     def is_valid_opcode(self, position: int) -> bool:
         starts = instruction_starts(self._raw_code_bytes)
         return position < len(starts) and starts[position] == 1
+
+
+class FrameMessage(Message):  # type: ignore[misc]
+    """What a call asks of its callee."""
+
+    def __init__(
+        self,
+        *,
+        gas: int,
+        to: bytes,
+        sender: bytes,
+        value: int,
+        data: bytes,
+        code: bytes,
+        depth: int,
+        create_address: bytes | None = None,
+        code_address: bytes | None = None,
+        should_transfer_value: bool = True,
+        is_static: bool = False,
+        is_delegation: bool = False,
+    ) -> None:
+        self.gas = gas
+        self.to = to
+        self.sender = sender
+        self.value = value
+        self.data = data
+        self.code = code
+        self.depth = depth
+        self._storage_address = create_address
+        self._code_address = code_address
+        self.should_transfer_value = should_transfer_value
+        self.is_static = is_static
+        self._is_delegation = is_delegation
+        self.refund = 0
 
 
 class FrameGas(GasMeter):  # type: ignore[misc]
@@ -105,6 +140,10 @@ class FrameStack(Stack):  # type: ignore[misc]
     def pop_ints(self, num_items: int) -> tuple[int, ...]:
         values = self.pop_any(num_items)
         return tuple([int.from_bytes(value, "big") if type(value) is bytes else value for value in values])
+
+    def pop1_bytes(self) -> bytes:
+        value = self.pop1_any()
+        return value if type(value) is bytes else value.to_bytes(32, "big")
 
     def swap(self, position: int) -> None:
         values = self.values
