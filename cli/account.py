@@ -73,7 +73,7 @@ def new(
 
 def make_account(client: ClientStore, name: str, password: str, private_key: bytes | None = None) -> AccountFile:
     """Make (or import) an account; the first one becomes the network's default."""
-    wallet = Wallet(client.accounts_directory)
+    wallet = Wallet(client.accounts_directory, client.network)
     with progress("encrypting the key"):
         key = os.urandom(32) if private_key is None else private_key
         made = wallet.add(name, key, password)
@@ -91,7 +91,7 @@ def list_(store: Store, network: str | None, as_json: bool) -> None:
     """List this machine's accounts, and the identities they were bound to from here."""
     client = store.client(network)
     bound = bindings(client).bound
-    accounts = Wallet(client.accounts_directory).all()
+    accounts = Wallet(client.accounts_directory, client.network).all()
     if as_json:
         print_json([_described(entry, bound) for entry in accounts])
     elif accounts:
@@ -109,7 +109,7 @@ def list_(store: Store, network: str | None, as_json: bool) -> None:
 def show(store: Store, name: str, network: str | None, as_json: bool) -> None:
     """Show an account's address, its keystore file and its binding; never its key."""
     client = store.client(network)
-    _show(client, Wallet(client.accounts_directory).find(name), as_json)
+    _show(client, Wallet(client.accounts_directory, client.network).find(name), as_json)
 
 
 @account.command("import")
@@ -160,16 +160,19 @@ def bind(
     The account signs a message of the network (EIP-4361). Until then its transactions are refused.
     """
     client = store.client(network)
-    entry = Wallet(client.accounts_directory).find(name)
+    entry = Wallet(client.accounts_directory, client.network).find(name)
     chosen = client.identity(identity)
     with open_connection(client, chosen.name) as connection:
         bind_account(connection, unlock(client, entry, password_file))
-    known = bindings(client)
-    write_record(client.directory / "bindings.json", Bindings(bound=known.bound | {entry.address: chosen.name}))
-    if as_json:
-        print_json(_described(entry, {entry.address: chosen.name}))
-    else:
-        click.echo(f"{entry.address} ({name}) is bound to {chosen.name} on {client.network}.")
+    try:
+        known = bindings(client)
+        write_record(client.directory / "bindings.json", Bindings(bound=known.bound | {entry.address: chosen.name}))
+    finally:
+        # The network knows it, whatever this machine's disk says.
+        if as_json:
+            print_json(_described(entry, {entry.address: chosen.name}))
+        else:
+            click.echo(f"{entry.address} ({name}) is bound to {chosen.name} on {client.network}.")
 
 
 def bind_account(connection: Connection, account: LocalAccount) -> None:

@@ -35,6 +35,10 @@ Connect with web3.py:
   w3 = Web3(Web3.HTTPProvider("{url}", request_kwargs=options))
 For tools that cannot send a token or pin a certificate: coco proxy"""
 
+HOST_ONLY_NOTE = """
+This machine is no client of network {name}: nothing was pinned here. Clients keep a copy of {ca}
+in their own clients/{name}/front-end-ca.pem, and the url in clients/{name}/url."""
+
 
 class NetworkRunning(CocoError):
     """The network runs, and what was asked for needs it stopped."""
@@ -109,7 +113,8 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         shutil.rmtree(client_directory, ignore_errors=True)
         raise
-    store.set_current(CurrentNetwork(network=name, adapter=store.current().adapter))
+    previous = store.current()
+    store.set_current(CurrentNetwork(network=name, adapter=previous.adapter))
     shown = {
         "network": name,
         "constitution": constitution.digest().hex(),
@@ -128,6 +133,8 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         _show_created(shown, accounts, funded)
     if funded and not password:
         note(NO_PASSWORD_NOTE)
+    if previous.network not in (None, name):
+        note(f"{name} is now the current network, no longer {previous.network}: coco network use {previous.network}")
 
 
 def _show_created(shown: dict[str, Any], accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> None:
@@ -225,6 +232,20 @@ def list_(store: Store, as_json: bool) -> None:
         print_table(("", "network", "state", "url"), rows)
     else:
         note("No networks. Make one: coco network create demo")
+
+
+@network.command()
+@click.argument("name")
+@click.pass_obj
+def use(store: Store, name: str) -> None:
+    """Make a network the current one, which is meant when none is named."""
+    known = sorted({*store.networks(), *store.client_networks()})
+    if name not in known:
+        raise NotFound(
+            f"there is no network {name[:64]} under {store.home}", hint=f"Known: {', '.join(known) or 'none'}."
+        )
+    store.set_current(CurrentNetwork(network=name, adapter=store.current().adapter))
+    click.echo(f"{name} is the current network.")
 
 
 @network.command()
@@ -327,25 +348,34 @@ def _run_in_background(store: Store, name: str, directory: Path, as_json: bool) 
 
 
 def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
-    """Pin the front-end CA, remember the address, and say how to connect."""
+    """Pin the front-end CA, remember the address, and say how to connect.
+
+    A machine that is no client of the network pins nothing, and says what its clients need.
+    """
     from enclave_sim.host_config import NodePaths
 
     paths = NodePaths(store.network_directory(name))
-    client = store.client(name)
-    pin(client, paths.front_end_ca)
-    client.set_url(found.url)
-    shown = {
-        "network": name,
-        "url": found.url,
-        "certificate": str(client.ca_file),
-        "identities": client.identities(),
-        "log": str(paths.log),
-    }
+    client = store.client(name) if store.is_client(name) else None
+    if client is not None:
+        pin(client, paths.front_end_ca)
+        client.set_url(found.url)
+    certificate = paths.front_end_ca if client is None else client.ca_file
+    identities = [] if client is None else client.identities()
+    shown = {"network": name, "url": found.url, "certificate": str(certificate), "log": str(paths.log)}
     if as_json:
-        print_json(shown)
+        print_json(shown | {"identities": identities})
         return
-    print_fields(shown | {"identities": ", ".join(client.identities())})
-    note(CONNECT_NOTE.format(url=found.url, ca=client.ca_file, token=client.identity(None).directory / "token"))
+    print_fields(shown | {"identities": ", ".join(identities) or None})
+    if client is None:
+        note(HOST_ONLY_NOTE.format(name=name, ca=certificate))
+    else:
+        note(CONNECT_NOTE.format(url=found.url, ca=certificate, token=_token_file(client)))
+
+
+def _token_file(client: ClientStore) -> Path:
+    """Return where the token of the default identity is, of any when none is chosen."""
+    chosen = client.defaults().identity or next(iter(client.identities()), "IDENTITY")
+    return client.directory / "identities" / chosen / "token"
 
 
 def pin(client: ClientStore, ca_file: Path) -> None:

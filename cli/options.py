@@ -62,7 +62,7 @@ def open_connection(client: ClientStore, identity: str | None) -> Connection:
 
 def choose_account(client: ClientStore, name: str | None) -> AccountFile:
     """Return the named account, else the default one, else the only one; raises NotFound."""
-    wallet = Wallet(client.accounts_directory)
+    wallet = Wallet(client.accounts_directory, client.network)
     names = wallet.names()
     chosen = name or client.defaults().account or (names[0] if len(names) == 1 else None)
     if chosen is None:
@@ -75,7 +75,9 @@ def choose_account(client: ClientStore, name: str | None) -> AccountFile:
 
 def unlock(client: ClientStore, account: AccountFile, password_file: Path | None) -> Any:
     """Return the account ready to sign (eth_account's LocalAccount)."""
-    return Wallet(client.accounts_directory).unlock(account.name, known_password(account, password_file))
+    return Wallet(client.accounts_directory, client.network).unlock(
+        account.name, known_password(account, password_file)
+    )
 
 
 def current_store(context: click.Context) -> Store:

@@ -20,6 +20,8 @@ from cli.files import Record, ensure_directory, read_private, read_record, write
 from core.errors import StorageFailed
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
+_FILE_NAME = re.compile(r"[A-Za-z0-9_$-][A-Za-z0-9_$.-]{0,139}")
+_CONTRACT_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,127}")
 
 
 class CurrentNetwork(Record, frozen=True, kw_only=True):
@@ -92,6 +94,15 @@ def check_name(kind: str, name: str) -> str:
     return name
 
 
+def check_contract_name(name: str) -> str:
+    """Return a name that a contract can be remembered by; raises WrongUse."""
+    if not _CONTRACT_NAME.fullmatch(name):
+        raise WrongUse(
+            f"{name[:64]!r} is no name for a contract", hint="Give one of letters, digits, _, $ and -: --name NAME"
+        )
+    return name
+
+
 class ClientStore:
     """The client side of one network."""
 
@@ -106,6 +117,10 @@ class ClientStore:
     @property
     def accounts_directory(self) -> Path:
         return self.directory / "accounts"
+
+    def elsewhere(self, file: Path) -> str:
+        """Return the end of a hint that names the other networks whose client side holds this file, or ""."""
+        return elsewhere(self.directory, file)
 
     def url(self) -> str | None:
         """Return the node's address, or None while it is not known."""
@@ -151,7 +166,8 @@ class ClientStore:
         if chosen not in known:
             raise NotFound(
                 f"there is no identity {chosen} on network {self.network}",
-                hint=f"Known: {', '.join(known) or 'none'}. Its credentials belong in {self.directory}/identities/.",
+                hint=f"Known: {', '.join(known) or 'none'}. Its credentials belong in {self.directory}/identities/."
+                + self.elsewhere(Path("identities", chosen, "certificate.pem")),
             )
         return Identity(chosen, self.directory / "identities" / chosen)
 
@@ -168,12 +184,13 @@ class ClientStore:
         return sorted(file.stem for file in directory.glob("*.json")) if directory.is_dir() else []
 
     def contract(self, name: str) -> ContractRecord | None:
-        if not re.fullmatch(r"[A-Za-z_$][A-Za-z0-9_$-]{0,127}", name):
+        if not _CONTRACT_NAME.fullmatch(name):
             return None
         return read_record(self.directory / "contracts" / f"{name}.json", ContractRecord)
 
     def add_contract(self, contract: ContractRecord) -> None:
-        """Remember a deployed contract; an older one of the same name is forgotten."""
+        """Remember a deployed contract; an older one of the same name is forgotten. Raises WrongUse, StorageFailed."""
+        check_contract_name(contract.name)
         write_record(self.directory / "contracts" / f"{contract.name}.json", contract)
 
 
@@ -199,7 +216,13 @@ class Store:
         """Return the client side of the named network, or of the current one; raises NotFound."""
         network = self.choose(name)
         if network not in self.client_networks():
-            raise self._unknown(network)
+            if network in self.networks():
+                raise NotFound(
+                    f"this machine hosts network {network}, but is no client of it",
+                    hint=f"Copy clients/{network}/ to {self.home} from the machine that made the network, with the "
+                    "identities that belong here.",
+                )
+            raise self._unknown(network, self.client_networks())
         return ClientStore(self.home / "clients" / network, network)
 
     def new_client(self, name: str) -> ClientStore:
@@ -210,8 +233,17 @@ class Store:
         network = self.choose(name)
         directory = self.network_directory(network)
         if not (directory / "network.json").is_file():
-            raise self._unknown(network)
+            if network in self.client_networks():
+                raise NotFound(
+                    f"network {network} is not hosted on this machine",
+                    hint="It is started, stopped and looked after where it is hosted. To ask it: coco node status",
+                )
+            raise self._unknown(network, self.networks())
         return network, directory
+
+    def is_client(self, network: str) -> bool:
+        """Return whether this machine has a client side of the network."""
+        return network in self.client_networks()
 
     def choose(self, name: str | None) -> str:
         """Return the named network, else the current one, else the only one; raises NotFound."""
@@ -244,12 +276,23 @@ class Store:
         if self.current().network == network:
             self.set_current(CurrentNetwork(adapter=self.current().adapter))
 
-    def _unknown(self, network: str) -> NotFound:
-        known = sorted({*self.networks(), *self.client_networks()})
+    def _unknown(self, network: str, known: list[str]) -> NotFound:
         return NotFound(
             f"there is no network {network} under {self.home}",
             hint=f"Known: {', '.join(known)}." if known else f"Make it: coco network create {network}",
         )
+
+
+def elsewhere(client_directory: Path, file: Path) -> str:
+    """Return the end of a hint that names the other networks that this machine has such a file of, or ""."""
+    if not all(_FILE_NAME.fullmatch(part) for part in file.parts) or not client_directory.parent.is_dir():
+        return ""
+    others = sorted(
+        other.name
+        for other in client_directory.parent.iterdir()
+        if other != client_directory and _NAME.fullmatch(other.name) and (other / file).is_file()
+    )
+    return f" Network {others[0]} has one: --network {others[0]}" if others else ""
 
 
 def _names(directory: Path, member: str) -> list[str]:

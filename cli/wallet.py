@@ -16,7 +16,7 @@ import orjson
 
 from cli.errors import NotFound, StateDamaged, WrongUse
 from cli.files import read_private, write_private
-from cli.store import check_name
+from cli.store import check_name, elsewhere
 from core.errors import AuthenticationFailed
 
 if TYPE_CHECKING:
@@ -40,10 +40,11 @@ class AccountFile:
 
 
 class Wallet:
-    """The accounts in one directory."""
+    """The accounts in one directory, those of a network when it is named."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, network: str | None = None) -> None:
         self.directory = directory
+        self._place = "" if network is None else f" on network {network}"
 
     def names(self) -> list[str]:
         return sorted(file.stem for file in self.directory.glob("*.json")) if self.directory.is_dir() else []
@@ -101,14 +102,18 @@ class Wallet:
 
     def _refuse_existing(self, name: str) -> None:
         if self._path(name).exists():
-            raise WrongUse(f"there is an account {name} already", hint="Choose another name.")
+            raise WrongUse(f"there is an account {name} already{self._place}", hint="Choose another name.")
 
     def _read(self, name: str) -> dict[str, Any]:
         path = self._path(name)
         data = read_private(path)
         if data is None:
             known = ", ".join(self.names()) or "none"
-            raise NotFound(f"there is no account {name}", hint=f"Known: {known}. Make it: coco account new {name}")
+            raise NotFound(
+                f"there is no account {name}{self._place}",
+                hint=f"Known: {known}. Make it: coco account new {name}."
+                + elsewhere(self.directory.parent, Path(self.directory.name, path.name)),
+            )
         return parse_keystore(data, path)
 
 

@@ -75,10 +75,34 @@ def test_passwords_from_a_file_and_the_environment(
 
 def test_names(coco) -> None:
     coco("account", "new", "alice", "--no-password")
-    assert "there is an account alice already" in coco("account", "new", "alice", "--no-password", code=2).err
+    assert (
+        "there is an account alice already on network demo"
+        in coco("account", "new", "alice", "--no-password", code=2).err
+    )
     assert "is no name for an account" in coco("account", "new", "../alice", "--no-password", code=2).err
     ran = coco("account", "show", "bob", code=2)
-    assert ran.err == "error: there is no account bob\n  Known: alice. Make it: coco account new bob\n"
+    assert ran.err == "error: there is no account bob on network demo\n  Known: alice. Make it: coco account new bob.\n"
+
+
+def test_an_account_of_another_network_is_found_there(coco, home: Path) -> None:
+    """`coco network create` makes the new network the current one: names of the one before are then not known."""
+    coco("account", "new", "alice", "--no-password", "--network", "demo")
+    coco("network", "create", "demo2")
+    ran = coco("send", "0x2c7536e3605d9c16a7a3d7b1898e529396a65c23", "--value", "1", "--account", "alice", code=2)
+    assert "there is no account alice on network demo2" in ran.err
+    assert "Known: none." in ran.err
+    assert "Network demo has one: --network demo" in ran.err
+    ran = coco("account", "show", "nobody", code=2)
+    assert "has one" not in ran.err
+
+
+def test_an_identity_of_another_network_is_found_there(coco, home: Path) -> None:
+    coco("network", "create", "trade", "-o", "retailer")
+    coco("network", "create", "demo2")
+    ran = coco("node", "status", "--identity", "retailer", code=2)
+    assert "there is no identity retailer on network demo2" in ran.err
+    assert "Network trade has one: --network trade" in ran.err
+    assert "has one" not in coco("node", "status", "--identity", "../retailer", code=2).err
 
 
 def test_list_and_show(coco) -> None:

@@ -30,7 +30,7 @@ COMMANDS = dict(commands(root))
 
 def test_the_command_line_is_as_planned() -> None:
     assert {" ".join(path) for path in COMMANDS} == {
-        *(f"network {verb}" for verb in ("create", "start", "stop", "status", "destroy", "list")),
+        *(f"network {verb}" for verb in ("create", "start", "stop", "status", "destroy", "list", "use")),
         *(f"account {verb}" for verb in ("new", "list", "bind", "import", "show")),
         *(f"adapter {verb}" for verb in ("list", "use", "info")),
         *("node status", "deploy", "call", "send", "ledger show", "proxy"),

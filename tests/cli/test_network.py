@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import stat
 from pathlib import Path
 
@@ -14,7 +15,9 @@ from cli.store import ClientStore
 from core.crypto.certificates import common_name_of, public_key_of
 from core.crypto.keys import PrivateKey
 from core.governance.constitution import Constitution
-from enclave_sim.host_config import read_config
+from enclave_sim import host
+from enclave_sim.host_config import NodePaths, read_config
+from enclave_sim.status import Status
 
 pytestmark = pytest.mark.usefixtures("stand_in_adapters")
 
@@ -173,6 +176,65 @@ def test_the_current_network_is_the_newest_until_it_goes(coco, home: Path) -> No
     ran = coco("account", "list", code=2)
     assert "Name one of a, b (--network NAME)" in ran.err
     coco("account", "list", "--network", "a")
+
+
+def test_a_new_current_network_is_told(coco, home: Path) -> None:
+    assert "current network" not in coco("network", "create", "a").err
+    ran = coco("network", "create", "b", "--json")
+    assert "b is now the current network, no longer a: coco network use a" in ran.err
+    coco("network", "use", "a")
+    assert [one["network"] for one in coco("network", "list", "--json").json if one["current"]] == ["a"]
+    ran = coco("network", "use", "c", code=2)
+    assert "there is no network c" in ran.err
+    assert "Known: a, b." in ran.err
+    assert [one["network"] for one in coco("network", "list", "--json").json if one["current"]] == ["a"]
+
+
+@pytest.fixture
+def running(home: Path, monkeypatch: pytest.MonkeyPatch) -> Status:
+    """Stand in for a host that starts at once."""
+    found = Status(1, "127.0.0.1", 8443, "https://localhost:8443", {}, "now", {})
+
+    def start(directory: Path) -> Status:
+        NodePaths(directory).node.mkdir(exist_ok=True)
+        NodePaths(directory).front_end_ca.write_text("authority\n")
+        return found
+
+    monkeypatch.setattr(host, "start_detached", start)
+    return found
+
+
+def test_a_machine_that_only_hosts(coco, home: Path, network: str, running: Status) -> None:
+    shutil.rmtree(home / "clients" / network)
+    ran = coco("network", "start", network)
+    assert "https://localhost:8443" in ran.out
+    assert "is no client of network demo: nothing was pinned here" in ran.err
+    assert "front-end-ca.pem" in ran.err
+    shown = coco("network", "start", network, "--json").json
+    assert shown["identities"] == []
+    assert Path(shown["certificate"]).read_text() == "authority\n"
+    assert not (home / "clients" / network).exists()
+    assert coco("network", "status", network, "--json", code=3).json["state"] == "stopped"
+    assert "is not running" in coco("network", "stop", network).err
+    ran = coco("node", "status", code=2)
+    assert "this machine hosts network demo, but is no client of it" in ran.err
+    assert "Copy clients/demo/" in ran.err
+
+
+def test_a_client_pins_what_its_host_shows(coco, home: Path, network: str, running: Status) -> None:
+    ran = coco("network", "start", network)
+    assert "nothing was pinned" not in ran.err
+    assert "/token" in ran.err
+    client = ClientStore(home / "clients" / network, network)
+    assert (client.pinned_ca(), client.url()) == (b"authority\n", running.url)
+
+
+def test_a_network_that_runs_elsewhere_is_not_started_here(coco, home: Path, network: str) -> None:
+    shutil.rmtree(home / "networks" / network)
+    for verb in ("start", "stop", "status"):
+        ran = coco("network", verb, network, code=2)
+        assert "network demo is not hosted on this machine" in ran.err
+        assert "Known: demo" not in ran.err
 
 
 def test_destroy_asks(coco, home: Path, network: str) -> None:
