@@ -6,7 +6,7 @@ Source: Solidity documentation, "Contract ABI Specification"; the error and pani
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -21,6 +21,8 @@ from cli.errors import NotFound, WrongUse
 from cli.values import parse_integer
 
 Abi = Sequence[Mapping[str, Any]]
+ParseAddress = Callable[[str], str]
+"""Returns the checksummed address that a text means; raises WrongUse, NotFound."""
 
 _ADDRESS = re.compile(r"0x[0-9a-fA-F]{40}")
 _ARRAY = re.compile(r"(.+)\[([0-9]*)\]")
@@ -76,20 +78,23 @@ def find_function(abi: Abi, name: str, argument_count: int) -> Mapping[str, Any]
     raise WrongUse(f"{name} was given {argument_count} arguments", hint=f"It is {wanted}.")
 
 
-def encode_call(entry: Mapping[str, Any], arguments: Sequence[str]) -> bytes:
-    """Return the call data of a function for arguments written as text; raises WrongUse."""
-    return selector(entry) + encode_arguments(entry, arguments)
+def encode_call(entry: Mapping[str, Any], arguments: Sequence[str], address: ParseAddress | None = None) -> bytes:
+    """Return the call data of a function for arguments written as text; raises as `encode_arguments`."""
+    return selector(entry) + encode_arguments(entry, arguments, address)
 
 
-def encode_arguments(entry: Mapping[str, Any], arguments: Sequence[str]) -> bytes:
-    """Parse arguments by the types of a function or constructor, and encode them; raises WrongUse."""
+def encode_arguments(entry: Mapping[str, Any], arguments: Sequence[str], address: ParseAddress | None = None) -> bytes:
+    """Parse arguments by the types of a function or constructor, and encode them; raises WrongUse.
+
+    address: reads what stands where an address is expected (default: parse_address, which knows no names).
+    """
     inputs = entry.get("inputs", [])
     if len(inputs) != len(arguments):
         raise WrongUse(
             f"{entry.get('name') or 'the constructor'} was given {len(arguments)} arguments",
             hint=f"It is {_described(entry)}.",
         )
-    values = [_argument(part, text) for part, text in zip(inputs, arguments, strict=True)]
+    values = [_argument(part, text, address or parse_address) for part, text in zip(inputs, arguments, strict=True)]
     try:
         return encode(input_types(entry), values)
     except (EncodingError, OverflowError) as error:
@@ -155,22 +160,23 @@ def parse_address(text: str, what: str = "an address") -> str:
     return str(to_checksum_address(text))
 
 
-def _argument(part: Mapping[str, Any], text: str) -> Any:
+def _argument(part: Mapping[str, Any], text: str, address: ParseAddress) -> Any:
     kind = str(part["type"])
     try:
         if kind.endswith("]") or kind == "tuple":
-            return _from_json(part, orjson.loads(text))
-        return _scalar(kind, text)
+            return _from_json(part, orjson.loads(text), address)
+        return _scalar(kind, text, address)
     except orjson.JSONDecodeError:
         raise WrongUse(
             f"argument {part.get('name') or ''} ({kind}): not JSON: {text[:80]!r}",
             hint="Write arrays and tuples as JSON: '[\"0x...\", 1]'. Large integers go in quotes.",
         ) from None
-    except WrongUse as error:
-        raise WrongUse(f"argument {part.get('name') or ''} ({kind}): {error.message}", hint=error.hint) from None
+    except (WrongUse, NotFound) as error:
+        message = f"argument {part.get('name') or ''} ({kind}): {error.message}"
+        raise type(error)(message, hint=error.hint) from None
 
 
-def _from_json(part: Mapping[str, Any], value: Any) -> Any:
+def _from_json(part: Mapping[str, Any], value: Any, address: ParseAddress) -> Any:
     kind = str(part["type"])
     array = _ARRAY.fullmatch(kind)
     if array is not None:
@@ -178,7 +184,7 @@ def _from_json(part: Mapping[str, Any], value: Any) -> Any:
             raise WrongUse(f"a JSON array is needed for {kind}")
         if array[2] and len(value) != int(array[2]):
             raise WrongUse(f"{kind} has {array[2]} items, not {len(value)}")
-        return [_from_json({**part, "type": array[1]}, item) for item in value]
+        return [_from_json({**part, "type": array[1]}, item, address) for item in value]
     if kind == "tuple":
         components = part.get("components", [])
         names = [component.get("name") for component in components]
@@ -188,17 +194,17 @@ def _from_json(part: Mapping[str, Any], value: Any) -> Any:
             value = [value[name] for name in names]
         if not isinstance(value, list) or len(value) != len(components):
             raise WrongUse(f"the tuple has {len(components)} members: a JSON array or object")
-        return tuple(_from_json(component, item) for component, item in zip(components, value, strict=True))
+        return tuple(_from_json(component, item, address) for component, item in zip(components, value, strict=True))
     if isinstance(value, bool) and kind == "bool":
         return value
     if isinstance(value, int) and not isinstance(value, bool) and "int" in kind:
-        return _scalar(kind, str(value))
+        return _scalar(kind, str(value), address)
     if not isinstance(value, str):
         raise WrongUse(f"{orjson.dumps(value)[:40].decode()} is not of type {kind}")
-    return _scalar(kind, value)
+    return _scalar(kind, value, address)
 
 
-def _scalar(kind: str, text: str) -> Any:
+def _scalar(kind: str, text: str, address: ParseAddress) -> Any:
     if kind.startswith(("uint", "int")):
         return _integer(kind, text)
     if kind == "bool":
@@ -206,7 +212,7 @@ def _scalar(kind: str, text: str) -> Any:
             raise WrongUse(f"{text[:40]!r} is neither true nor false")
         return text.lower() == "true"
     if kind == "address":
-        return parse_address(text)
+        return address(text)
     if kind == "string":
         return text
     if kind.startswith("bytes") or kind == "function":

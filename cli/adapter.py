@@ -126,8 +126,11 @@ def use(store: Store, name: str, network: str | None, identity: str | None, as_j
             raise WrongUse(f"adapter {name} is not live on {client.network}", hint=f"Live: {', '.join(live)}.")
         if name != default:
             send_governance(connection, client, actor, name)
-    client.set_defaults(msgspec.structs.replace(client.defaults(), adapter=name))
-    _say(as_json, {"adapter": name, "network": client.network}, f"{client.network} speaks {name} by default.")
+    try:
+        client.set_defaults(msgspec.structs.replace(client.defaults(), adapter=name))
+    finally:
+        # The network has decided, whatever this machine's disk says.
+        _say(as_json, {"adapter": name, "network": client.network}, f"{client.network} speaks {name} by default.")
 
 
 def send_governance(connection: Connection, client: ClientStore, actor: Identity, name: str) -> None:

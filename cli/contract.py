@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +23,9 @@ from cli.options import (
     unlock,
 )
 from cli.output import note, print_fields, print_json, progress
-from cli.store import ClientStore, ContractRecord, Store
+from cli.store import ClientStore, ContractRecord, Store, check_contract_name
 from cli.values import parse_integer
+from cli.wallet import Wallet
 
 DEFAULT_FORK = "cancun"
 """What contracts are compiled for when the network's fork is not known: every fork that Coco runs can execute it."""
@@ -75,13 +77,12 @@ def deploy(store: Store, /, file: Path, arguments: tuple[str, ...], as_json: boo
             soljson=options["soljson"],
             report=note,
         )
-    data = artifact.bytecode + encode_arguments(constructor(artifact.abi), arguments)
+    name = check_contract_name(options["remember_as"] or artifact.contract_name)
+    data = artifact.bytecode + encode_arguments(constructor(artifact.abi), arguments, partial(_address, client))
     account = unlock(client, entry, options["password_file"])
     with open_connection(client, options["identity"]) as connection:
         receipt = transact(connection, account, to=None, data=data, value=value, gas=options["gas"], abi=artifact.abi)
-    name = options["remember_as"] or artifact.contract_name
     address, transaction = parse_address(str(receipt["contractAddress"])), str(receipt["transactionHash"])
-    client.add_contract(ContractRecord(name=name, address=address, abi=artifact.abi, transaction=transaction))
     shown = {
         "contract": name,
         "address": address,
@@ -89,7 +90,11 @@ def deploy(store: Store, /, file: Path, arguments: tuple[str, ...], as_json: boo
         "block": int(receipt["blockNumber"], 16),
         "gas_used": int(receipt["gasUsed"], 16),
     }
-    print_json(shown) if as_json else print_fields(shown)
+    try:
+        client.add_contract(ContractRecord(name=name, address=address, abi=artifact.abi, transaction=transaction))
+    finally:
+        # It is on the ledger, whatever this machine's disk says: the address is never lost.
+        print_json(shown) if as_json else print_fields(shown)
 
 
 @click.command()
@@ -111,7 +116,8 @@ def call(
 ) -> None:
     """Call a contract's function without a transaction, and print what it returns.
 
-    CONTRACT is a deployed contract's name or an address; arguments are typed by the ABI. The caller is --account,
+    CONTRACT is a deployed contract's name or an address; arguments are typed by the ABI, and an address may be the name
+    of an account or contract. The caller is --account,
     else the identity's first bound address. Put -- before a negative number.
     """
     from cli.abi import as_text, decode_outputs, encode_call, find_function
@@ -120,7 +126,7 @@ def call(
     client = store.client(options["network"])
     target = find_target(client, contract, options["abi_file"])
     entry = find_function(target.abi, function, len(arguments))
-    data = encode_call(entry, arguments)
+    data = encode_call(entry, arguments, partial(_address, client))
     name = options["account_name"]
     sender = choose_account(client, name).address if name else None
     block = _block(options["block"])
@@ -160,8 +166,10 @@ def send(
 ) -> None:
     """Send a transaction to a contract's function, or ether to an address or account.
 
+    Where an address is expected, the name of an account or of a deployed contract will do.
+
     \b
-    coco send Token transfer 0xAbc... 10ether
+    coco send Token transfer bob 10ether
     coco send bob --value 1ether
     """
     from cli.abi import encode_call, find_function
@@ -171,12 +179,13 @@ def send(
     value = _amount(options["value"])
     entry = choose_account(client, options["account_name"])
     if function is None:
-        target, data = Target(None, _recipient(client, contract), []), b""
+        target, data = Target(None, _address(client, contract), []), b""
         if value == 0:
             raise WrongUse("nothing to send", hint="Name a function, or give --value 1ether.")
     else:
         target = find_target(client, contract, options["abi_file"])
-        data = encode_call(find_function(target.abi, function, len(arguments)), arguments)
+        called = find_function(target.abi, function, len(arguments))
+        data = encode_call(called, arguments, partial(_address, client))
     account = unlock(client, entry, options["password_file"])
     with open_connection(client, options["identity"]) as connection:
         receipt = transact(
@@ -208,7 +217,9 @@ def find_target(client: ClientStore, contract: str, abi_file: Path | None) -> Ta
     if record is None:
         known = ", ".join(client.contracts()) or "none"
         raise NotFound(
-            f"no contract {contract} was deployed from here", hint=f"Known: {known}. Or give an address and --abi FILE."
+            f"no contract {contract[:128]} of network {client.network} was deployed from here",
+            hint=f"Known: {known}. Or give an address and --abi FILE."
+            + client.elsewhere(Path("contracts", f"{contract}.json")),
         )
     return Target(contract, parse_address(record.address), read_abi(abi_file) if abi_file is not None else record.abi)
 
@@ -228,20 +239,28 @@ def read_abi(path: Path) -> list[dict[str, Any]]:
     return abi
 
 
-def _recipient(client: ClientStore, text: str) -> str:
-    """Return the address that an address, an account's name or a contract's name means."""
+def _address(client: ClientStore, text: str) -> str:
+    """Return the address that an address, an account's name or a contract's name means; raises NotFound, WrongUse."""
     from cli.abi import parse_address
-    from cli.wallet import Wallet
 
     if text.startswith("0x"):
         return parse_address(text)
-    wallet = Wallet(client.accounts_directory)
-    if text in wallet.names():
-        return wallet.find(text).address
+    wallet = Wallet(client.accounts_directory, client.network)
+    account = wallet.find(text).address if text in wallet.names() else None
     record = client.contract(text)
-    if record is not None:
-        return record.address
-    raise NotFound(f"{text} is no account or contract of network {client.network}", hint="Give its address.")
+    contract = parse_address(record.address) if record is not None else None
+    if account is not None and contract is not None:
+        raise WrongUse(
+            f"{text} is both an account and a contract of network {client.network}",
+            hint=f"Give the address: {account} is the account's, {contract} the contract's.",
+        )
+    found = account or contract
+    if found is None:
+        raise NotFound(
+            f"{text[:64]} is no account or contract of network {client.network}",
+            hint="Give its address, or see `coco account list`.",
+        )
+    return found
 
 
 def _amount(text: str) -> int:

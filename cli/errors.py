@@ -2,7 +2,7 @@
 
 Exit codes: 0 done; 1 failed; 2 wrong use; 3 the node stopped; 4 ledger damaged; 5 storage failed; 6 state of another
 version or damaged; 7 no network answers, or it is not the pinned one; 8 the network refused the request; 9 a
-transaction reverted; 130 interrupted.
+transaction reverted; 10 whether a transaction took effect is not known; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -53,3 +53,13 @@ class Reverted(CocoError):
     def __init__(self, message: str, *, transaction_hash: str | None = None, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.transaction_hash = transaction_hash
+
+
+class OutcomeUnknown(CocoError):
+    """Whether a transaction was committed is not known here. transaction: the hash or id to ask about."""
+
+    exit_code = 10
+
+    def __init__(self, message: str, *, transaction: str, hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.transaction = transaction

@@ -24,6 +24,7 @@ from cli.network import network
 from cli.node import node
 from cli.proxy import proxy
 from cli.store import Store
+from cli.transaction import transaction
 from core.errors import CocoError
 
 INTERRUPTED = 130
@@ -87,7 +88,7 @@ def root(context: click.Context, home: Path | None) -> None:
     context.obj = Store((home or default_home()).expanduser().absolute())
 
 
-for command in (network, node, account, deploy, call, send, adapter, ledger, proxy):
+for command in (network, node, account, deploy, call, send, transaction, adapter, ledger, proxy):
     root.add_command(command)
 
 

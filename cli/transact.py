@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from cli.abi import Abi, explain_revert
 from cli.connection import Connection
-from cli.errors import Refused, Reverted, Unreachable
-from cli.output import progress
+from cli.errors import OutcomeUnknown, Refused, Reverted, Unreachable
+from cli.output import note, progress
 
 if TYPE_CHECKING:
     from eth_account.signers.local import LocalAccount
@@ -22,6 +22,9 @@ RECEIPT_SECONDS_MAX = 60
 RECEIPT_POLL_SECONDS = 0.25
 TRANSACTION_GAS_MAX = 16_777_216
 """EIP-7825's bound, which an estimate's margin must not cross."""
+
+NODE_SAYS_UNKNOWN = "the outcome is not known"
+"""How the node's answer begins when it stops or loses its role before the commit (adapters/ethereum/rpc.py)."""
 
 EXECUTION_REVERTED = 3
 """The JSON-RPC error code of a revert, with its data."""
@@ -53,7 +56,7 @@ def transact(
 ) -> dict[str, Any]:
     """Send a transaction (to None: create a contract) and return its receipt once it is committed.
 
-    Raises Reverted, with the hash when it was sent; Refused; Unreachable.
+    Raises Reverted, with the hash when it was sent; Refused and Unreachable, when it was not taken; OutcomeUnknown.
     """
     request: dict[str, Any] = {"from": account.address, "data": "0x" + data.hex(), "value": hex(value)}
     if to is not None:
@@ -71,8 +74,8 @@ def transact(
         if to is not None:
             fields["to"] = to
         signed = account.sign_transaction(fields)
-        transaction_hash = str(connection.rpc("eth_sendRawTransaction", "0x" + bytes(signed.raw_transaction).hex()))
-        receipt = _receipt(connection, transaction_hash)
+        transaction_hash = "0x" + bytes(signed.hash).hex()
+        receipt = _send(connection, bytes(signed.raw_transaction), transaction_hash)
     if receipt.get("status") != "0x1":
         reason = _reason(connection, request | {"gas": hex(limit)}, receipt, abi)
         raise Reverted(
@@ -99,6 +102,44 @@ def _fees(connection: Connection) -> dict[str, Any]:
     return {"maxFeePerGas": 2 * base + tip, "maxPriorityFeePerGas": tip}
 
 
+def _send(connection: Connection, raw: bytes, transaction_hash: str) -> dict[str, Any]:
+    """Send and return the receipt. Once the node may have it, whatever fails here carries the hash."""
+    try:
+        try:
+            connection.rpc("eth_sendRawTransaction", "0x" + raw.hex())
+        except Refused as error:
+            if not leaves_open(error):
+                raise
+            raise _outcome_unknown(connection, transaction_hash, error.message) from error
+        except Unreachable as error:
+            raise _outcome_unknown(connection, transaction_hash, error.message) from error
+        try:
+            return _receipt(connection, transaction_hash)
+        except (Refused, Unreachable) as error:
+            raise _outcome_unknown(connection, transaction_hash, error.message) from error
+    except KeyboardInterrupt:
+        note(f"The transaction was sent. To see what became of it: {ask_command(connection, transaction_hash)}")
+        raise
+
+
+def leaves_open(error: Refused) -> bool:
+    """Whether this answer to a transaction that was sent leaves open what became of it."""
+    return 500 <= error.code <= 599 or error.message.startswith(NODE_SAYS_UNKNOWN)
+
+
+def ask_command(connection: Connection, transaction_hash: str) -> str:
+    """Return the command that tells what became of a transaction."""
+    return f"coco transaction show {transaction_hash} --network {connection.network}"
+
+
+def _outcome_unknown(connection: Connection, transaction_hash: str, cause: str) -> OutcomeUnknown:
+    return OutcomeUnknown(
+        f"whether transaction {transaction_hash} was committed is not known: {cause}",
+        transaction=transaction_hash,
+        hint=f"Once the node answers, ask: {ask_command(connection, transaction_hash)}",
+    )
+
+
 def _receipt(connection: Connection, transaction_hash: str) -> dict[str, Any]:
     deadline = time.monotonic() + RECEIPT_SECONDS_MAX
     while time.monotonic() < deadline:
@@ -106,9 +147,8 @@ def _receipt(connection: Connection, transaction_hash: str) -> dict[str, Any]:
         if isinstance(receipt, dict):
             return receipt
         time.sleep(RECEIPT_POLL_SECONDS)
-    raise Unreachable(
-        f"the transaction {transaction_hash} was taken, but has no receipt after {RECEIPT_SECONDS_MAX} s",
-        hint="It may still be committed. Look at the node: coco node status",
+    raise _outcome_unknown(
+        connection, transaction_hash, f"the node took it, but has no receipt after {RECEIPT_SECONDS_MAX} s"
     )
 
 
@@ -118,6 +158,8 @@ def _reason(connection: Connection, request: dict[str, Any], receipt: dict[str, 
         connection.rpc("eth_call", request, receipt["blockNumber"])
     except Refused as error:
         return _explained(error, abi).message
+    except Unreachable:
+        return "failed (the node does not answer what for)"
     return "failed (run again, it would not: it depended on the state before it, or ran out of gas)"
 
 

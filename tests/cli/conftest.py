@@ -18,6 +18,7 @@ import cli.genesis
 import cli.wallet
 from cli.main import root
 from cli.store import ClientStore
+from tests.cli.fake_chain import ABI, Chain
 from tests.cli.fake_node import TOKEN, FakeNode
 
 
@@ -118,3 +119,18 @@ def started(home: Path, threaded_node: FakeNode) -> ClientStore:
     store.pin_ca(threaded_node.ca_file.read_bytes())
     store.set_url(threaded_node.url)
     return store
+
+
+@pytest.fixture
+def chain(threaded_node: FakeNode, started: ClientStore, coco: Coco) -> Chain:
+    scripted = Chain()
+    threaded_node.answer = scripted.answer
+    coco("account", "new", "alice", "--no-password")
+    return scripted
+
+
+@pytest.fixture
+def artifact(tmp_path: Path) -> Path:
+    file = tmp_path / "Register.json"
+    file.write_text(json.dumps({"contractName": "Register", "abi": ABI, "bytecode": "0x6001"}))
+    return file

@@ -4,80 +4,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from eth_abi.abi import encode
 from eth_account import Account
-from eth_utils.crypto import keccak
 
 from cli.store import ClientStore
-from tests.cli.fake_node import FakeNode
-
-CONTRACT_ADDRESS = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
-ABI = [
-    {"type": "constructor", "inputs": [{"name": "owner", "type": "string"}, {"name": "limit", "type": "uint256"}]},
-    {"type": "function", "name": "set", "inputs": [{"name": "value", "type": "int256"}], "outputs": []},
-    {"type": "function", "name": "get", "inputs": [], "outputs": [
-        {"name": "value", "type": "int256"}, {"name": "by", "type": "address"}]},
-    {"type": "error", "name": "TooLarge", "inputs": [{"name": "limit", "type": "uint256"}]},
-]  # fmt: skip
-TOO_LARGE = "0x" + (keccak(text="TooLarge(uint256)")[:4] + encode(["uint256"], [9])).hex()
-HASH = "0x" + "ab" * 32
-
-
-class Chain:
-    """Answers as a node whose every transaction succeeds, until told otherwise."""
-
-    def __init__(self) -> None:
-        self.raw: list[str] = []
-        self.errors: dict[str, dict[str, Any]] = {}
-        self.calls: list[dict[str, Any]] = []
-        self.call_result = "0x" + encode(["int256", "address"], [-7, CONTRACT_ADDRESS]).hex()
-        self.receipt = {
-            "status": "0x1",
-            "transactionHash": HASH,
-            "blockNumber": "0x5",
-            "gasUsed": "0x5208",
-            "contractAddress": CONTRACT_ADDRESS.lower(),
-            "logs": [{}],
-        }
-
-    def answer(self, request: dict[str, Any]) -> dict[str, Any]:
-        method = request["method"]
-        if method in self.errors:
-            return {"error": self.errors[method]}
-        if method == "eth_call":
-            self.calls.append(request["params"])
-        if method == "eth_sendRawTransaction":
-            self.raw += request["params"]
-        return {
-            "result": {
-                "eth_estimateGas": "0xc350",
-                "eth_getBlockByNumber": {"baseFeePerGas": "0x7"},
-                "eth_maxPriorityFeePerGas": "0x2",
-                "eth_chainId": "0x539",
-                "eth_getTransactionCount": "0x3",
-                "eth_sendRawTransaction": HASH,
-                "eth_getTransactionReceipt": self.receipt,
-                "eth_call": self.call_result,
-            }[method]
-        }
-
-
-@pytest.fixture
-def chain(threaded_node: FakeNode, started: ClientStore, coco) -> Chain:
-    scripted = Chain()
-    threaded_node.answer = scripted.answer
-    coco("account", "new", "alice", "--no-password")
-    return scripted
-
-
-@pytest.fixture
-def artifact(tmp_path: Path) -> Path:
-    file = tmp_path / "Register.json"
-    file.write_text(json.dumps({"contractName": "Register", "abi": ABI, "bytecode": "0x6001"}))
-    return file
+from tests.cli.fake_chain import ABI, CONTRACT_ADDRESS, HASH, TOO_LARGE, Chain, hash_of
 
 
 def test_deploy_then_use_by_name(coco, chain: Chain, artifact: Path, started: ClientStore) -> None:
@@ -123,15 +56,15 @@ def test_send_ether(coco, chain: Chain) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["call", "Nobody", "get"], "no contract Nobody was deployed from here"),
-        (["call", "../etc", "get"], "no contract ../etc was deployed"),
+        (["call", "Nobody", "get"], "no contract Nobody of network demo was deployed from here"),
+        (["call", "../etc", "get"], "no contract ../etc of network demo was deployed"),
         (["call", CONTRACT_ADDRESS, "get"], "the ABI of 0x2c75"),
         (["call", "0x12", "get"], "'0x12' is not an address"),
         (["send", "bob", "--value", "1"], "bob is no account or contract"),
         (["send", CONTRACT_ADDRESS], "nothing to send"),
         (["send", CONTRACT_ADDRESS, "--value", "-1"], "-1 is no amount"),
         (["send", CONTRACT_ADDRESS, "--value", "lots"], "not a number: 'lots'"),
-        (["send", "x", "--value", "1", "--account", "carol"], "there is no account carol"),
+        (["send", "x", "--value", "1", "--account", "carol"], "there is no account carol on network demo"),
         (["call", CONTRACT_ADDRESS, "get", "--abi", "/none"], "there is no file /none"),
         (["call", CONTRACT_ADDRESS, "get", "--identity", "x"], "ABI of"),
     ],
@@ -140,6 +73,61 @@ def test_wrong_use(coco, chain: Chain, arguments: list[str], message: str) -> No
     ran = coco(*arguments, code=2)
     assert message in ran.err
     assert chain.raw == []
+
+
+def test_a_name_the_contract_could_not_be_remembered_by_deploys_nothing(coco, chain: Chain, artifact: Path) -> None:
+    ran = coco("deploy", str(artifact), "x", "1", "--name", "../../escaped", code=2)
+    assert "is no name for a contract" in ran.err
+    assert chain.raw == []
+
+
+OWNED = [
+    {"type": "constructor", "inputs": [{"name": "owner", "type": "address"}]},
+    {"type": "function", "name": "give", "inputs": [{"name": "to", "type": "address"}], "outputs": []},
+    {"type": "function", "name": "give_all", "inputs": [{"name": "to", "type": "address[]"}], "outputs": []},
+    {"type": "function", "name": "of", "inputs": [{"name": "who", "type": "address"}], "outputs": []},
+]
+
+
+@pytest.fixture
+def owned(tmp_path: Path) -> Path:
+    file = tmp_path / "Owned.json"
+    file.write_text(json.dumps({"contractName": "Owned", "abi": OWNED, "bytecode": "0x6001"}))
+    return file
+
+
+def test_names_stand_for_addresses_in_arguments(coco, chain: Chain, owned: Path) -> None:
+    bob = coco("account", "new", "bob-key", "--no-password", "--json").json["address"]
+    coco("deploy", str(owned), "bob-key", "-a", "alice")
+    assert encode(["address"], [bob]).hex() in chain.raw[-1]
+    coco("send", "Owned", "give", "bob-key", "-a", "alice")
+    assert encode(["address"], [bob]).hex() in chain.raw[-1]
+    coco("send", "Owned", "give", "Owned", "-a", "alice")
+    assert encode(["address"], [CONTRACT_ADDRESS]).hex() in chain.raw[-1]
+    coco("send", "Owned", "give_all", f'["bob-key", "Owned", "{CONTRACT_ADDRESS}"]', "-a", "alice")
+    assert encode(["address[]"], [[bob, CONTRACT_ADDRESS, CONTRACT_ADDRESS]]).hex() in chain.raw[-1]
+    chain.call_result = "0x"
+    coco("call", "Owned", "of", "bob-key")
+    assert encode(["address"], [bob]).hex() in chain.calls[-1][0]["data"]
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("carol", "argument to (address): carol is no account or contract of network demo"),
+        ("0x12", "argument to (address): '0x12' is not an address"),
+        ("../alice", "../alice is no account or contract"),
+        ("", " is no account or contract"),
+        ("both", "both is both an account and a contract of network demo"),
+    ],
+)
+def test_names_that_stand_for_nothing(coco, chain: Chain, owned: Path, argument: str, message: str) -> None:
+    coco("account", "new", "both", "--no-password")
+    coco("deploy", str(owned), CONTRACT_ADDRESS, "--name", "both", "-a", "alice")
+    coco("deploy", str(owned), CONTRACT_ADDRESS, "-a", "alice")
+    sent = len(chain.raw)
+    assert message in coco("send", "Owned", "give", argument, "-a", "alice", code=2).err
+    assert len(chain.raw) == sent
 
 
 def test_wrong_arguments_send_nothing(coco, chain: Chain, artifact: Path) -> None:
@@ -190,7 +178,7 @@ def test_a_transaction_that_reverts_names_its_hash(coco, chain: Chain, artifact:
     chain.errors["eth_call"] = {"code": 3, "message": "execution reverted", "data": TOO_LARGE}
     ran = coco("send", "Register", "set", "10", "--gas", "50_000".replace("_", ""), code=9)
     assert "the transaction reverted: TooLarge(limit=9)" in ran.err
-    assert HASH in ran.err
+    assert hash_of(chain.raw[-1]) in ran.err
     del chain.errors["eth_call"]
     assert "the transaction failed" in coco("send", "Register", "set", "10", code=9).err
 

@@ -33,6 +33,7 @@ def test_the_command_line_is_as_planned() -> None:
         *(f"network {verb}" for verb in ("create", "start", "stop", "status", "destroy", "list", "use")),
         *(f"account {verb}" for verb in ("new", "list", "bind", "import", "show")),
         *(f"adapter {verb}" for verb in ("list", "use", "info")),
+        "transaction show",
         *("node status", "deploy", "call", "send", "ledger show", "proxy"),
     }
 
@@ -71,7 +72,7 @@ def test_nothing_is_documented_that_is_not_there() -> None:
 
 def test_every_exit_code_is_documented() -> None:
     text = DOCUMENT.read_text()
-    for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 70, 130):
+    for code in (0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 70, 130):
         assert re.search(rf"^\| {code} \|", text, flags=re.MULTILINE), code
 
 
