@@ -5,9 +5,11 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 	"$$p" -c 'import sys, venv, ensurepip; raise SystemExit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' >/dev/null 2>&1 && { echo "$$p"; break; }; done)
 VENV := .venv
 BIN := $(VENV)/bin
+ORACLE := .venv-oracle
+MINUTES ?= 60
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test test-all lint types layers check contracts lock bench clean python
+.PHONY: help run test test-all lint types layers check contracts oracle fuzz lock bench clean python
 
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
@@ -62,12 +64,29 @@ contracts: $(VENV)/dev.stamp
 	@cd examples && npm ci --silent --ignore-scripts
 	@$(BIN)/python examples/compile.py
 
+# EELS, the executable specification, for the differential fuzzer; it cannot share an environment with us (docs/fuzzing.md).
+# Its lock overrides a bound of EELS's own metadata, so that nothing may be resolved anew: --no-deps.
+$(ORACLE)/stamp: tests/oracle/requirements.txt | python
+	@echo "Making $(ORACLE) with $(PYTHON)"
+	@test -x $(ORACLE)/bin/python || $(PYTHON) -m venv $(ORACLE)
+	@$(ORACLE)/bin/python -m pip --disable-pip-version-check install --quiet --no-deps --require-hashes \
+		--only-binary :all: -r tests/oracle/requirements.txt
+	@touch $@
+
+oracle: $(ORACLE)/stamp
+
+fuzz: $(VENV)/dev.stamp $(ORACLE)/stamp
+	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
 lock:
 	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip --quiet install uv; }
 	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--only-binary :all: --no-header --extra build pyproject.toml -o requirements.txt
 	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--only-binary :all: --no-header --extra dev -c requirements.txt pyproject.toml -o requirements-dev.txt
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--only-binary :all: --no-header --override tests/oracle/overrides.in tests/oracle/requirements.in \
+		-o tests/oracle/requirements.txt
 
 clean:
-	rm -rf $(VENV) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -130,6 +130,8 @@ def known_fault(case: Case, tx: Tx, found: list[Difference], mine: Result, their
         return "EIP-7610: storage is no obstacle to py-evm"
     if theirs.crash and theirs.crash.startswith("RecursionError"):
         return "jump analysis by recursion"
+    if mine.error.startswith("OutOfGas: initcode of more than") and theirs.success:
+        return "EIP-3860: the bound on initcode after the balance"
     only_gas = [difference.what for difference in found] == ["gas_used"]
     if only_gas and case.fork == "prague" and mine.gas_used == floor_gas(tx.data):
         # Its receipt takes the refund's bound from the gas with the floor; what it charges (the state) is right.

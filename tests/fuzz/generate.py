@@ -14,12 +14,13 @@ from tests.fuzz import constants as c
 from tests.fuzz.case import CHAIN_ID, Account, Authorization, Case, Tx
 from tests.fuzz.eels import ROOT
 from tests.fuzz.precompile_inputs import precompile_input, word
-from tests.fuzz.program import make_init_code, make_program
 from tests.fuzz.results import contract_address
 from tests.fuzz.signing import KEYS
+from tests.fuzz.statements import make_init_code, make_program, make_recursion
 
 ETHER = 10**18
 GAS_MAX = 400_000
+DEEP_GAS = 20_000_000
 
 
 def make_case(seed: int, fork: str, number: int) -> tuple[Case, set[str]]:
@@ -41,8 +42,14 @@ def make_case(seed: int, fork: str, number: int) -> tuple[Case, set[str]]:
         prevrandao=random.randbytes(32),
         note=f"seed {seed}, {fork}, number {number}",
     )
-    if random.random() < 0.04:
+    shape = random.random()
+    if shape < 0.04:
         transactions = _gas_sweep(random, case)
+    elif shape < 0.043:
+        kinds.add("deep recursion")
+        deep = Account(1, 0, make_recursion(random))
+        case = replace(case, accounts={**accounts, c.CONTRACTS[0]: deep})
+        transactions = (Tx(2, 0, DEEP_GAS, c.CONTRACTS[0], fee=case.base_fee),)
     else:
         count = random.choice((1, 1, 2, 2, 3, 4))
         transactions = tuple(_transaction(random, case, kinds) for _ in range(count))
