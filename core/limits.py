@@ -62,7 +62,7 @@ QUERY_WAIT_SECONDS_MAX = 20
 QUERY_SECONDS_MAX = 5
 """How long a query may run. Adapters keep to it themselves; READER_STUCK_SECONDS_MAX is for when they do not."""
 READER_STUCK_SECONDS_MAX = 8
-"""A reader process that has not come back to its event loop for this long ends, and is started again."""
+"""Processor time without coming back to its work after which a reader ends, and is started again."""
 READER_QUOTA_WINDOW_SECONDS = 10
 READER_QUOTA_SECONDS = 2.5
 """Reader time of one identity in a window, above which others come first."""

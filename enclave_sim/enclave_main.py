@@ -1,12 +1,13 @@
 """The process of one enclave, whatever its role; launched by the platform (enclave_sim/platform/main.py).
 
-    python -m enclave_sim.enclave_main --role manager|executor|gateway --parent PID --host-fd N --platform-fd N
-                                       --peer-fd N [--peer-fd N ...] [--listen-fd N]
+    python -m enclave_sim.enclave_main --role manager|executor|gateway|reader --parent PID --host-fd N --platform-fd N
+                                       [--peer-fd N ...] [--listen-fd N] [--channels-fd N]
 
-Peers: of the manager, the executor; of the executor, the manager, then the gateways; of a gateway, the executor. It
-waits for the host's Start message, pairs with its peers, and runs until Stop, an error, or the end of the host. An
-error goes to the host as Failed, and the exit code with it. Nothing is printed: output could hold what only the
-enclave may see, and so could the text of an unexpected exception, of which only type and place are told.
+Peers: of the manager, the executor; of the executor, the manager, then the gateways; of a gateway, the executor. What
+connects them with readers is passed over the channels descriptor, since readers come and go. It waits for the host's
+Start message, pairs with its peers, and runs until Stop, an error, or the end of the host. An error goes to the host as
+Failed, and the exit code with it. Nothing is printed: output could hold what only the enclave may see, and so could the
+text of an unexpected exception, of which only type and place are told.
 """
 
 from __future__ import annotations
@@ -20,12 +21,15 @@ import sys
 import traceback
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePath
 from typing import Any
 
+from core import limits
 from core.errors import ChannelClosed, CocoError, InvariantBroken
-from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig, ReaderConfig
 from core.node.messages import FrontEnd
+from core.ports import Transport
 from enclave_sim.boundary.host_link import HostLink
 from enclave_sim.boundary.socket_transport import open_fd_transport
 from enclave_sim.platform.client import PlatformClient
@@ -36,7 +40,17 @@ from enclave_sim.process import (
     forbid_inspection,
     ignore_terminal_signals,
 )
+from enclave_sim.reader_channels import (
+    ChannelSource,
+    NoChannels,
+    PassedChannels,
+    attach_to_executor,
+    attach_to_gateway,
+    attach_to_reader,
+    make_reader,
+)
 from enclave_sim.roles import make_executor, make_gateway, make_manager
+from enclave_sim.watchdog import Watchdog
 
 STOP_SECONDS_MAX = 30.0
 """How long a role may take to end after Stop."""
@@ -46,8 +60,11 @@ _FRAMES_TOLD_MAX = 6
 
 @dataclass(frozen=True, slots=True)
 class _Role:
+    """beside: what runs for as long as the role does."""
+
     run: Callable[[], Coroutine[Any, Any, None]]
     request_stop: Callable[[], None]
+    beside: Callable[[], Coroutine[Any, Any, None]] | None = None
 
 
 async def run_enclave(arguments: argparse.Namespace) -> int:
@@ -78,13 +95,15 @@ async def _run_role(link: HostLink, platform: PlatformClient, arguments: argpars
     role = await _make_role(link, platform, arguments)
     running = asyncio.create_task(role.run())
     stopping = asyncio.create_task(link.stop_requested.wait())
+    beside = [] if role.beside is None else [asyncio.create_task(role.beside())]
     try:
-        await asyncio.wait({running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        await _until_either(running, stopping, beside)
         if not running.done():
             role.request_stop()
             await asyncio.wait({running}, timeout=STOP_SECONDS_MAX)
     finally:
-        stopping.cancel()
+        for task in (stopping, *beside):
+            task.cancel()
         if not running.done():
             running.cancel()
     try:
@@ -95,8 +114,22 @@ async def _run_role(link: HostLink, platform: PlatformClient, arguments: argpars
             raise
 
 
+async def _until_either(
+    running: asyncio.Task[None], stopping: asyncio.Task[Any], beside: list[asyncio.Task[None]]
+) -> None:
+    """Wait until the role ends or is to stop. Raises what fails beside it; an end of that is no harm."""
+    waiting: set[asyncio.Task[Any]] = {running, stopping, *beside}
+    while not running.done() and not stopping.done():
+        done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        for task in done.intersection(beside):
+            task.result()
+
+
 async def _make_role(link: HostLink, platform: PlatformClient, arguments: argparse.Namespace) -> _Role:
     peers = [await open_fd_transport(fd) for fd in arguments.peer_fds]
+    channels: ChannelSource = NoChannels()
+    if arguments.channels_fd >= 0:
+        channels = PassedChannels(socket.socket(fileno=arguments.channels_fd))
     match await link.started:
         case ManagerConfig() as config:
             manager = await make_manager(
@@ -112,28 +145,58 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
             executor = await make_executor(
                 config, attestor=platform, manager=peers[0], gateways=peers[1:], log=link.log
             )
-            return _Role(executor.run, executor.request_stop)
+            attach = partial(attach_to_executor, executor, channels, platform, link.log)
+            return _Role(executor.run, executor.request_stop, attach)
         case GatewayConfig() as config:
-            gateway = await make_gateway(
-                config,
-                attestor=platform,
-                executor=peers[0],
-                listener=socket.socket(fileno=arguments.listen_fd),
-                log=link.log,
-                on_front_end=_reporter(link),
-            )
-            return _Role(gateway.run, gateway.request_stop)
+            return await _make_gateway(config, link, platform, peers[0], arguments.listen_fd, channels)
+        case ReaderConfig():
+            return await _make_reader(link, platform, channels)
+
+
+async def _make_gateway(
+    config: GatewayConfig,
+    link: HostLink,
+    platform: PlatformClient,
+    executor: Transport,
+    listen_fd: int,
+    channels: ChannelSource,
+) -> _Role:
+    session: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+    gateway = await make_gateway(
+        config,
+        attestor=platform,
+        executor=executor,
+        listener=socket.socket(fileno=listen_fd),
+        log=link.log,
+        on_front_end=_reporter(link, session),
+    )
+    attach = partial(attach_to_gateway, gateway, channels, session, platform, link.log)
+    return _Role(gateway.run, gateway.request_stop, attach)
+
+
+async def _make_reader(link: HostLink, platform: PlatformClient, channels: ChannelSource) -> _Role:
+    tasks: set[asyncio.Task[None]] = set()
+
+    def on_ready() -> None:
+        tasks.add(asyncio.create_task(link.report_running(b"", b"")))
+
+    watchdog = Watchdog(
+        processor_seconds_max=limits.READER_STUCK_SECONDS_MAX, seconds_max=limits.REQUEST_SECONDS_MAX
+    )
+    reader = await make_reader(channels, attestor=platform, log=link.log, beat=watchdog.beat, on_ready=on_ready)
+    return _Role(reader.run, reader.request_stop, partial(attach_to_reader, reader, channels, platform, link.log))
 
 
 def _ends_with_executor() -> None:
     """The manager's run returns by itself once the executor has closed their channel."""
 
 
-def _reporter(link: HostLink) -> Callable[[FrontEnd], None]:
-    """Return what tells the host that the gateway serves. The private key stays here."""
+def _reporter(link: HostLink, session: asyncio.Future[bytes]) -> Callable[[FrontEnd], None]:
+    """Return what tells the host that the gateway serves. The private key and the session secret stay here."""
     tasks: set[asyncio.Task[None]] = set()
 
     def on_front_end(front_end: FrontEnd) -> None:
+        session.set_result(front_end.session)
         task = asyncio.create_task(link.report_running(front_end.service, front_end.certificate_chain))
         tasks.add(task)
         task.add_done_callback(tasks.discard)
@@ -173,12 +236,13 @@ def _place(error: BaseException) -> str:
 
 def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="enclave_sim.enclave_main", description="One enclave of a node.")
-    parser.add_argument("--role", choices=("manager", "executor", "gateway"), required=True)
+    parser.add_argument("--role", choices=("manager", "executor", "gateway", "reader"), required=True)
     parser.add_argument("--parent", type=int, required=True)
     parser.add_argument("--host-fd", type=int, required=True)
     parser.add_argument("--platform-fd", type=int, required=True)
-    parser.add_argument("--peer-fd", type=int, required=True, action="append", dest="peer_fds")
+    parser.add_argument("--peer-fd", type=int, default=[], action="append", dest="peer_fds")
     parser.add_argument("--listen-fd", type=int, default=-1)
+    parser.add_argument("--channels-fd", type=int, default=-1)
     return parser.parse_args(arguments)
 
 

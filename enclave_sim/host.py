@@ -100,6 +100,7 @@ async def _run(
             return
         status = _status(await starting, config, address, port, supervisor.pids)
         _write_files(directory, starting.result(), status)
+        supervisor.on_change = lambda: _write_pids(directory, status, supervisor.pids, log)
         log.line("host", f"running: {status.url}")
         if on_running is not None:
             on_running(status)
@@ -140,6 +141,14 @@ def _write_files(directory: Path, running: Running, status: Status) -> None:
     if isinstance(certificate, str):
         write_file(paths.service_certificate, certificate.encode())
     write_status(directory, status)
+
+
+def _write_pids(directory: Path, status: Status, pids: dict[str, int], log: HostLog) -> None:
+    """Write the status again, with the processes there are now. The node goes on when that cannot be written."""
+    try:
+        write_status(directory, msgspec.structs.replace(status, pids={"host": os.getpid(), **pids}))
+    except CocoError as error:
+        log.line("host", f"{error.message} {error.hint}")
 
 
 def certificate_authority(chain: bytes) -> bytes:

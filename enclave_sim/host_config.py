@@ -26,7 +26,10 @@ CONFIG_BYTES_MAX = 1 * limits.MEBIBYTE
 
 
 class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """DIR/network.json. port 0 picks a free one. names: DNS names and IP addresses in the front-end certificate."""
+    """DIR/network.json. port 0 picks a free one. names: DNS names and IP addresses in the front-end certificate.
+
+    readers: processes that answer queries: 0, the executor does; 1; 2, one of them for simulations (eth_call) only.
+    """
 
     version: int = DATA_DIRECTORY_VERSION
     name: str = "node0"
@@ -36,6 +39,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateways: int = 1
     block_commands_max: int = limits.BLOCK_COMMANDS_MAX
     block_bytes_max: int = limits.BLOCK_BYTES_MAX
+    readers: int = limits.READERS_MAX
 
     def encode(self) -> bytes:
         """Return it as JSON for a person to read."""
@@ -62,6 +66,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         bounds = (
             ("port", self.port, 0, 65_535),
             ("gateways", self.gateways, 1, GATEWAYS_MAX),
+            ("readers", self.readers, 0, limits.READERS_MAX),
             ("block_commands_max", self.block_commands_max, 1, limits.BLOCK_COMMANDS_MAX),
             ("block_bytes_max", self.block_bytes_max, 1, limits.BLOCK_BYTES_MAX),
         )

@@ -10,6 +10,7 @@ import asyncio
 import socket
 from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -24,12 +25,21 @@ from core.node.executor import Executor, LoadAdapters
 from core.node.gateway import Gateway
 from core.node.manager import Manager
 from core.node.messages import FrontEnd
+from core.node.reader import Reader
 from core.ports import Disk
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.listener import bind
 from enclave_sim.platform.fuses import load_or_create_fuses
 from enclave_sim.platform.memory import MemoryPlatform
+from enclave_sim.reader_channels import (
+    Channel,
+    QueuedChannels,
+    attach_to_executor,
+    attach_to_gateway,
+    attach_to_reader,
+    make_reader,
+)
 from enclave_sim.roles import make_executor, make_gateway, make_manager
 
 STOP_SECONDS_MAX = 30.0
@@ -37,9 +47,21 @@ STOP_SECONDS_MAX = 30.0
 
 @dataclass(frozen=True, slots=True)
 class _Roles:
+    """sources: through which the executor, then the gateways, are given channels to readers."""
+
     manager: Manager
     executor: Executor
     gateways: Sequence[Gateway]
+    sources: Sequence[QueuedChannels]
+
+
+@dataclass(frozen=True, slots=True)
+class _RunningReader:
+    """channels: its ends."""
+
+    reader: Reader
+    task: asyncio.Task[None]
+    channels: Sequence[MemoryTransport]
 
 
 class LocalNode:
@@ -48,7 +70,7 @@ class LocalNode:
     storage: a directory (disk and fuses live in it, so that a new LocalNode on it is a restart) or a Disk, which goes
     with the platform whose fuses sealed its data. Raises what the roles raise: on entering when they cannot start, on
     leaving when one failed meanwhile. load: makes the adapters (by default those installed). log: every line of every
-    role.
+    role. readers: as in HostConfig; here they share the one thread with everything else.
     """
 
     def __init__(
@@ -58,6 +80,7 @@ class LocalNode:
         *,
         platform: MemoryPlatform | None = None,
         gateways: int = 1,
+        readers: int = 0,
         port: int = 0,
         address: str = "127.0.0.1",
         names: Sequence[str] = ("localhost", "127.0.0.1"),
@@ -83,12 +106,14 @@ class LocalNode:
         self._gateways = gateways
         self._manager_config = ManagerConfig(constitution, tuple(names), worker, chunk_bytes_min)
         self._executor_config = ExecutorConfig(
-            platform.measurement("manager"), gateways, block_commands_max, block_bytes_max
+            platform.measurement("manager"), gateways, block_commands_max, block_bytes_max, readers
         )
-        self._gateway_config = GatewayConfig(worker)
+        self._gateway_config = GatewayConfig(worker, readers=readers)
         self._channels: list[MemoryTransport] = []
         self._tasks: list[asyncio.Task[None]] = []
         self._roles: _Roles | None = None
+        self._beside: list[asyncio.Task[None]] = []
+        self._readers: dict[int, _RunningReader] = {}
         self._crashed = False
 
     @property
@@ -122,6 +147,8 @@ class LocalNode:
         for gateway in roles.gateways:
             gateway.request_stop()
         await self._ended(gateways, "gateway")
+        for number in list(self._readers):
+            await self.stop_reader(number)
         roles.executor.request_stop()
         await self._ended([executor], "executor")
         for channel in self._channels:
@@ -133,8 +160,51 @@ class LocalNode:
         self._crashed = True
         for channel in self._channels:
             channel.crash()
-        for task in self._tasks:
+        for task in (*self._tasks, *self._beside, *(reader.task for reader in self._readers.values())):
             task.cancel()
+
+    async def start_reader(self, number: int) -> None:
+        """Start a reader, or another in its place, and return once its replica is complete. number: from 1."""
+        if self._roles is None:
+            raise ChannelClosed("the node has stopped")
+        source, channels = QueuedChannels(), list[MemoryTransport]()
+        for peer, theirs in enumerate(self._roles.sources):
+            to_peer, to_reader = self._pair()
+            channels.append(to_reader)
+            theirs.put(Channel("reader", number, to_peer))
+            source.put(Channel("gateway" if peer else "executor", peer, to_reader))
+        attestor, ready = self.platform.attestor("worker"), asyncio.Event()
+        log = partial(self._line, f"reader-{number}")
+        reader = await make_reader(source, attestor=attestor, log=log, load=self._load, on_ready=ready.set)
+        self._beside.append(self._task(attach_to_reader(reader, source, attestor, log)))
+        self._readers[number] = _RunningReader(reader, self._task(reader.run()), channels)
+        complete = self._task(_until(ready))
+        await asyncio.wait({complete, self._readers[number].task}, return_when=asyncio.FIRST_COMPLETED)
+        complete.cancel()
+
+    async def stop_reader(self, number: int) -> None:
+        """Stop a reader; the node goes on without it. Raises what it failed with before."""
+        running = self._readers.pop(number)
+        running.reader.request_stop()
+        await running.task
+
+    def reader(self, number: int) -> Reader:
+        """Return a running reader, to look into it."""
+        return self._readers[number].reader
+
+    def crash_reader(self, number: int) -> None:
+        """Drop a reader as kill -9 does; its channels close."""
+        running = self._readers.pop(number)
+        running.task.cancel()
+        for channel in running.channels:
+            channel.crash()
+
+    @property
+    def executor(self) -> Executor:
+        """The running executor, to look into it."""
+        if self._roles is None:
+            raise ChannelClosed("the node has stopped")
+        return self._roles.executor
 
     async def _start(self) -> None:
         disk = self._open_disk()
@@ -153,8 +223,25 @@ class LocalNode:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if not front_end.done():
             await self._raise_cause()
+        session: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
+        session.set_result(front_end.result().session)
+        self._attach_readers(session)
+        for number in range(1, self._gateway_config.readers + 1):
+            await self.start_reader(number)
         self.service_info = msgspec.json.decode((await front_end).service, type=dict)
         self.ca_pem = str(self.service_info["front_end_ca"])
+
+    def _attach_readers(self, session: asyncio.Future[bytes]) -> None:
+        """Begin to give the executor and the gateways the readers that are started."""
+        if self._roles is None:
+            return
+        executor, *gateways = self._roles.sources
+        attestor = self.platform.attestor("worker")
+        log = partial(self._line, "executor")
+        self._beside.append(self._task(attach_to_executor(self._roles.executor, executor, attestor, log)))
+        for gateway, source in zip(self._roles.gateways, gateways, strict=True):
+            log = partial(self._line, "gateway")
+            self._beside.append(self._task(attach_to_gateway(gateway, source, session, attestor, log)))
 
     async def _make(self, disk: Disk, listener: socket.socket, on_front_end: Any) -> _Roles:
         """Pair all roles at once. The listening socket goes to every gateway, which closes its own copy."""
@@ -191,7 +278,8 @@ class LocalNode:
             for (_, theirs), own_listener in zip(pairs, listeners, strict=True)
         ]
         made = await asyncio.gather(manager, executor, *gateways)
-        return _Roles(made[0], made[1], made[2:])  # type: ignore[arg-type]
+        sources = [QueuedChannels() for _ in range(1 + self._gateways)]
+        return _Roles(made[0], made[1], made[2:], sources)  # type: ignore[arg-type]
 
     def _open_disk(self) -> Disk:
         if isinstance(self._storage, Path):
@@ -227,10 +315,17 @@ class LocalNode:
         raise raised[0] if raised else ChannelClosed("the node ended before it served")
 
     async def _end_tasks(self) -> None:
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        readers = [reader.task for reader in self._readers.values()]
+        for task in (*self._beside, *readers):
+            task.cancel()
+        await asyncio.gather(*self._tasks, *self._beside, *readers, return_exceptions=True)
         if self._own_disk is not None:
             self._own_disk.close()
             self._own_disk = None
+
+
+async def _until(event: asyncio.Event) -> None:
+    await event.wait()
 
 
 def _is_entailed(error: BaseException) -> bool:

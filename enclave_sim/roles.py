@@ -19,6 +19,7 @@ from core.node.manager import Manager
 from core.node.messages import TO_GATEWAY, FrontEnd
 from core.node.pairing import pair
 from core.ports import Attestor, Disk, Sealer, Transport
+from enclave_sim.reader_channels import own_measurement
 
 MANAGER_EXECUTOR = "manager-executor"
 EXECUTOR_GATEWAY = "executor-gateway"
@@ -77,13 +78,12 @@ async def make_executor(
 ) -> Executor:
     """Pair with the manager and the gateways, all at once, and return the executor."""
     # Executor and gateways are one and the same enclave, so a gateway must measure what this executor does.
-    own = await attestor.verify_local_report(await attestor.local_report(bytes(64)))
+    own = await own_measurement(attestor)
     to_manager = pair(
         manager, attestor, peer_measurement=config.manager_measurement, purpose=MANAGER_EXECUTOR, initiator=True
     )
     to_gateways = [
-        pair(gateway, attestor, peer_measurement=own.measurement, purpose=EXECUTOR_GATEWAY, initiator=False)
-        for gateway in gateways
+        pair(gateway, attestor, peer_measurement=own, purpose=EXECUTOR_GATEWAY, initiator=False) for gateway in gateways
     ]
     paired_manager, *paired_gateways = await asyncio.gather(to_manager, *to_gateways)
     return Executor(config, manager=paired_manager, gateways=paired_gateways, clock=time.time, log=log, load=load)

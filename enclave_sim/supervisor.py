@@ -1,8 +1,9 @@
 """Starts the processes of a node, notices when one ends, and ends the rest.
 
-A node lives and dies as a whole. When the first process ends unasked, the channels of all others are closed, which ends
-them; how each ended is gathered from the platform, and the cause is told apart from what it entailed: a process killed
-by a signal comes first, then an enclave's own error, then one that lost its peer.
+A node lives and dies as a whole, save for its readers (reader_hosting.py). When the first process ends unasked, the
+channels of all others are closed, which ends them; how each ended is gathered from the platform, and the cause is told
+apart from what it entailed: a process killed by a signal comes first, then an enclave's own error, then one that lost
+its peer.
 """
 
 from __future__ import annotations
@@ -10,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -19,6 +19,7 @@ from core import limits
 from core.errors import ChannelClosed, CocoError, LimitExceeded, MalformedMessage, NodeStopped
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
 from core.ports import Disk
+from enclave_sim.boundary.descriptors import DescriptorSender
 from enclave_sim.boundary.messages import (
     ReportedFailure,
     Role,
@@ -29,6 +30,7 @@ from enclave_sim.boundary.messages import (
     StartManager,
 )
 from enclave_sim.boundary.socket_transport import SocketTransport, open_socket_transport
+from enclave_sim.enclaves import LOST_PEER, RESTART, Enclave, failure_of, told
 from enclave_sim.host_config import HostConfig
 from enclave_sim.host_log import HostLog
 from enclave_sim.ocall_server import OcallServer
@@ -42,10 +44,13 @@ from enclave_sim.platform.messages import (
     Measure,
     Measured,
     PlatformFailed,
+    PlatformRefused,
 )
-from enclave_sim.process import HOST_GONE_EXIT_CODE, spawn
+from enclave_sim.process import spawn
+from enclave_sim.reader_hosting import HostSide, ReaderHosting
 
 GATEWAY_STOP_SECONDS_MAX = 15.0
+READER_STOP_SECONDS_MAX = 2.0
 STOP_SECONDS_MAX = 40.0
 """For an enclave to end after Stop (above enclave_main.STOP_SECONDS_MAX)."""
 
@@ -53,24 +58,6 @@ END_SECONDS_MAX = 5.0
 """For an enclave to end after its channel was closed, before it is killed."""
 
 LAST_WORDS_SECONDS_MAX = 2.0
-_RESTART = "Every answered transaction is on disk; start again with: coco network start"
-_LOST_PEER = frozenset({ChannelClosed.__name__, NodeStopped.__name__})
-"""What an enclave reports when another one is gone: never the cause."""
-
-
-@dataclass(slots=True)
-class Enclave:
-    """One launched enclave. status: exit code, or minus the signal; None while it lives. killed: by the host."""
-
-    number: int
-    name: str
-    role: Role
-    server: OcallServer
-    serving: asyncio.Task[None]
-    ended: asyncio.Event
-    pid: int = 0
-    status: int | None = None
-    killed: bool = False
 
 
 class Supervisor:
@@ -83,12 +70,17 @@ class Supervisor:
         self._disk = disk
         self._log = log
         self._enclaves: list[Enclave] = []
+        self._passing: list[DescriptorSender] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._first_end = asyncio.Event()
         self._measured: asyncio.Future[Measured] = asyncio.get_running_loop().create_future()
         self._platform: asyncio.subprocess.Process | None = None
         self._platform_channel: SocketTransport | None = None
         self._platform_failed: PlatformFailed | None = None
+        self._readers: ReaderHosting | None = None
+        self._serves = False
+        self.on_change: Callable[[], None] = lambda: None
+        """Called when a process has been replaced, so that `pids` are others."""
 
     @property
     def pids(self) -> dict[str, int]:
@@ -103,13 +95,15 @@ class Supervisor:
         """
         launches, theirs = await self._wire(listener)
         control, platform_end = socket.socketpair()
-        theirs.append(platform_end)
+        passing, passed = socket.socketpair()
+        theirs += [platform_end, passed]
+        self._readers = self._host_readers(DescriptorSender(passing))
         try:
             self._platform_channel = await open_socket_transport(control)
-            fd = str(platform_end.fileno())
+            fds = ["--host-fd", str(platform_end.fileno()), "--channels-fd", str(passed.fileno())]
             self._platform = await spawn(
                 "enclave_sim.platform.main",
-                ["--host-fd", fd, "--fuses", str(self._fuses), "--parent", str(os.getpid())],
+                [*fds, "--fuses", str(self._fuses), "--parent", str(os.getpid())],
                 descriptors=[end.fileno() for end in theirs],
                 error_fd=self._log.fileno(),
                 new_session=True,
@@ -125,8 +119,10 @@ class Supervisor:
             await self._tell(launch)
         for enclave, start in zip(self._enclaves, self._start_messages(measured), strict=True):
             await enclave.server.start(start)
+        readers = [enclave.server.running for enclave in await self._readers.start()]
         gateways = [enclave.server.running for enclave in self._enclaves if enclave.role == "gateway"]
-        running: list[Running] = await self._unless_ended(asyncio.gather(*gateways))
+        running: list[Running] = await self._unless_ended(asyncio.gather(*gateways, *readers))
+        self._serves = True
         return running[0]
 
     async def wait_for_end(self) -> None:
@@ -135,26 +131,36 @@ class Supervisor:
         raise await self._failure()
 
     async def stop(self) -> None:
-        """Stop in order: gateways stop accepting, the executor drains, the manager closes. Raises what went wrong."""
+        """Stop in order: gateways stop accepting, readers end, the executor drains, the manager closes.
+
+        Raises what went wrong.
+        """
+        if self._readers is not None:
+            self._readers.end()
         gateways = [enclave for enclave in self._enclaves if enclave.role == "gateway"]
         others = [enclave for role in ("executor", "manager") for enclave in self._enclaves if enclave.role == role]
         await asyncio.gather(*(enclave.server.stop() for enclave in gateways))
         await _wait_all([enclave.server.stopped for enclave in gateways], GATEWAY_STOP_SECONDS_MAX)
+        readers = [enclave for enclave in self._enclaves if enclave.role == "reader"]
+        await asyncio.gather(*(enclave.server.stop() for enclave in readers))
+        await self._wait_ended(readers, READER_STOP_SECONDS_MAX)
         for enclave in others:
             await enclave.server.stop()
             await self._wait_ended([enclave], STOP_SECONDS_MAX)
         late = [enclave.name for enclave in others if enclave.status is None]
         await self._end_all()
         for enclave in self._enclaves:
-            failed = enclave.server.failed
-            if failed is not None and failed.kind not in _LOST_PEER:
+            failed = enclave.server.failed if enclave.role != "reader" else None
+            if failed is not None and failed.kind not in LOST_PEER:
                 raise ReportedFailure(failed.message, kind=failed.kind, exit_code=failed.exit_code, hint=failed.hint)
         if late:
-            raise NodeStopped(f"{', '.join(late)} did not stop in time and was killed", hint=_RESTART)
+            raise NodeStopped(f"{', '.join(late)} did not stop in time and was killed", hint=RESTART)
 
     async def close(self) -> None:
         """End whatever still runs, and the platform."""
         await self._end_all()
+        if self._readers is not None:
+            await self._readers.close()
         await asyncio.gather(*(enclave.server.close() for enclave in self._enclaves))
         if self._platform_channel is not None:
             await self._platform_channel.close()
@@ -189,16 +195,35 @@ class Supervisor:
             theirs.append(host_end)
             await self._add_enclave(number, name, role, ours)
             peer_fds = tuple(peer.fileno() for peer in peers)
-            launches.append(Launch(number, role, host_end.fileno(), peer_fds, listen_fd))
+            channels_fd = self._passing_to(role, theirs)
+            launches.append(Launch(number, role, host_end.fileno(), peer_fds, listen_fd, channels_fd))
         return launches, theirs
 
-    async def _add_enclave(self, number: int, name: str, role: Role, ours: socket.socket) -> None:
+    def _passing_to(self, role: Role, theirs: list[socket.socket]) -> int:
+        """Make a way to pass channels to an enclave that readers connect with; returns the descriptor to give it."""
+        if role == "manager":
+            return -1
+        passing, passed = socket.socketpair()
+        theirs.append(passed)
+        self._passing.append(DescriptorSender(passing))
+        return passed.fileno()
+
+    def _host_readers(self, platform: DescriptorSender) -> ReaderHosting:
+        async def add(number: int, name: str, ours: socket.socket) -> Enclave:
+            return await self._add_enclave(number, name, "reader", ours)
+
+        side = HostSide(platform, dict(enumerate(self._passing)), add, self._tell, lambda: self.on_change())
+        return ReaderHosting(side, self._log, count=self._config.readers, first_number=len(self._enclaves))
+
+    async def _add_enclave(self, number: int, name: str, role: Role, ours: socket.socket) -> Enclave:
         disk = self._disk if role == "manager" else None
         server = OcallServer(name, await open_socket_transport(ours), self._log, disk)
         serving = asyncio.create_task(server.serve())
         serving.add_done_callback(lambda task: self._served(name, task))
         self._tasks.add(serving)
-        self._enclaves.append(Enclave(number, name, role, server, serving, asyncio.Event()))
+        enclave = Enclave(number, name, role, server, serving, asyncio.Event())
+        self._enclaves[number : number + 1] = [enclave]
+        return enclave
 
     def _served(self, name: str, task: asyncio.Task[None]) -> None:
         """An enclave that the host cannot serve any more would wait for ever: a defect of the host ends the node."""
@@ -209,12 +234,14 @@ class Supervisor:
 
     def _start_messages(self, measured: Measured) -> list[Start]:
         config = self._config
-        executor = ExecutorConfig(measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max)
+        executor = ExecutorConfig(
+            measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max, config.readers
+        )
         connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
         return [
             StartManager(ManagerConfig(self._genesis, config.names, measured.worker)),
             StartExecutor(executor),
-            *[StartGateway(GatewayConfig(measured.worker, connections_max))] * config.gateways,
+            *[StartGateway(GatewayConfig(measured.worker, connections_max, readers=config.readers))] * config.gateways,
         ]
 
     async def _watch_platform(self, process: asyncio.subprocess.Process, channel: SocketTransport) -> None:
@@ -228,7 +255,7 @@ class Supervisor:
             for enclave in self._enclaves:
                 enclave.ended.set()
 
-    def _take(self, message: Measured | Launched | Exited | PlatformFailed) -> None:
+    def _take(self, message: Measured | Launched | Exited | PlatformFailed | PlatformRefused) -> None:
         match message:
             case Measured():
                 if not self._measured.done():
@@ -236,13 +263,21 @@ class Supervisor:
             case Launched(number, pid):
                 self._enclaves[number].pid = pid
             case Exited(number, status):
-                self._enclaves[number].status = status
-                self._enclaves[number].ended.set()
-                self._first_end.set()
+                self._exited(self._enclaves[number], status)
             case PlatformFailed():
                 self._platform_failed = message
+            case PlatformRefused(reason, count):
+                self._log.line("platform", f"refused a message of the host ({count} so far): {reason}")
             case _:
                 assert_never(message)
+
+    def _exited(self, enclave: Enclave, status: int) -> None:
+        enclave.status = status
+        enclave.ended.set()
+        if enclave.role == "reader" and self._serves and self._readers is not None:
+            self._readers.ended(enclave)
+        else:
+            self._first_end.set()
 
     async def _unless_ended(self, wanted: asyncio.Future[Any]) -> Any:
         """Await a future; raise the failure of the node when a process ends before."""
@@ -261,22 +296,18 @@ class Supervisor:
         await self._end_all()
         platform = self._platform.returncode if self._platform is not None else None
         if platform is not None and self._platform_failed is None:
-            return NodeStopped(f"the platform process died ({_told(platform)}); the node has stopped", hint=_RESTART)
+            return NodeStopped(f"the platform process died ({told(platform)}); the node has stopped", hint=RESTART)
         if self._platform_failed is not None:
             reported = self._platform_failed
             return ReportedFailure(
                 reported.message, kind=reported.kind, exit_code=reported.exit_code, hint=reported.hint
             )
-        cause = min(self._enclaves, key=_rank)
-        failed = cause.server.failed
-        if failed is not None and failed.kind not in _LOST_PEER:
-            return ReportedFailure(failed.message, kind=failed.kind, exit_code=failed.exit_code, hint=failed.hint)
-        kind = "manager enclave" if cause.role == "manager" else f"worker enclave ({cause.name})"
-        how = _told(cause.status) if cause.status is not None else "unknown"
-        return NodeStopped(f"{kind} died ({how}); the node has stopped", hint=_RESTART)
+        return failure_of(enclave for enclave in self._enclaves if enclave.role != "reader" or not self._serves)
 
     async def _end_all(self) -> None:
         """End every enclave's channel, wait for its end and its last words, and kill what stays."""
+        if self._readers is not None:
+            self._readers.end()
         alive = [enclave for enclave in self._enclaves if not enclave.ended.is_set()]
         for enclave in alive:
             enclave.server.end()
@@ -311,20 +342,3 @@ async def _wait_all(events: list[asyncio.Event], seconds_max: float) -> None:
         _, pending = await asyncio.wait(waits, timeout=seconds_max)
         for wait in pending:
             wait.cancel()
-
-
-def _rank(enclave: Enclave) -> int:
-    """Order enclaves by how likely their end was the cause."""
-    if enclave.status is None or enclave.killed:
-        return 5
-    failed = enclave.server.failed
-    if enclave.status < 0:
-        return 0
-    if failed is not None:
-        return 3 if failed.kind in _LOST_PEER else 1
-    return 2 if enclave.status not in (0, HOST_GONE_EXIT_CODE) else 4
-
-
-def _told(status: int) -> str:
-    """Say how a process ended."""
-    return f"exit code {status}" if status >= 0 else f"signal {-status}"

@@ -41,8 +41,8 @@ class _Asked:
 class Reader:
     """See the module. executor: paired already. clock: Unix seconds. `run` is called once.
 
-    beat: called before each query and at least every BEAT_SECONDS while the event loop runs: a watchdog, which ends
-    the process when it is not called for READER_STUCK_SECONDS_MAX. on_ready: called once the replica is complete.
+    beat: called before each query and every BEAT_SECONDS once the replica is complete: a watchdog, which ends the
+    process when it is not called for too long. on_ready: called once the replica is complete.
     """
 
     def __init__(
@@ -191,7 +191,8 @@ class Reader:
 
     async def _tick(self) -> None:
         while True:
-            self._beat()
+            if self._replica.applied:
+                self._beat()
             await asyncio.sleep(BEAT_SECONDS)
             self._expire(asyncio.get_running_loop().time() - limits.QUERY_WAIT_SECONDS_MAX)
 

@@ -10,7 +10,7 @@ from collections import deque
 from typing import assert_never
 
 from core.errors import ChannelClosed, LimitExceeded, MalformedMessage
-from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig, ReaderConfig
 from core.ports import Transport
 from enclave_sim.boundary.messages import (
     FAILURE_CHARACTERS_MAX,
@@ -27,9 +27,11 @@ from enclave_sim.boundary.messages import (
     Refused,
     Role,
     Running,
+    Start,
     StartExecutor,
     StartGateway,
     StartManager,
+    StartReader,
     Stop,
     Stopped,
     printable,
@@ -53,7 +55,7 @@ class HostLink:
         self._lines_dropped = 0
         self._line_added = asyncio.Event()
         self.disk = OcallDisk(self._call)
-        self.started: asyncio.Future[ManagerConfig | ExecutorConfig | GatewayConfig] = (
+        self.started: asyncio.Future[ManagerConfig | ExecutorConfig | GatewayConfig | ReaderConfig] = (
             asyncio.get_running_loop().create_future()
         )
         self.stop_requested = asyncio.Event()
@@ -110,7 +112,7 @@ class HostLink:
             await self._refuse(error.message)
             return
         match message:
-            case StartManager() | StartExecutor() | StartGateway():
+            case StartManager() | StartExecutor() | StartGateway() | StartReader():
                 await self._start(message)
             case Stop():
                 self.stop_requested.set()
@@ -120,11 +122,12 @@ class HostLink:
             case _:
                 assert_never(message)
 
-    async def _start(self, message: StartManager | StartExecutor | StartGateway) -> None:
-        roles: dict[type[StartManager | StartExecutor | StartGateway], Role] = {
+    async def _start(self, message: Start) -> None:
+        roles: dict[type[Start], Role] = {
             StartManager: "manager",
             StartExecutor: "executor",
             StartGateway: "gateway",
+            StartReader: "reader",
         }
         if roles[type(message)] != self._role:
             await self._refuse(f"{type(message).__name__} to the {self._role}")

@@ -11,9 +11,9 @@ from typing import Literal
 from core import limits
 from core.codec import Codec, Message
 from core.errors import CocoError
-from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
+from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig, ReaderConfig
 
-Role = Literal["manager", "executor", "gateway"]
+Role = Literal["manager", "executor", "gateway", "reader"]
 LOG_LINE_CHARACTERS_MAX = 2 * limits.KIBIBYTE
 FAILURE_CHARACTERS_MAX = 8 * limits.KIBIBYTE
 
@@ -30,6 +30,10 @@ class StartExecutor(Message, frozen=True, tag=2):
 
 class StartGateway(Message, frozen=True, tag=3):
     config: GatewayConfig
+
+
+class StartReader(Message, frozen=True, tag=5):
+    config: ReaderConfig
 
 
 class Stop(Message, frozen=True, tag=4):
@@ -109,7 +113,7 @@ class LogLine(Message, frozen=True, tag=31):
 
 
 class Running(Message, frozen=True, tag=32):
-    """The role serves. service: public JSON about node and service. certificate_chain: the front end's (PEM)."""
+    """The role serves. From gateways: public JSON about node and service, and the front end's certificates (PEM)."""
 
     role: Role
     service: bytes
@@ -138,10 +142,10 @@ class Refused(Message, frozen=True, tag=34):
 
 DiskResult = DiskDone | DiskData | DiskFiles | DiskFailed
 DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskTruncate | DiskRename
-Start = StartManager | StartExecutor | StartGateway
+Start = StartManager | StartExecutor | StartGateway | StartReader
 
 TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
-    StartManager | StartExecutor | StartGateway | Stop | DiskDone | DiskData | DiskFiles | DiskFailed
+    StartManager | StartExecutor | StartGateway | StartReader | Stop | DiskDone | DiskData | DiskFiles | DiskFailed
 )
 TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Codec(
     DiskList

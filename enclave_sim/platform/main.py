@@ -1,10 +1,11 @@
 """The platform's process: measures roles, launches them as enclaves, serves each as its CPU, and tells how each ended.
 
-    python -m enclave_sim.platform.main --host-fd N --fuses PATH --parent PID
+    python -m enclave_sim.platform.main --host-fd N --channels-fd N --fuses PATH --parent PID
 
 The host asks over the inherited socket; descriptors meant for an enclave are inherited by the platform first and closed
-here once the enclave has them. What an enclave measures is read once, at start, so that all roles agree. The end of
-the host's channel, or of the host, ends the platform; the end of the platform ends the enclaves.
+here once the enclave has them; those of an enclave that is started later are passed. A message that does not parse, or
+asks for what cannot be, is refused and counted. What an enclave measures is read once, at start, so that all roles
+agree. The end of the host's channel, or of the host, ends the platform; the end of the platform ends the enclaves.
 """
 
 from __future__ import annotations
@@ -13,13 +14,15 @@ import argparse
 import asyncio
 import os
 import socket
+import stat
 import sys
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Any, assert_never
 
-from core.errors import ChannelClosed, CocoError
+from core.errors import ChannelClosed, CocoError, LimitExceeded, MalformedMessage
 from core.ports import Transport
+from enclave_sim.boundary.descriptors import DescriptorReceiver
 from enclave_sim.boundary.messages import FAILURE_CHARACTERS_MAX, Role, printable
 from enclave_sim.boundary.socket_transport import open_fd_transport, open_socket_transport
 from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
@@ -35,55 +38,101 @@ from enclave_sim.platform.messages import (
     Measure,
     Measured,
     PlatformFailed,
+    PlatformRefused,
 )
 from enclave_sim.platform.service import serve_enclave
 from enclave_sim.process import die_with_parent, forbid_inspection, ignore_terminal_signals, spawn
 
-KIND_OF_ROLE: dict[Role, EnclaveKind] = {"manager": "manager", "executor": "worker", "gateway": "worker"}
+KIND_OF_ROLE: dict[Role, EnclaveKind] = {
+    "manager": "manager",
+    "executor": "worker",
+    "gateway": "worker",
+    "reader": "worker",
+}
+PASSED_SECONDS_MAX = 5.0
+"""For descriptors that the host passes before it asks for the enclave that they are for."""
 
 
 class Platform:
-    """See the module. `run` returns when the host is gone."""
+    """See the module. `run` returns when the host is gone. refused: messages of the host that were refused."""
 
-    def __init__(self, host: Transport, cpu: SimulatedCpu, measurements: dict[EnclaveKind, bytes]) -> None:
+    def __init__(
+        self,
+        host: Transport,
+        cpu: SimulatedCpu,
+        measurements: dict[EnclaveKind, bytes],
+        channels: DescriptorReceiver | None = None,
+    ) -> None:
         self._host = host
         self._cpu = cpu
         self._measurements = measurements
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._channels = channels
+        self.refused = 0
 
     async def run(self) -> None:
         try:
             while True:
-                message = TO_PLATFORM.decode(await self._host.receive())
-                match message:
-                    case Measure():
-                        await self._send(Measured(*self._measured(), self._cpu.platform_id))
-                    case Launch():
-                        await self._launch(message)
-                    case Kill(enclave):
-                        self._kill(enclave)
-                    case _:
-                        assert_never(message)
+                try:
+                    await self._take(TO_PLATFORM.decode(await self._host.receive()))
+                except (MalformedMessage, LimitExceeded) as error:
+                    self.refused += 1
+                    reason = printable(error.message, FAILURE_CHARACTERS_MAX)
+                    await self._send(PlatformRefused(reason, self.refused))
         except ChannelClosed:
             return
         finally:
             for enclave in self._processes:
                 self._kill(enclave)
 
+    async def _take(self, message: Measure | Launch | Kill) -> None:
+        match message:
+            case Measure():
+                await self._send(Measured(*self._measured(), self._cpu.platform_id))
+            case Launch():
+                await (self._launch(message) if message.host_fd >= 0 else self._launch_passed(message))
+            case Kill(enclave):
+                self._kill(enclave)
+            case _:
+                assert_never(message)
+
+    async def _launch_passed(self, message: Launch) -> None:
+        """Launch with the descriptors that were passed for this enclave. Raises MalformedMessage."""
+        if self._channels is None:
+            raise MalformedMessage("no descriptors can be passed here")
+        try:
+            async with asyncio.timeout(PASSED_SECONDS_MAX):
+                passed = await self._channels.receive()
+        except TimeoutError:
+            raise MalformedMessage(f"no descriptors were passed for enclave {message.enclave}") from None
+        if (passed.peer, passed.number, len(passed.sockets)) != ("enclave", message.enclave, 2):
+            passed.close()
+            raise MalformedMessage(f"the descriptors that were passed are not those of enclave {message.enclave}")
+        host_fd, channels_fd = (each.detach() for each in passed.sockets)
+        try:
+            await self._launch(Launch(message.enclave, message.role, host_fd, (), -1, channels_fd))
+        except MalformedMessage:
+            os.close(host_fd)
+            os.close(channels_fd)
+            raise
+
     def _measured(self) -> tuple[bytes, bytes]:
         return self._measurements["manager"], self._measurements["worker"]
 
     async def _launch(self, message: Launch) -> None:
         kind = KIND_OF_ROLE[message.role]
+        given = _given(message)
+        self._check(message, given)
         ours, theirs = socket.socketpair()
-        given = [message.host_fd, *message.peer_fds, *([message.listen_fd] if message.listen_fd >= 0 else [])]
         arguments = ["--role", message.role, "--host-fd", str(message.host_fd), "--parent", str(os.getpid())]
         arguments += ["--platform-fd", str(theirs.fileno())]
         for fd in message.peer_fds:
             arguments += ["--peer-fd", str(fd)]
         if message.listen_fd >= 0:
             arguments += ["--listen-fd", str(message.listen_fd)]
+        if message.channels_fd >= 0:
+            arguments += ["--channels-fd", str(message.channels_fd)]
         process = await spawn(
             "enclave_sim.enclave_main",
             arguments,
@@ -100,6 +149,14 @@ class Platform:
         await self._send(Launched(message.enclave, process.pid))
         self._start(self._watch(message.enclave, process))
 
+    def _check(self, message: Launch, given: Sequence[int]) -> None:
+        """Raise MalformedMessage for a request that cannot be met."""
+        running = self._processes.get(message.enclave)
+        if running is not None and running.returncode is None:
+            raise MalformedMessage(f"enclave {message.enclave} runs already")
+        if len(set(given)) != len(given) or not all(_is_given_socket(fd) for fd in given):
+            raise MalformedMessage(f"enclave {message.enclave} is to have descriptors that are no sockets of its own")
+
     def _kill(self, enclave: int) -> None:
         process = self._processes.get(enclave)
         if process is not None and process.returncode is None:
@@ -109,7 +166,7 @@ class Platform:
         status = await process.wait()
         await self._send(Exited(enclave, status))
 
-    async def _send(self, message: Measured | Launched | Exited) -> None:
+    async def _send(self, message: Measured | Launched | Exited | PlatformRefused) -> None:
         await self._host.send(FROM_PLATFORM.encode(message))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
@@ -118,11 +175,24 @@ class Platform:
         task.add_done_callback(self._tasks.discard)
 
 
-async def _run(host_fd: int, fuses: Path) -> int:
+def _given(message: Launch) -> list[int]:
+    """The descriptors that an enclave is given."""
+    return [message.host_fd, *message.peer_fds, *(fd for fd in (message.listen_fd, message.channels_fd) if fd >= 0)]
+
+
+def _is_given_socket(fd: int) -> bool:
+    try:
+        return fd > sys.stderr.fileno() and stat.S_ISSOCK(os.fstat(fd).st_mode)
+    except OSError:
+        return False
+
+
+async def _run(host_fd: int, channels_fd: int, fuses: Path) -> int:
     host = await open_fd_transport(host_fd)
+    channels = DescriptorReceiver(socket.socket(fileno=channels_fd))
     try:
         cpu = SimulatedCpu(load_or_create_fuses(fuses, sealed_keys_beside(fuses)))
-        await Platform(host, cpu, {"manager": measure("manager"), "worker": measure("worker")}).run()
+        await Platform(host, cpu, {"manager": measure("manager"), "worker": measure("worker")}, channels).run()
     except ChannelClosed:
         return 0
     except CocoError as error:
@@ -138,13 +208,14 @@ async def _run(host_fd: int, fuses: Path) -> int:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="enclave_sim.platform.main", description="The simulated CPU of one node.")
     parser.add_argument("--host-fd", type=int, required=True)
+    parser.add_argument("--channels-fd", type=int, required=True)
     parser.add_argument("--fuses", type=Path, required=True)
     parser.add_argument("--parent", type=int, required=True)
     arguments = parser.parse_args()
     ignore_terminal_signals()
     die_with_parent(arguments.parent)
     forbid_inspection()
-    return asyncio.run(_run(arguments.host_fd, arguments.fuses))
+    return asyncio.run(_run(arguments.host_fd, arguments.channels_fd, arguments.fuses))
 
 
 if __name__ == "__main__":

@@ -73,7 +73,8 @@ class Measure(Message, frozen=True, tag=21):
 class Launch(Message, frozen=True, tag=22):
     """Measure a role's files and start it. The descriptors are inherited by the platform, and given up to the enclave.
 
-    enclave: a number of the host's choice. listen_fd: -1 for none.
+    enclave: a number of the host's choice. listen_fd, channels_fd: -1 for none. channels_fd: over which the host
+    passes further channels. host_fd -1: host's channel and channels_fd were passed under the enclave's number.
     """
 
     enclave: int
@@ -81,6 +82,7 @@ class Launch(Message, frozen=True, tag=22):
     host_fd: int
     peer_fds: tuple[int, ...]
     listen_fd: int
+    channels_fd: int = -1
 
 
 class Kill(Message, frozen=True, tag=23):
@@ -115,11 +117,18 @@ class PlatformFailed(Message, frozen=True, tag=34):
     exit_code: int
 
 
+class PlatformRefused(Message, frozen=True, tag=35):
+    """A message of the host was refused, and the platform goes on. count: refusals since the start."""
+
+    reason: str
+    count: int
+
+
 TO_CPU: Codec[MakeReport | VerifyReport | MakeQuote | GetSealingKey] = Codec(
     MakeReport | VerifyReport | MakeQuote | GetSealingKey
 )
 FROM_CPU: Codec[Made | Verified | Denied] = Codec(Made | Verified | Denied)
 TO_PLATFORM: Codec[Measure | Launch | Kill] = Codec(Measure | Launch | Kill)
-FROM_PLATFORM: Codec[Measured | Launched | Exited | PlatformFailed] = Codec(
-    Measured | Launched | Exited | PlatformFailed
+FROM_PLATFORM: Codec[Measured | Launched | Exited | PlatformFailed | PlatformRefused] = Codec(
+    Measured | Launched | Exited | PlatformFailed | PlatformRefused
 )

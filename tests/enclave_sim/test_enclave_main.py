@@ -68,6 +68,7 @@ async def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
             platform_fd=platform_end.detach(),
             peer_fds=[peer_end.detach()],
             listen_fd=listener.detach(),
+            channels_fd=-1,
         )
         task = asyncio.create_task(enclave_main.run_enclave(arguments))
         launched.append(Launched(await open_socket_transport(ours), task, [platform, peer]))

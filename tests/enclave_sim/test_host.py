@@ -73,7 +73,9 @@ def test_a_node_in_the_background(make_network: MakeNetwork, constitution: Const
     status = host.start_detached(directory)
     try:
         assert read_status(directory) == status
-        assert set(status.pids) == {"host", "platform", "manager", "executor", "gateway-1", "gateway-2"}
+        assert set(status.pids) == {
+            "host", "platform", "manager", "executor", "gateway-1", "gateway-2", "reader-1", "reader-2",
+        }  # fmt: skip
         assert status.service["network"] == "demo"
         assert paths.front_end_ca.read_text() == status.service["front_end_ca"]
         assert paths.service_certificate.read_text() == status.service["service_certificate"]
@@ -100,7 +102,7 @@ def test_a_node_in_the_background(make_network: MakeNetwork, constitution: Const
 
 def _check_descriptors(status: Status) -> None:
     """Standard streams to nowhere, the event loop's own, and the sockets that the role was given; nothing else."""
-    sockets = {"manager": 3, "executor": 5, "gateway-1": 4, "gateway-2": 4}
+    sockets = {"manager": 3, "executor": 8, "gateway-1": 7, "gateway-2": 7, "reader-1": 6, "reader-2": 6}
     for name, expected in sockets.items():
         opened = descriptors(status.pids[name])
         assert {opened[0], opened[1], opened[2]} == {os.devnull}

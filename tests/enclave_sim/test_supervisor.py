@@ -7,8 +7,8 @@ from typing import Any, cast
 import pytest
 
 from enclave_sim.boundary.messages import Failed
+from enclave_sim.enclaves import Enclave, rank
 from enclave_sim.process import BROKEN_EXIT_CODE, HOST_GONE_EXIT_CODE
-from enclave_sim.supervisor import Enclave, _rank
 
 
 class FakeServer:
@@ -44,5 +44,5 @@ ALIVE = ended(None)
     ],
 )
 def test_the_cause_comes_first(cause: Enclave, entailed: list[Enclave]) -> None:
-    assert min([*entailed, cause], key=_rank) is cause
-    assert min([cause, *entailed], key=_rank) is cause
+    assert min([*entailed, cause], key=rank) is cause
+    assert min([cause, *entailed], key=rank) is cause
