@@ -16,6 +16,7 @@ import click
 
 from cli.account import account
 from cli.adapter import adapter
+from cli.attest import attest
 from cli.connection import default_home
 from cli.contract import call, deploy, send
 from cli.files import write_private
@@ -88,7 +89,7 @@ def root(context: click.Context, home: Path | None) -> None:
     context.obj = Store((home or default_home()).expanduser().absolute())
 
 
-for command in (network, node, account, deploy, call, send, transaction, adapter, ledger, proxy):
+for command in (network, node, account, deploy, call, send, transaction, adapter, ledger, proxy, attest):
     root.add_command(command)
 
 

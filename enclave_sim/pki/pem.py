@@ -44,12 +44,14 @@ def _encode(der: bytes) -> bytes:
 
 
 def _decode(block: bytes) -> bytes:
-    if len(block) > 2 * CERTIFICATE_BYTES_MAX or not block.endswith(_END):
-        raise MalformedPem("a certificate is not PEM, or too long")
+    if not block.endswith(_END):
+        raise MalformedPem("a certificate is not PEM")
     try:
         der = base64.b64decode(block.removesuffix(_END).replace(b"\n", b""), validate=True)
     except binascii.Error:
         raise MalformedPem("a certificate is not base64") from None
+    if len(der) > CERTIFICATE_BYTES_MAX:
+        raise MalformedPem(f"a certificate of {len(der)} bytes; at most {CERTIFICATE_BYTES_MAX} are read")
     if _encode(der) != _BEGIN + block:
         raise MalformedPem("a certificate's PEM is not in its canonical form")
     return der

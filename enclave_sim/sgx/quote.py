@@ -140,7 +140,10 @@ def without_padding(data: bytes) -> bytes:
     Files of quotes often hold the whole fixed buffer. The verifier itself takes no trailing bytes, so this is for
     whoever reads a file. Data that is no quote, or has other bytes after it, is returned as it is.
     """
-    body_bytes = TD_REPORT_BODY_BYTES if data[:2] == TDX_VERSION.to_bytes(2, "little") else REPORT_BODY_BYTES
+    sizes = {SGX_VERSION: REPORT_BODY_BYTES, TDX_VERSION: TD_REPORT_BODY_BYTES}
+    body_bytes = sizes.get(int.from_bytes(data[:2], "little"))
+    if body_bytes is None:
+        return data
     start = HEADER_BYTES + body_bytes + 4
     end = start + int.from_bytes(data[start - 4 : start], "little")
     return data[:end] if end < len(data) and not any(data[end:]) else data
