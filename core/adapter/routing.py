@@ -57,6 +57,12 @@ class RouteTable:
         return sorted(found)
 
 
+def path_parameters(pattern: str, path: str) -> Mapping[str, str] | None:
+    """Return the decoded `{name}` segments of a path that matches a route's path, None for one that does not."""
+    expected, segments = pattern.split("/"), path.split("/")
+    return _parameters(expected, segments) if len(expected) == len(segments) else None
+
+
 def parse_query(text: str) -> dict[str, str]:
     """Return the first value of each name of a query string; raises CocoError for too many parameters."""
     if not text:

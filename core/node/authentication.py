@@ -1,13 +1,17 @@
 """Who is behind a request: a bearer token, a TLS client certificate, or nobody. DESIGN section 8.
 
 Tokens are known by their SHA-256 digests only. A certificate acts as an actor when it is the actor's own, or was issued
-directly under it. Credentials that contradict one another are refused.
+under it: directly, or through authorities of the actor's that the client shows in the handshake. So an actor's
+certificate can be its organisation's intermediate authority, and whom it issues to stays its own business. The nearest
+actor above a certificate is the one it acts for. Credentials that contradict one another are refused.
 """
 
 from __future__ import annotations
 
 import hashlib
 import hmac
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from core.adapter.interface import ANONYMOUS, Caller
@@ -16,6 +20,7 @@ from core.errors import AuthenticationFailed, MalformedMessage
 from core.governance.constitution import Constitution, Identity
 
 TOKEN_BYTES_MAX = 512
+CHAIN_CERTIFICATES_MAX = 8
 _BUCKET_BYTES = 8
 _HINT = "Send the token the network's administrator gave you, or connect with your actor's certificate."
 
@@ -50,18 +55,26 @@ class Authenticator:
         if len(digest) == hashlib.sha256().digest_size:
             self._by_digest.setdefault(digest[:_BUCKET_BYTES], []).append((digest, identity))
 
-    def peer(self, certificate: bytes) -> Peer:
-        """Return the actor of a certificate (DER) that TLS has verified; raises AuthenticationFailed."""
+    def peer(self, chain: Sequence[bytes]) -> Peer:
+        """Return the actor of a client certificate. Raises AuthenticationFailed.
+
+        chain: the certificate and those above it (DER), as TLS has verified them; one alone counts when it was issued
+        directly under an actor's.
+        """
         try:
-            pem = from_der(certificate)
-            until = expires_at(pem).timestamp()
-            own = self._by_fingerprint.get(fingerprint(pem))
-            if own is not None:
-                return Peer(own, until)
-            for identity in self._by_fingerprint.values():
-                if _is_issued_under(pem, identity.certificate):
+            pems = [from_der(certificate) for certificate in chain[:CHAIN_CERTIFICATES_MAX]]
+            until = math.inf
+            for position, pem in enumerate(pems):
+                if position:
+                    verify_issued_under(pems[position - 1], pem, at=None)
+                until = min(until, expires_at(pem).timestamp())
+                found = self._by_fingerprint.get(fingerprint(pem))
+                if found is not None:
+                    return Peer(found, until)
+            for identity in self._by_fingerprint.values() if len(pems) == 1 else ():
+                if _is_issued_under(pems[0], identity.certificate):
                     return Peer(identity, min(until, expires_at(identity.certificate).timestamp()))
-        except MalformedMessage:
+        except (MalformedMessage, AuthenticationFailed):
             pass
         raise AuthenticationFailed("the certificate belongs to no actor of this network", hint=_HINT)
 

@@ -7,7 +7,8 @@ asks for what is for members only.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from typing import Any
 from urllib.parse import unquote
 
@@ -16,19 +17,23 @@ import msgspec
 from core import limits
 from core.adapter.interface import (
     Adapter,
+    Backend,
     Caller,
     CommandFailed,
     OutcomeUnknown,
     Overloaded,
     Request,
     Response,
+    WebSocket,
 )
-from core.adapter.routing import RouteTable, parse_query
+from core.adapter.routing import RouteTable, parse_query, path_parameters
 from core.errors import AuthenticationFailed, ChannelClosed, CocoError, InvariantBroken, LimitExceeded
 from core.node.authentication import Authenticator, Peer
+from core.node.cross_origin import is_preflight, preflight_response
 from core.node.executor_client import ExecutorClient
 from core.node.http_protocol import RawRequest, error_response
 from core.node.proposals import GOVERNANCE
+from core.node.websocket_server import SocketOffer
 
 _WITHHELD = ("authorization", "proxy-authorization")
 _NO_IDENTITY = error_response(
@@ -53,6 +58,7 @@ class FrontRoutes:
         log: Callable[[str], None],
     ) -> None:
         self._tables = {name: RouteTable(adapter.routes()) for name, adapter in adapters.items()}
+        self._sockets = {name: tuple(adapter.web_sockets()) for name, adapter in adapters.items()}
         self._backends = {name: client.backend(name) for name in adapters}
         self._default = default_adapter
         self._client = client
@@ -64,8 +70,6 @@ class FrontRoutes:
         """Answer a request. InvariantBroken passes through: it stops the node."""
         try:
             return _checked(await self._serve(raw, peer))
-        except AuthenticationFailed as error:
-            return error_response(401, error.message, error.hint, ("www-authenticate", "Bearer"))
         except CocoError as error:
             return _failure_response(error)
         except InvariantBroken:
@@ -74,10 +78,40 @@ class FrontRoutes:
             self._log(f"a request handler failed ({type(error).__name__})")
             return error_response(500, "the request could not be served", "Tell the node's operator.")
 
-    async def _serve(self, raw: RawRequest, peer: Peer | None) -> Response:
+    def offer_socket(self, raw: RawRequest, peer: Peer | None) -> SocketOffer | Response:
+        """Return the WebSocket handler that a request asks for, or the answer that it gets none."""
+        try:
+            path, _, token, caller = self._identify(raw, peer)
+        except CocoError as error:
+            return _failure_response(error)
+        if caller.identity is None:
+            return _NO_IDENTITY
+        name, path = self._mounted(path)
+        for route in self._sockets[name]:
+            if path_parameters(route.path, path) is not None:
+                handler = partial(_call_socket_handler, route.handler, self._backends[name])
+                return SocketOffer(caller, handler, route.subprotocols, raw.headers.get("authorization"), token)
+        return _NOT_FOUND
+
+    def _identify(self, raw: RawRequest, peer: Peer | None) -> tuple[str, str, str | None, Caller]:
+        """Return a request's path and query, the token that led the path, and who sends it. Raises CocoError."""
         path, _, query = _origin_form(raw.target).partition("?")
         path, token = _split_token(path)
         caller = self.authenticator.verify_request(raw.headers.get("authorization"), token, peer, time.time())
+        return path, query, token, caller
+
+    def _preflight(self, raw: RawRequest) -> Response:
+        """Tell a browser what a page may ask. Nobody is known by then; what a route is called is no secret."""
+        path, _ = _split_token(_origin_form(raw.target).partition("?")[0])
+        name, inner = self._mounted(path)
+        methods = ["GET", "POST"] if path.startswith("/node/") else self._tables[name].methods(inner)
+        # An unknown path is answered alike, so that the page gets to read the answer proper.
+        return preflight_response(methods or ["GET", "POST"], raw.headers)
+
+    async def _serve(self, raw: RawRequest, peer: Peer | None) -> Response:
+        if is_preflight(raw.method, raw.headers):
+            return self._preflight(raw)
+        path, query, _, caller = self._identify(raw, peer)
         if path.startswith("/node/"):
             return await self._serve_node(raw, path, caller)
         name, path = self._mounted(path)
@@ -157,8 +191,16 @@ def _split_token(path: str) -> tuple[str, str | None]:
     return (f"/{rest}" if slash else "/"), unquote(token)
 
 
+async def _call_socket_handler(
+    handler: Callable[[WebSocket, Backend], Awaitable[None]], backend: Backend, socket: WebSocket
+) -> None:
+    await handler(socket, backend)
+
+
 def _failure_response(error: CocoError) -> Response:
     match error:
+        case AuthenticationFailed():
+            return error_response(401, error.message, error.hint, ("www-authenticate", "Bearer"))
         case Overloaded():
             return error_response(503, error.message, error.hint, ("retry-after", "1"))
         case OutcomeUnknown(transaction_id=identifier):

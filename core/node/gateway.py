@@ -80,6 +80,7 @@ class Gateway:
             for task in (stop, *workers):
                 task.cancel()
             await asyncio.gather(stop, *workers, return_exceptions=True)
+            await self._server.abort()
             self._listener.close()
         if self._failure is not None:
             raise self._failure

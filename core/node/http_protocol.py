@@ -1,7 +1,8 @@
 """One HTTP/1.1 connection: bytes in, requests out, one at a time and in order. Lean, since every request pays for it.
 
 Parsing is httptools (llhttp). Requests that a client sends ahead (pipelining) wait, within bounds; beyond them the
-socket is not read. A request that is malformed or over a bound is answered once, and the connection ends.
+socket is not read. A request that is malformed or over a bound is answered once, and the connection ends. One that asks
+for WebSocket ends HTTP here: another protocol takes the connection over, with the bytes that came behind the request.
 Source: RFC 9112.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Protocol, cast
@@ -20,10 +21,13 @@ import msgspec
 
 from core import limits
 from core.adapter.interface import Response
+from core.node.tls import verified_chain
 
 _CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 _STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 _ALWAYS = b"cache-control: no-store\r\n"
+_AHEAD_BYTES_MAX = limits.MEBIBYTE
+"""What may come behind a request for WebSocket before it is answered (one read of the socket is less)."""
 
 
 @dataclass(slots=True)
@@ -35,6 +39,8 @@ class RawRequest:
     headers: dict[str, str]
     body: bytes
     keep_alive: bool
+    upgrade: bool = False
+    """Whether it asks to go on in WebSocket."""
 
 
 class ConnectionOwner(Protocol):
@@ -46,6 +52,10 @@ class ConnectionOwner(Protocol):
     def opened(self, connection: HttpConnection) -> None: ...
 
     def closed(self, connection: HttpConnection) -> None: ...
+
+    def upgrade(self, connection: HttpConnection, request: RawRequest) -> Response | None:
+        """Take the connection over (`hand_over`), or return an answer; must not raise."""
+        ...
 
 
 Serve = Callable[["HttpConnection", RawRequest], Awaitable[Response]]
@@ -73,6 +83,8 @@ class HttpConnection(asyncio.Protocol):
         self._reading_paused = False
         self._writing_paused = False
         self._closed = False
+        self._upgrading = False
+        self._ahead = b""
         self._in_head = False
         self._head_bytes = 0
         self._begin_request()
@@ -92,11 +104,14 @@ class HttpConnection(asyncio.Protocol):
         self.last_activity = self._loop.time()
         if self._refused:
             return
+        if self._upgrading:
+            self._read_ahead(data)
+            return
         was_in_head = self._in_head
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            pass  # Refused in on_message_complete.
+        except httptools.HttpParserUpgrade as upgrade:
+            self._read_ahead(data[upgrade.args[0] :])
         except httptools.HttpParserError:
             self._refuse(400, "malformed HTTP request")
         if was_in_head and self._in_head:
@@ -163,8 +178,9 @@ class HttpConnection(asyncio.Protocol):
 
     def on_message_complete(self) -> None:
         self.request_began = None
-        if self._parser.should_upgrade():
-            self._refuse(400, "protocol upgrades are not supported", "Speak HTTP/1.1.")
+        upgrade = self._parser.should_upgrade()
+        if upgrade and not self._is_websocket():
+            self._refuse(400, "this is no request to speak WebSocket, and no other upgrade is known", "Speak HTTP/1.1.")
         if self._refusal is not None:
             return
         try:
@@ -172,6 +188,7 @@ class HttpConnection(asyncio.Protocol):
         except UnicodeDecodeError:
             self._refuse(400, "the request target is not ASCII", "Percent-encode it.")
             return
+        self._upgrading = upgrade
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
         self._waiting_bytes += len(body)
         self._waiting.append(
@@ -181,16 +198,30 @@ class HttpConnection(asyncio.Protocol):
                 self._headers,
                 body,
                 self._parser.should_keep_alive(),
+                upgrade,
             )
         )
 
     # What the server calls.
 
     @property
-    def peer_certificate(self) -> bytes | None:
-        """The client's certificate (DER), if it showed one."""
+    def peer_chain(self) -> Sequence[bytes]:
+        """The client's certificate (DER) and those above it as TLS verified them; empty when it showed none."""
         found = cast("ssl.SSLObject | None", self._transport.get_extra_info("ssl_object"))
-        return None if found is None else found.getpeercert(binary_form=True)
+        return [] if found is None else verified_chain(found)
+
+    def hand_over(self, successor: asyncio.Protocol) -> None:
+        """Give the connection to another protocol for good; this one does nothing more. Called from `upgrade`."""
+        self._closed = True
+        self._transport.set_protocol(successor)
+        successor.connection_made(self._transport)
+        if self._writing_paused:
+            successor.pause_writing()
+        if self._ahead:
+            successor.data_received(self._ahead)
+            self._ahead = b""
+        if self._reading_paused:
+            self._transport.resume_reading()
 
     def is_busy(self) -> bool:
         """Whether a request is being answered or waits."""
@@ -217,6 +248,24 @@ class HttpConnection(asyncio.Protocol):
             self._start_next()
 
     # The rest.
+
+    def _is_websocket(self) -> bool:
+        return (
+            self._headers.get("upgrade", "").lower() == "websocket"
+            and self._parser.get_method() == b"GET"
+            and self._parser.get_http_version() == "1.1"
+            and self._headers.get("content-length", "0") == "0"
+            and "transfer-encoding" not in self._headers
+        )
+
+    def _read_ahead(self, data: bytes) -> None:
+        """Keep what came behind a request for WebSocket, and read no more until it is answered."""
+        if not self._upgrading:
+            return  # Refused in on_message_complete.
+        self._ahead += data
+        self._pause_reading()
+        if len(self._ahead) > _AHEAD_BYTES_MAX:
+            self.abort()
 
     def _begin_request(self) -> None:
         self._target = b""
@@ -251,10 +300,16 @@ class HttpConnection(asyncio.Protocol):
         elif self._refusal is not None:
             self._write(self._refusal, keep_alive=False, head_only=False)
             self._refusal = None
-        if self._reading_paused and len(self._waiting) <= limits.CONNECTION_REQUESTS_MAX // 2:
+        if self._reading_paused and not self._upgrading and len(self._waiting) <= limits.CONNECTION_REQUESTS_MAX // 2:
             self._resume_reading()
 
     async def _answer(self, request: RawRequest) -> None:
+        if request.upgrade:
+            refused = None if self._closed else self._owner.upgrade(self, request)
+            self._task = None
+            if refused is not None:
+                self._write(refused, keep_alive=False, head_only=False)
+            return
         response = await self._serve(self, request)
         self._task = None
         self.last_activity = self._loop.time()
@@ -267,13 +322,14 @@ class HttpConnection(asyncio.Protocol):
 
     def _write(self, response: Response, *, keep_alive: bool, head_only: bool) -> None:
         head = [_STATUS_LINES.get(response.status) or f"HTTP/1.1 {response.status} Status\r\n".encode()]
-        head.append(
-            b"content-type: %b\r\ncontent-length: %d\r\n" % (response.content_type.encode(), len(response.body))
-        )
+        if response.status != 204:
+            head.append(
+                b"content-type: %b\r\ncontent-length: %d\r\n" % (response.content_type.encode(), len(response.body))
+            )
         head.extend(f"{name}: {value}\r\n".encode("latin-1") for name, value in response.headers)
         head.append(_ALWAYS if keep_alive else _ALWAYS + b"connection: close\r\n")
         head.append(b"\r\n")
-        if not head_only:
+        if not head_only and response.status != 204:
             head.append(response.body)
         self._transport.write(b"".join(head))
         if not keep_alive:

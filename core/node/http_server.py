@@ -1,5 +1,8 @@
 """Accepts TLS connections on a listening socket that the host made, bounds them and ends the idle ones.
 
+A connection speaks HTTP, until it asks for WebSocket; either counts towards the bound of connections. A WebSocket that
+is quiet is not idle: its pings are answered.
+
 The TLS context and what is served can be replaced at any time: the context counts for new connections, the routes and
 credentials for every request. Nothing is accepted before the first context is there.
 """
@@ -10,15 +13,20 @@ import asyncio
 import contextlib
 import socket
 import ssl
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from core import limits
-from core.adapter.interface import Response
+from core.adapter.interface import Caller, Response
 from core.errors import AuthenticationFailed, InvariantBroken
 from core.node.authentication import Authenticator, Peer
+from core.node.cross_origin import is_foreign_page, readable_by_pages
 from core.node.front_routes import FrontRoutes
 from core.node.http_protocol import HttpConnection, RawRequest, error_response
+from core.node.websocket import SocketBounds
+from core.node.websocket_server import SocketOffer, WebSocketServer
 
 _SWEEPS_PER_TIMEOUT = 4
 
@@ -32,7 +40,9 @@ class ServerBounds:
     request_seconds_max: float = limits.REQUEST_SECONDS_MAX
     """How long a request may take to arrive."""
     stop_seconds_max: float = limits.FLUSH_SECONDS_MAX
-    """How long a stop waits for requests that are being answered."""
+    """How long a stop waits for requests that are being answered, and for WebSockets to close."""
+    ping_seconds: float = limits.WEBSOCKET_PING_SECONDS
+    slow_seconds_max: float = limits.WEBSOCKET_SLOW_SECONDS_MAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +74,14 @@ class HttpServer:
         self._handshakes: set[asyncio.Task[None]] = set()
         self._ready = asyncio.Event()
         self._empty = asyncio.Event()
+        sockets = SocketBounds(
+            message_bytes_max=bounds.request_bytes_max,
+            ping_seconds=bounds.ping_seconds,
+            message_seconds_max=bounds.request_seconds_max,
+            slow_seconds_max=bounds.slow_seconds_max,
+            close_seconds_max=min(limits.WEBSOCKET_CLOSE_SECONDS_MAX, bounds.stop_seconds_max),
+        )
+        self._sockets = WebSocketServer(sockets, log, fatal, self._note_empty)
         self.request_bytes_max = bounds.request_bytes_max
         self.stopping = False
 
@@ -72,6 +90,7 @@ class HttpServer:
         self._context = context
         self._routes = routes
         self._ready.set()
+        self._sockets.recheck()
 
     async def accept(self) -> None:
         """Accept connections for ever, once configured."""
@@ -85,7 +104,7 @@ class HttpServer:
                 self._log(f"a connection could not be accepted: {error.strerror}")
                 await asyncio.sleep(0.05)
                 continue
-            if len(self._connections) + len(self._handshakes) >= self._bounds.connections_max:
+            if len(self._connections) + len(self._sockets) + len(self._handshakes) >= self._bounds.connections_max:
                 accepted.close()
                 continue
             task = loop.create_task(self._handshake(accepted))
@@ -115,14 +134,20 @@ class HttpServer:
         for task in list(self._handshakes):
             task.cancel()
         self._listener.close()
+        self._sockets.close()
         for connection in list(self._connections):
             connection.close_when_idle()
-        if self._connections:
+        if self._connections or self._sockets:
             self._empty.clear()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._empty.wait(), self._bounds.stop_seconds_max)
+        await self.abort()
+
+    async def abort(self) -> None:
+        """Close every connection at once."""
         for connection in list(self._connections):
             connection.abort()
+        await self._sockets.abort()
 
     # What connections call.
 
@@ -131,27 +156,64 @@ class HttpServer:
 
     def closed(self, connection: HttpConnection) -> None:
         self._connections.discard(connection)
-        if not self._connections:
-            self._empty.set()
+        self._note_empty()
 
     async def serve(self, connection: HttpConnection, request: RawRequest) -> Response:
         """Answer a request of a connection; never raises."""
-        routes = self._routes
-        if routes is None:
-            raise InvariantBroken("a connection was accepted before there was anything to serve")
         try:
-            return await routes.serve(request, self._peer(connection, routes.authenticator))
+            routes = self._serving()
+            response = await routes.serve(request, self._peer(connection, request.headers, routes.authenticator))
         except AuthenticationFailed as error:
-            return error_response(401, error.message, error.hint)
+            response = error_response(401, error.message, error.hint)
         except InvariantBroken as error:
             self._fatal(error)
-            return error_response(500, "the node is stopping")
+            response = error_response(500, "the node is stopping")
+        if "origin" in request.headers and is_foreign_page(request.headers):
+            return readable_by_pages(response)
+        return response
 
-    def _peer(self, connection: HttpConnection, authenticator: Authenticator) -> Peer | None:
+    def upgrade(self, connection: HttpConnection, request: RawRequest) -> Response | None:
+        """Let a connection go on in WebSocket, or return the answer that it may not; never raises."""
+        if self.stopping:
+            return error_response(503, "the node is stopping")
+        try:
+            routes = self._serving()
+            peer = self._peer(connection, request.headers, routes.authenticator)
+        except AuthenticationFailed as error:
+            return error_response(401, error.message, error.hint)
+        offer = routes.offer_socket(request, peer)
+        if isinstance(offer, Response):
+            return offer
+        refused = self._sockets.open(connection, request, offer, partial(self._caller, connection, request, offer))
+        if refused is None:
+            self._connections.discard(connection)
+        return refused
+
+    def _caller(self, connection: HttpConnection, request: RawRequest, offer: SocketOffer) -> Caller:
+        """Return who is behind a WebSocket under the constitution of the moment; raises AuthenticationFailed."""
+        authenticator = self._serving().authenticator
+        peer = self._peer(connection, request.headers, authenticator)
+        return authenticator.verify_request(offer.authorization, offer.path_token, peer, time.time())
+
+    def _serving(self) -> FrontRoutes:
+        if self._routes is None:
+            raise InvariantBroken("a connection was accepted before there was anything to serve")
+        return self._routes
+
+    def _note_empty(self) -> None:
+        if not self._connections and not self._sockets:
+            self._empty.set()
+
+    def _peer(
+        self, connection: HttpConnection, headers: Mapping[str, str], authenticator: Authenticator
+    ) -> Peer | None:
+        """Return whom the connection's client certificate speaks for; raises AuthenticationFailed."""
         known = connection.memo
         if not isinstance(known, _KnownPeer) or known.authenticator is not authenticator:
             known = _KnownPeer(authenticator, _identify(connection, authenticator))
             connection.memo = known
+        if known.peer is None or is_foreign_page(headers):
+            return None
         if isinstance(known.peer, AuthenticationFailed):
             raise known.peer
         return known.peer
@@ -172,10 +234,10 @@ class HttpServer:
 
 
 def _identify(connection: HttpConnection, authenticator: Authenticator) -> Peer | AuthenticationFailed | None:
-    certificate = connection.peer_certificate
-    if certificate is None:
+    chain = connection.peer_chain
+    if not chain:
         return None
     try:
-        return authenticator.peer(certificate)
+        return authenticator.peer(chain)
     except AuthenticationFailed as error:
         return error

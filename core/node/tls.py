@@ -9,9 +9,11 @@ from __future__ import annotations
 import os
 import secrets
 import ssl
+import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from cryptography.hazmat.primitives import serialization
 
@@ -19,17 +21,24 @@ from core.crypto.certificates import to_der
 from core.errors import CocoError, MalformedMessage
 
 _DESCRIPTORS = Path("/proc/self/fd")
+_ENCODING_DER = 2
+"""X509_FILETYPE_ASN1, OpenSSL's constant for DER."""
 
 
 def server_context(chain: bytes, key: bytes, trusted: Iterable[str]) -> ssl.SSLContext:
     """Return a server's context. chain, key: PEM, the leaf first. trusted: actors' certificates (PEM).
 
-    A client may show one of the trusted certificates, or one issued under them; any other fails the handshake. A
-    trusted certificate that does not parse admits nobody. Raises CocoError when chain and key do not fit together.
+    A client may show one of the trusted certificates, or one issued under them, with the certificates in between; any
+    other fails the handshake. A trusted certificate need not be a root: what stands above it admits nobody. One that
+    does not parse admits nobody either. Raises CocoError when chain and key do not fit together.
     """
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    # No tickets: a ticket keeps a client's certificate but not those it was verified under, and its key would outlive
+    # the forward secrecy of many connections.
+    context.options |= ssl.OP_NO_TICKET
+    context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
     try:
         if hasattr(os, "memfd_create") and _DESCRIPTORS.is_dir():
@@ -46,6 +55,24 @@ def server_context(chain: bytes, key: bytes, trusted: Iterable[str]) -> ssl.SSLC
         context.verify_mode = ssl.CERT_OPTIONAL
         context.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     return context
+
+
+def verified_chain(connection: ssl.SSLObject) -> Sequence[bytes]:
+    """Return the client's certificate and those it was verified under, up to a trusted one (DER); [] without one.
+
+    OpenSSL has checked signatures, validity, authority and path length of each, name constraints and purpose. A TLS 1.2
+    session that is resumed by its id gives the client's own certificate only.
+    """
+    own = connection.getpeercert(binary_form=True)
+    if own is None:
+        return []
+    if sys.version_info >= (3, 13):
+        chain = connection.get_verified_chain()
+    else:
+        # Python's own method is public from 3.13 only.
+        raw: Any = getattr(connection, "_sslobj")  # noqa: B009
+        chain = [certificate.public_bytes(_ENCODING_DER) for certificate in raw.get_verified_chain() or ()]
+    return chain or [own]
 
 
 def _anchors(trusted: Iterable[str]) -> Iterable[bytes]:

@@ -83,7 +83,7 @@ def test_nothing_shown_is_anonymous() -> None:
 
 
 def test_certificates() -> None:
-    own, employee = AUTHENTICATOR.peer(to_der(CERTIFICATES["admin"])), AUTHENTICATOR.peer(leaf_under("alice"))
+    own, employee = AUTHENTICATOR.peer([to_der(CERTIFICATES["admin"])]), AUTHENTICATOR.peer([leaf_under("alice")])
     now = NOW.timestamp() + 60
     assert AUTHENTICATOR.verify_request(None, None, own, now) == Caller("admin", True, "certificate")
     assert AUTHENTICATOR.verify_request(None, None, employee, now) == Caller("alice", False, "certificate")
@@ -94,11 +94,11 @@ def test_certificates_of_nobody() -> None:
     """The impostor's certificate has the same subject as alice's."""
     for certificate in (to_der(CERTIFICATES["impostor"]), leaf_under("impostor"), b"nonsense"):
         with pytest.raises(AuthenticationFailed):
-            AUTHENTICATOR.peer(certificate)
+            AUTHENTICATOR.peer([certificate])
 
 
 def test_an_expired_certificate_ends_the_identity_of_an_open_connection() -> None:
-    for peer in (AUTHENTICATOR.peer(leaf_under("alice")), AUTHENTICATOR.peer(leaf_under("alice", days=100))):
+    for peer in (AUTHENTICATOR.peer([leaf_under("alice")]), AUTHENTICATOR.peer([leaf_under("alice", days=100)])):
         with pytest.raises(AuthenticationFailed, match="expired"):
             AUTHENTICATOR.verify_request(None, None, peer, LATER)
 
@@ -108,6 +108,6 @@ def test_an_expired_certificate_ends_the_identity_of_an_open_connection() -> Non
     [("Bearer one", "three", False), ("Bearer one", None, True), (None, "one", True), ("Bearer three", "one", True)],
 )
 def test_credentials_of_different_actors(header: str | None, path_token: str | None, with_certificate: bool) -> None:
-    peer = AUTHENTICATOR.peer(leaf_under("alice")) if with_certificate else None
+    peer = AUTHENTICATOR.peer([leaf_under("alice")]) if with_certificate else None
     with pytest.raises(AuthenticationFailed, match="different actors"):
         AUTHENTICATOR.verify_request(header, path_token, peer, NOW.timestamp() + 60)
