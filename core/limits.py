@@ -84,6 +84,9 @@ BLOCK_BYTES_MAX = 16 * MEBIBYTE
 BLOCKS_IN_FLIGHT_MAX = 2
 """Blocks proposed to the manager and not yet committed."""
 
+FRONT_END_DAYS = 90
+"""Life of the front end's certificate, which is renewed at two thirds of it."""
+
 # Key-value store.
 TABLE_NAME_BYTES_MAX = 128
 KEY_BYTES_MAX = 1 * KIBIBYTE

@@ -35,13 +35,15 @@ from core.governance.constitution import Constitution
 from core.kv.write_set import WriteSet, encode_domain
 from core.node.config import ExecutorConfig
 from core.node.executor_queries import QueryRunner
-from core.node.executor_start import replay, request_front_end
+from core.node.executor_start import replay
+from core.node.front_end_keys import FrontEndKeys
 from core.node.gateway_link import GatewayLink
 from core.node.intake import Intake
 from core.node.manager_tables import CONSTITUTION, CURRENT, DEFAULT_ADAPTER, SETTINGS
 from core.node.messages import (
     FROM_MANAGER,
     BlockCommitted,
+    CertificateIssued,
     FrontEnd,
     GovernanceResult,
     ReplayedEntry,
@@ -81,6 +83,7 @@ class Executor:
         self._log = log
         self._load = load
         self._feeds = ReaderFeeds(log)
+        self._front_end_keys = FrontEndKeys(manager, clock)
 
     def attach_reader(self, transport: Transport) -> None:
         """Feed one more reader (paired already), from now or from when this executor is ready. Its end is no harm."""
@@ -98,7 +101,8 @@ class Executor:
         except ChannelClosed as error:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
         work = asyncio.create_task(self._work())
-        others = [asyncio.create_task(self._hear_manager()), asyncio.create_task(self._feeds.run())]
+        beside = (self._hear_manager(), self._feeds.run(), self._front_end_keys.run())
+        others = [asyncio.create_task(one) for one in beside]
         for link in self._links:
             others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
         try:
@@ -157,7 +161,7 @@ class Executor:
         await self._genesis()
         self._settle()
         self._intake.open(self._adapters, lambda name: ScopedTransaction(self._store.begin(), name), self._view)
-        self._front_end_key, self._front_end_chain = await request_front_end(self._manager)
+        await self._front_end_keys.obtain()
         self._feeds.open(
             FeedSource(self._store, self._constitution.encode(), lambda: self._committed, self._builder.now_s)
         )
@@ -178,8 +182,8 @@ class Executor:
         front_end = FrontEnd(
             self._constitution.encode(),
             self._default_adapter(),
-            self._front_end_chain,
-            self._front_end_key,
+            self._front_end_keys.chain,
+            self._front_end_keys.private_key,
             self._service,
             self._feeds.session,
         )
@@ -199,6 +203,10 @@ class Executor:
                 message = FROM_MANAGER.decode(await self._manager.receive())
             except (MalformedMessage, LimitExceeded) as error:
                 self._log(f"a message of the manager was refused: {error.message}")
+                continue
+            if isinstance(message, CertificateIssued):
+                self._front_end_keys.issued(message)
+                self._send_front_end()
                 continue
             if not isinstance(message, BlockCommitted):
                 raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")

@@ -1,13 +1,12 @@
-"""How an executor starts: the manager replays the ledger's entries, and certifies the key of the front end."""
+"""How an executor starts: the manager replays the ledger's entries."""
 
 from __future__ import annotations
 
 from core import limits
-from core.crypto.keys import PrivateKey
 from core.errors import InvariantBroken, MalformedMessage
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
-from core.node.messages import FROM_MANAGER, TO_MANAGER, CertificateIssued, CertificateRequest, Ready, Replay
+from core.node.messages import FROM_MANAGER, Ready, Replay
 from core.ports import Transport
 from core.types import Seqno
 
@@ -34,16 +33,6 @@ async def replay(manager: Transport) -> tuple[Store, Ready]:
             except MalformedMessage as error:
                 raise InvariantBroken(f"the manager replayed a malformed entry {entry.seqno}: {error}") from error
         _forget_old_states(store)
-
-
-async def request_front_end(manager: Transport) -> tuple[bytes, bytes]:
-    """Make a key for the front end's TLS and have the manager certify it; returns key and certificate chain (PEM)."""
-    key = PrivateKey.generate()
-    await manager.send(TO_MANAGER.encode(CertificateRequest(key.public_key().to_der())))
-    issued = FROM_MANAGER.decode(await manager.receive())
-    if not isinstance(issued, CertificateIssued):
-        raise InvariantBroken(f"the manager sent {type(issued).__name__} in answer to a certificate request")
-    return key.to_pkcs8_pem(), issued.chain
 
 
 def _forget_old_states(store: Store) -> None:

@@ -25,7 +25,6 @@ DATA_VERSION = 1
 """Version of the whole data directory: of this file and of the ledger beside it."""
 
 AUTHORITY_DAYS = 3650
-FRONT_END_DAYS = 90
 CLOCK_TOLERANCE = timedelta(hours=1)
 
 _MAGIC = b"coco sealed keys "
@@ -69,7 +68,7 @@ class NodeSecrets:
             issuer=self.front_end_certificate,
             issuer_key=self.front_end_key,
             not_before=_from_unix(now),
-            days=FRONT_END_DAYS,
+            days=limits.FRONT_END_DAYS,
             names=names,
         )
         return leaf + self.front_end_certificate

@@ -549,6 +549,33 @@ async def test_refused_governance_changes_nothing(bench: Bench) -> None:
     assert {front_end.default_adapter for front_end in bench.front_ends} == {"one"}
 
 
+async def test_a_renewed_certificate_reaches_the_front_end(bench: Bench) -> None:
+    renewal = asyncio.create_task(bench.executor._front_end_keys._request())
+    assert isinstance(await bench.from_executor(), CertificateRequest)
+    await renewal
+    await bench.manager.send(FROM_MANAGER.encode(CertificateIssued(b"RENEWED")))
+    while len(bench.front_ends) < 2:
+        await bench.hear()
+    first, second = bench.front_ends
+    assert (first.certificate_chain, second.certificate_chain) == (b"CHAIN", b"RENEWED")
+    assert first.private_key != second.private_key
+    assert (first.default_adapter, first.service, first.session) == (
+        second.default_adapter,
+        second.service,
+        second.session,
+    )
+    (ticket,) = await bench.submit(b"still at work")
+    await bench.proposed()
+    await bench.commit()
+    assert (await bench.answer(ticket)).failure == ""
+
+
+async def test_a_certificate_nobody_asked_for_stops_the_node(bench: Bench) -> None:
+    await bench.manager.send(FROM_MANAGER.encode(CertificateIssued(b"UNASKED")))
+    with pytest.raises(InvariantBroken, match="not asked for"):
+        await asyncio.wait_for(bench.run, 5)
+
+
 async def test_a_changed_constitution_reaches_the_front_end(bench: Bench) -> None:
     await bench.submit(b"signed", adapter="coco", caller=MEMBER)
     block = await bench.proposed()
