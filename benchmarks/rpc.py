@@ -46,10 +46,11 @@ class Row:
 
 def sign(account: LocalAccount, nonce: int, to: str, *, value: int = 0, data: str = "0x", gas: int) -> tuple[str, str]:
     """Return (raw transaction, hash) of a free type-2 transaction."""
-    signed = account.sign_transaction(
-        {"chainId": CHAIN_ID, "nonce": nonce, "to": to, "value": value, "data": data, "gas": gas,
-         "maxFeePerGas": 0, "maxPriorityFeePerGas": 0, "type": 2}
-    )  # fmt: skip
+    fields: dict[str, Any] = {
+        "chainId": CHAIN_ID, "nonce": nonce, "to": to, "value": value, "data": data, "gas": gas,
+        "maxFeePerGas": 0, "maxPriorityFeePerGas": 0, "type": 2,
+    }  # fmt: skip
+    signed = account.sign_transaction(fields)
     return "0x" + bytes(signed.raw_transaction).hex(), "0x" + bytes(signed.hash).hex()
 
 

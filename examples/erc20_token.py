@@ -14,6 +14,7 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from eth_account import Account
 from eth_account.messages import encode_defunct
@@ -37,7 +38,7 @@ def main(url: str, token_file: str, ca_file: str, key_file: str) -> None:
     signature = account.sign_message(encode_defunct(text=message)).signature
     provider.make_request(RPCEndpoint("coco_bind"), [message, Web3.to_hex(signature)])
 
-    def transact(function):  # type: ignore[no-untyped-def]
+    def transact(function: Any) -> Any:
         nonce = w3.eth.get_transaction_count(account.address)
         fields = {"from": account.address, "nonce": nonce, "maxFeePerGas": 0, "maxPriorityFeePerGas": 0}
         signed = account.sign_transaction(function.build_transaction(fields))

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
@@ -20,22 +19,7 @@ from cli.main import root
 from cli.store import ClientStore
 from tests.cli.fake_chain import ABI, Chain
 from tests.cli.fake_node import TOKEN, FakeNode
-
-
-@dataclass(frozen=True)
-class Ran:
-    """How a command ended."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.out)
-
-
-Coco = Callable[..., Ran]
+from tests.cli.runner import Coco, Ran
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from eth_abi.abi import encode
 from eth_utils.crypto import keccak
 
 CONTRACT_ADDRESS = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
-ABI = [
+ABI: list[dict[str, Any]] = [
     {"type": "constructor", "inputs": [{"name": "owner", "type": "string"}, {"name": "limit", "type": "uint256"}]},
     {"type": "function", "name": "set", "inputs": [{"name": "value", "type": "int256"}], "outputs": []},
     {"type": "function", "name": "get", "inputs": [], "outputs": [
@@ -24,10 +24,11 @@ class Chain:
 
     def __init__(self) -> None:
         self.raw: list[str] = []
+        self.knows_receipt = True
         self.errors: dict[str, dict[str, Any]] = {}
-        self.calls: list[dict[str, Any]] = []
+        self.calls: list[list[Any]] = []
         self.call_result = "0x" + encode(["int256", "address"], [-7, CONTRACT_ADDRESS]).hex()
-        self.receipt: dict[str, Any] | None = {
+        self.receipt: dict[str, Any] = {
             "status": "0x1",
             "transactionHash": HASH,
             "blockNumber": "0x5",
@@ -52,7 +53,7 @@ class Chain:
                 "eth_chainId": "0x539",
                 "eth_getTransactionCount": "0x3",
                 "eth_sendRawTransaction": HASH,
-                "eth_getTransactionReceipt": self.receipt,
+                "eth_getTransactionReceipt": self.receipt if self.knows_receipt else None,
                 "eth_call": self.call_result,
             }[method]
         }

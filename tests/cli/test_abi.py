@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from eth_abi.abi import decode, encode
 from eth_utils.crypto import keccak
 
 from cli import abi
 from cli.errors import NotFound, WrongUse
+from core.errors import CocoError
 
 ADDRESS = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
 LEG = [{"name": "from", "type": "string"}, {"name": "stops", "type": "uint8[2]"}]
-CONTRACT = [
+CONTRACT: list[dict[str, Any]] = [
     {"type": "function", "name": "transfer", "inputs": [
         {"name": "to", "type": "address"}, {"name": "amount", "type": "uint256"}], "outputs": [{"type": "bool"}]},
     {"type": "function", "name": "get", "inputs": [{"name": "key", "type": "uint256"}], "outputs": []},
@@ -122,7 +125,7 @@ def test_functions_are_found() -> None:
         ("transfer", 1, WrongUse, "It is transfer(address to, uint256 amount)."),
     ],
 )
-def test_functions_that_are_not_there(name: str, count: int, kind: type[Exception], hint: str) -> None:
+def test_functions_that_are_not_there(name: str, count: int, kind: type[CocoError], hint: str) -> None:
     with pytest.raises(kind) as caught:
         abi.find_function(CONTRACT, name, count)
     assert hint in caught.value.hint

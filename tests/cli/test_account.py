@@ -11,8 +11,10 @@ from eth_account.messages import encode_defunct
 
 from adapters.ethereum.binding import BindingMessages
 from cli.account import bind_account, check_bind_message
+from cli.connection import Connection
 from cli.wallet import Wallet
 from core.errors import AuthenticationFailed
+from tests.cli.runner import Coco
 
 pytestmark = pytest.mark.usefixtures("stand_in_adapters", "network")
 
@@ -21,7 +23,7 @@ ADDRESS = "0x2c7536E3605D9C16a7a3D7b1898e529396a65c23"
 """The example account of web3.js's and eth-account's documentation."""
 
 
-def test_an_account_without_a_password_says_so(coco, home: Path) -> None:
+def test_an_account_without_a_password_says_so(coco: Coco, home: Path) -> None:
     ran = coco("account", "new", "alice", "--no-password", "--json")
     assert ran.json["password"] is False
     assert ran.json["identity"] is None
@@ -33,7 +35,7 @@ def test_an_account_without_a_password_says_so(coco, home: Path) -> None:
     assert account.key.hex() not in json.dumps(document)
 
 
-def test_a_password_protects(coco, home: Path) -> None:
+def test_a_password_protects(coco: Coco, home: Path) -> None:
     """The one test at full work; the others lower it, since each derivation takes most of a second."""
     ran = coco("account", "new", "alice", "--json", input="correct horse\ncorrect horse\n")
     assert ran.json["password"] is True
@@ -44,7 +46,7 @@ def test_a_password_protects(coco, home: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick_passwords")
-def test_a_wrong_password_is_refused(coco, home: Path) -> None:
+def test_a_wrong_password_is_refused(coco: Coco, home: Path) -> None:
     coco("account", "new", "alice", input="correct horse\ncorrect horse\n")
     wallet = Wallet(home / "clients/demo/accounts")
     assert wallet.find("alice").protected
@@ -55,7 +57,7 @@ def test_a_wrong_password_is_refused(coco, home: Path) -> None:
 
 @pytest.mark.usefixtures("quick_passwords")
 def test_passwords_from_a_file_and_the_environment(
-    coco, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    coco: Coco, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "password"
     file.write_text("secret\n")
@@ -73,7 +75,7 @@ def test_passwords_from_a_file_and_the_environment(
     assert "the password is empty" in coco("account", "new", "carol", "--password-file", str(file), code=2).err
 
 
-def test_names(coco) -> None:
+def test_names(coco: Coco) -> None:
     coco("account", "new", "alice", "--no-password")
     assert (
         "there is an account alice already on network demo"
@@ -84,7 +86,7 @@ def test_names(coco) -> None:
     assert ran.err == "error: there is no account bob on network demo\n  Known: alice. Make it: coco account new bob.\n"
 
 
-def test_an_account_of_another_network_is_found_there(coco, home: Path) -> None:
+def test_an_account_of_another_network_is_found_there(coco: Coco, home: Path) -> None:
     """`coco network create` makes the new network the current one: names of the one before are then not known."""
     coco("account", "new", "alice", "--no-password", "--network", "demo")
     coco("network", "create", "demo2")
@@ -96,7 +98,7 @@ def test_an_account_of_another_network_is_found_there(coco, home: Path) -> None:
     assert "has one" not in ran.err
 
 
-def test_an_identity_of_another_network_is_found_there(coco, home: Path) -> None:
+def test_an_identity_of_another_network_is_found_there(coco: Coco, home: Path) -> None:
     coco("network", "create", "trade", "-o", "retailer")
     coco("network", "create", "demo2")
     ran = coco("node", "status", "--identity", "retailer", code=2)
@@ -105,7 +107,7 @@ def test_an_identity_of_another_network_is_found_there(coco, home: Path) -> None
     assert "has one" not in coco("node", "status", "--identity", "../retailer", code=2).err
 
 
-def test_list_and_show(coco) -> None:
+def test_list_and_show(coco: Coco) -> None:
     assert coco("account", "list", "--json").json == []
     assert "coco account new NAME" in coco("account", "list").err
     made = coco("account", "new", "alice", "--no-password", "--json").json
@@ -115,7 +117,7 @@ def test_list_and_show(coco) -> None:
     assert made["address"] in coco("account", "list").out
 
 
-def test_import_of_a_key(coco, tmp_path: Path) -> None:
+def test_import_of_a_key(coco: Coco, tmp_path: Path) -> None:
     file = tmp_path / "key"
     file.write_text(KEY + "\n")
     assert coco("account", "import", "a", "--key-file", str(file), "--no-password", "--json").json["address"] == ADDRESS
@@ -124,16 +126,16 @@ def test_import_of_a_key(coco, tmp_path: Path) -> None:
     assert KEY[2:] not in ran.out + ran.err
 
 
-def test_import_of_a_keystore(coco, tmp_path: Path) -> None:
+def test_import_of_a_keystore(coco: Coco, tmp_path: Path) -> None:
     file = tmp_path / "UTC--geth"
-    file.write_text(json.dumps(Account.encrypt(KEY, "geth", kdf="pbkdf2", iterations=10)))
+    file.write_text(json.dumps(Account.encrypt(bytes.fromhex(KEY[2:]), "geth", kdf="pbkdf2", iterations=10)))
     arguments = ["account", "import", "a", "--key-file", str(file), "--no-password", "--json"]
     assert "cannot be decrypted" in coco(*arguments, input="wrong\n", code=2).err
     assert coco(*arguments, input="geth\n").json["address"] == ADDRESS
 
 
 @pytest.mark.parametrize("content", ["", "0x12", "zz" * 32, "00" * 32, "ff" * 32, "{}", '{"version": 4}', "{"])
-def test_import_refuses_what_is_no_key(coco, tmp_path: Path, content: str) -> None:
+def test_import_refuses_what_is_no_key(coco: Coco, tmp_path: Path, content: str) -> None:
     file = tmp_path / "key"
     file.write_text(content)
     ran = coco("account", "import", "a", "--key-file", str(file), "--no-password", input="\n", code=None)
@@ -143,7 +145,7 @@ def test_import_refuses_what_is_no_key(coco, tmp_path: Path, content: str) -> No
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version": 3}', '{"version": 3, "address": "12"}', "\x00"])
-def test_a_damaged_keystore_is_named(coco, home: Path, content: str) -> None:
+def test_a_damaged_keystore_is_named(coco: Coco, home: Path, content: str) -> None:
     coco("account", "new", "alice", "--no-password")
     file = home / "clients/demo/accounts/alice.json"
     file.write_text(content)
@@ -153,7 +155,7 @@ def test_a_damaged_keystore_is_named(coco, home: Path, content: str) -> None:
         assert "Restore it from a copy" in ran.err
 
 
-def test_binding_needs_a_network_that_was_started(coco) -> None:
+def test_binding_needs_a_network_that_was_started(coco: Coco) -> None:
     coco("account", "new", "alice", "--no-password")
     ran = coco("account", "bind", "alice", code=7)
     assert "has not been started yet" in ran.err
@@ -162,10 +164,11 @@ def test_binding_needs_a_network_that_was_started(coco) -> None:
     assert "there is no identity nobody" in ran.err
 
 
-class Node:
+class Node(Connection):
     """Answers coco_bindMessage with a given message, and keeps what comes back."""
 
     def __init__(self, message: str) -> None:
+        super().__init__("https://127.0.0.1:1", Path(), None)
         self.message = message
         self.bound: list[tuple[object, ...]] = []
 

@@ -11,9 +11,10 @@ from eth_account import Account
 
 from cli.store import ClientStore
 from tests.cli.fake_chain import ABI, CONTRACT_ADDRESS, HASH, TOO_LARGE, Chain, hash_of
+from tests.cli.runner import Coco
 
 
-def test_deploy_then_use_by_name(coco, chain: Chain, artifact: Path, started: ClientStore) -> None:
+def test_deploy_then_use_by_name(coco: Coco, chain: Chain, artifact: Path, started: ClientStore) -> None:
     ran = coco("deploy", str(artifact), "Carrier AG", "1_000", "--json")
     assert ran.json == {
         "contract": "Register",
@@ -24,7 +25,9 @@ def test_deploy_then_use_by_name(coco, chain: Chain, artifact: Path, started: Cl
     }
     assert Account.recover_transaction(chain.raw[0]) == coco("account", "show", "alice", "--json").json["address"]
     assert encode(["string", "uint256"], ["Carrier AG", 1000]).hex() in chain.raw[0]
-    assert started.contract("Register").address == CONTRACT_ADDRESS
+    record = started.contract("Register")
+    assert record is not None
+    assert record.address == CONTRACT_ADDRESS
 
     ran = coco("call", "Register", "get", "--json")
     assert ran.json["values"] == ["-7", CONTRACT_ADDRESS]
@@ -40,12 +43,12 @@ def test_deploy_then_use_by_name(coco, chain: Chain, artifact: Path, started: Cl
     assert ran.json == {"transaction": HASH, "block": 5, "gas_used": 21_000, "logs": 1}
 
 
-def test_the_constructors_arguments_may_be_announced(coco, chain: Chain, artifact: Path) -> None:
+def test_the_constructors_arguments_may_be_announced(coco: Coco, chain: Chain, artifact: Path) -> None:
     coco("deploy", str(artifact), "--name", "mine", "--args", "x", "1")
     assert coco("call", "mine", "get").code == 0
 
 
-def test_send_ether(coco, chain: Chain) -> None:
+def test_send_ether(coco: Coco, chain: Chain) -> None:
     coco("account", "new", "bob", "--no-password")
     coco("send", "bob", "--value", "1.5ether", "--account", "alice")
     coco("send", CONTRACT_ADDRESS, "--value", "1", "--gas", "30000", "--account", "alice")
@@ -69,13 +72,13 @@ def test_send_ether(coco, chain: Chain) -> None:
         (["call", CONTRACT_ADDRESS, "get", "--identity", "x"], "ABI of"),
     ],
 )
-def test_wrong_use(coco, chain: Chain, arguments: list[str], message: str) -> None:
+def test_wrong_use(coco: Coco, chain: Chain, arguments: list[str], message: str) -> None:
     ran = coco(*arguments, code=2)
     assert message in ran.err
     assert chain.raw == []
 
 
-def test_a_name_the_contract_could_not_be_remembered_by_deploys_nothing(coco, chain: Chain, artifact: Path) -> None:
+def test_a_bad_name_deploys_nothing(coco: Coco, chain: Chain, artifact: Path) -> None:
     ran = coco("deploy", str(artifact), "x", "1", "--name", "../../escaped", code=2)
     assert "is no name for a contract" in ran.err
     assert chain.raw == []
@@ -96,7 +99,7 @@ def owned(tmp_path: Path) -> Path:
     return file
 
 
-def test_names_stand_for_addresses_in_arguments(coco, chain: Chain, owned: Path) -> None:
+def test_names_stand_for_addresses_in_arguments(coco: Coco, chain: Chain, owned: Path) -> None:
     bob = coco("account", "new", "bob-key", "--no-password", "--json").json["address"]
     coco("deploy", str(owned), "bob-key", "-a", "alice")
     assert encode(["address"], [bob]).hex() in chain.raw[-1]
@@ -121,7 +124,7 @@ def test_names_stand_for_addresses_in_arguments(coco, chain: Chain, owned: Path)
         ("both", "both is both an account and a contract of network demo"),
     ],
 )
-def test_names_that_stand_for_nothing(coco, chain: Chain, owned: Path, argument: str, message: str) -> None:
+def test_names_that_stand_for_nothing(coco: Coco, chain: Chain, owned: Path, argument: str, message: str) -> None:
     coco("account", "new", "both", "--no-password")
     coco("deploy", str(owned), CONTRACT_ADDRESS, "--name", "both", "-a", "alice")
     coco("deploy", str(owned), CONTRACT_ADDRESS, "-a", "alice")
@@ -130,7 +133,7 @@ def test_names_that_stand_for_nothing(coco, chain: Chain, owned: Path, argument:
     assert len(chain.raw) == sent
 
 
-def test_wrong_arguments_send_nothing(coco, chain: Chain, artifact: Path) -> None:
+def test_wrong_arguments_send_nothing(coco: Coco, chain: Chain, artifact: Path) -> None:
     ran = coco("deploy", str(artifact), "only-one", code=2)
     assert "It is constructor(string owner, uint256 limit)." in ran.err
     coco("deploy", str(artifact), "x", "1")
@@ -144,25 +147,25 @@ def test_wrong_arguments_send_nothing(coco, chain: Chain, artifact: Path) -> Non
 
 
 @pytest.mark.parametrize("content", ["{", "[1]", '{"abi": 3}', "3"])
-def test_a_file_that_is_no_abi(coco, chain: Chain, tmp_path: Path, content: str) -> None:
+def test_a_file_that_is_no_abi(coco: Coco, chain: Chain, tmp_path: Path, content: str) -> None:
     file = tmp_path / "abi.json"
     file.write_text(content)
     assert str(file) in coco("call", CONTRACT_ADDRESS, "get", "--abi", str(file), code=2).err
 
 
-def test_an_abi_of_a_file(coco, chain: Chain, tmp_path: Path) -> None:
+def test_an_abi_of_a_file(coco: Coco, chain: Chain, tmp_path: Path) -> None:
     file = tmp_path / "abi.json"
     file.write_text(json.dumps(ABI))
     assert "value: -7" in coco("call", CONTRACT_ADDRESS, "get", "--abi", str(file)).out
 
 
-def test_an_answer_that_is_not_what_the_abi_says(coco, chain: Chain, artifact: Path) -> None:
+def test_an_answer_that_is_not_what_the_abi_says(coco: Coco, chain: Chain, artifact: Path) -> None:
     coco("deploy", str(artifact), "x", "1")
     chain.call_result = "0x"
     assert "the answer is not what get() returns" in coco("call", "Register", "get", code=2).err
 
 
-def test_reverts_are_explained(coco, chain: Chain, artifact: Path) -> None:
+def test_reverts_are_explained(coco: Coco, chain: Chain, artifact: Path) -> None:
     coco("deploy", str(artifact), "x", "1")
     chain.errors["eth_estimateGas"] = {"code": 3, "message": "execution reverted", "data": TOO_LARGE}
     ran = coco("send", "Register", "set", "10", code=9)
@@ -172,7 +175,7 @@ def test_reverts_are_explained(coco, chain: Chain, artifact: Path) -> None:
     assert "reverted without a reason" in coco("call", "Register", "get", code=9).err
 
 
-def test_a_transaction_that_reverts_names_its_hash(coco, chain: Chain, artifact: Path) -> None:
+def test_a_transaction_that_reverts_names_its_hash(coco: Coco, chain: Chain, artifact: Path) -> None:
     coco("deploy", str(artifact), "x", "1")
     chain.receipt["status"] = "0x0"
     chain.errors["eth_call"] = {"code": 3, "message": "execution reverted", "data": TOO_LARGE}
@@ -183,7 +186,7 @@ def test_a_transaction_that_reverts_names_its_hash(coco, chain: Chain, artifact:
     assert "the transaction failed" in coco("send", "Register", "set", "10", code=9).err
 
 
-def test_a_refusal_of_the_node(coco, chain: Chain, artifact: Path) -> None:
+def test_a_refusal_of_the_node(coco: Coco, chain: Chain, artifact: Path) -> None:
     chain.errors["eth_sendRawTransaction"] = {"code": -32001, "message": "address 0x.. is not bound"}
     ran = coco("deploy", str(artifact), "x", "1", code=8)
     assert "is not bound" in ran.err
@@ -192,7 +195,7 @@ def test_a_refusal_of_the_node(coco, chain: Chain, artifact: Path) -> None:
 
 
 @pytest.mark.usefixtures("quick_passwords")
-def test_a_wrong_password_sends_nothing(coco, chain: Chain, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_password(coco: Coco, chain: Chain, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     coco("account", "new", "carol", input="right\nright\n")
     ran = coco("deploy", str(artifact), "x", "1", "--account", "carol", input="wrong\n", code=1)
     assert "the password of account carol is wrong" in ran.err
@@ -201,14 +204,14 @@ def test_a_wrong_password_sends_nothing(coco, chain: Chain, artifact: Path, monk
     assert len(chain.raw) == 1
 
 
-def test_a_damaged_contract_record_is_named(coco, chain: Chain, artifact: Path, started: ClientStore) -> None:
+def test_a_damaged_contract_record_is_named(coco: Coco, chain: Chain, artifact: Path, started: ClientStore) -> None:
     coco("deploy", str(artifact), "x", "1")
     file = started.directory / "contracts" / "Register.json"
     file.write_text("{}")
     assert f"{file} is damaged" in coco("call", "Register", "get", code=6).err
 
 
-def test_several_accounts_and_none_chosen(coco, chain: Chain, started: ClientStore) -> None:
+def test_several_accounts_and_none_chosen(coco: Coco, chain: Chain, started: ClientStore) -> None:
     (started.directory / "current.json").unlink()
     coco("account", "new", "bob", "--no-password")
     assert json.loads((started.directory / "current.json").read_text())["account"] == "bob"

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import urllib.request
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,20 +18,21 @@ from cli.connection import connect
 from cli.genesis import installed_adapters
 from cli.store import Store
 from core.governance.constitution import Constitution
+from tests.cli.runner import Coco
 
 ROOT = Path(__file__).resolve().parents[2]
 TOKEN = ROOT / "examples" / "contracts" / "artifacts" / "Token.json"
 
 
 @pytest.fixture
-def stopped_at_the_end(coco, home: Path):
+def stopped_at_the_end(coco: Coco, home: Path) -> Iterator[None]:
     yield
     for name in Store(home).networks():
         coco("network", "stop", name)
 
 
 @pytest.mark.usefixtures("stopped_at_the_end")
-def test_from_create_to_destroy(coco, home: Path) -> None:
+def test_from_create_to_destroy(coco: Coco, home: Path) -> None:
     coco("network", "create", "flow", "--port", "0", "-o", "maker", "-o", "buyer", "--fund", "alice=100")
     assert coco("network", "status", "flow", "--json", code=3).json["state"] == "stopped"
     assert "has not been started yet" in coco("node", "status", code=7).err
@@ -77,7 +79,7 @@ def test_from_create_to_destroy(coco, home: Path) -> None:
     assert not (home / "networks" / "flow").exists()
 
 
-def use_contracts(coco) -> None:
+def use_contracts(coco: Coco) -> None:
     coco("account", "new", "bob", "--no-password")
     refused = coco("deploy", str(TOKEN), "Gold", "GLD", "1000ether", "--account", "alice", code=8)
     assert "coco account bind" in refused.err
@@ -105,7 +107,7 @@ def use_contracts(coco) -> None:
     assert "is not bound to your identity" in foreign.err
 
 
-def use_adapters(coco) -> None:
+def use_adapters(coco: Coco) -> None:
     [entry] = [one for one in coco("adapter", "list", "--json").json if one["adapter"] == "ethereum"]
     assert (entry["live"], entry["default"]) == (True, True)
     assert coco("adapter", "info", "ethereum", "--json").json["mount"] == "/ethereum/"
@@ -113,7 +115,7 @@ def use_adapters(coco) -> None:
     assert "is not live on flow" in coco("adapter", "use", "fabric", code=2).err
 
 
-def use_proxy(coco, home: Path) -> None:
+def use_proxy(coco: Coco, home: Path) -> None:
     command = [sys.executable, "-m", "cli.main", "proxy", "--port", "0", "--json", "--identity", "buyer"]
     with subprocess.Popen(command, cwd=ROOT, env=os.environ, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -130,21 +132,21 @@ SECOND = sorted(set(installed_adapters()) - {"ethereum"})[:1]
 
 
 @pytest.mark.usefixtures("stopped_at_the_end")
-def test_unmodified_web3(coco, home: Path) -> None:
+def test_unmodified_web3(coco: Coco, home: Path) -> None:
     coco("network", "create", "web", "--port", "0", "-o", "maker", "--chain-id", "4321")
     started = coco("network", "start", "--json").json
     token = (home / "clients/web/identities/maker/token").read_text().strip()
     options = {"headers": {"Authorization": f"Bearer {token}"}, "verify": started["certificate"]}
     w3 = Web3(Web3.HTTPProvider(started["url"], request_kwargs=options))
     assert w3.eth.chain_id == 4321
-    assert w3.eth.accounts == []
+    assert list(w3.eth.accounts) == []
     with connect("web", "maker", home=home) as connection:
         assert connection.web3().eth.block_number == 0
 
 
 @pytest.mark.skipif(not SECOND, reason="needs a second adapter: pip install -e examples/kv_logger")
 @pytest.mark.usefixtures("stopped_at_the_end")
-def test_two_adapters(coco, home: Path) -> None:
+def test_two_adapters(coco: Coco, home: Path) -> None:
     options = [word for name in ("ethereum", *SECOND) for word in ("--adapter", name)]
     coco("network", "create", "two", "--port", "0", "-o", "maker", "-p", "buyer", *options)
     coco("network", "start")

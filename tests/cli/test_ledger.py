@@ -13,6 +13,7 @@ from core.kv.write_set import encode_domain
 from core.ledger.entry import EntrySealer
 from core.ledger.secrets import EntryKey
 from core.types import NodeId, Seqno, View
+from tests.cli.runner import Coco
 
 SECRET = b"the retailer's goods"
 
@@ -42,7 +43,7 @@ def read(directory: Path) -> list[ReadableEntry | TornTail]:
     return asyncio.run(collect())
 
 
-def test_what_a_host_can_read(coco, ledger: Path) -> None:
+def test_what_a_host_can_read(coco: Coco, ledger: Path) -> None:
     shown = coco("ledger", "show", str(ledger.parents[2]), "--json")
     first, second, third = shown.json["entries"]
     assert [entry["seqno"] for entry in shown.json["entries"]] == [1, 2, 3]
@@ -59,7 +60,7 @@ def test_what_a_host_can_read(coco, ledger: Path) -> None:
     assert SECRET.decode() not in shown.out
 
 
-def test_every_directory_on_the_way_is_understood(coco, ledger: Path, tmp_path: Path) -> None:
+def test_every_directory_on_the_way_is_understood(coco: Coco, ledger: Path, tmp_path: Path) -> None:
     disk = ledger.parent
     for directory in (ledger, disk, disk.parent, disk.parents[1]):
         assert find_disk(directory) == disk
@@ -67,14 +68,14 @@ def test_every_directory_on_the_way_is_understood(coco, ledger: Path, tmp_path: 
     assert "there is no ledger in" in coco("ledger", "show", str(tmp_path), code=2).err
 
 
-def test_the_last_entries(coco, ledger: Path) -> None:
+def test_the_last_entries(coco: Coco, ledger: Path) -> None:
     ran = coco("ledger", "show", str(ledger), "--last", "1")
     assert ran.out.splitlines()[1].startswith("3 ")
     assert "The last 1 of 3 entries" in ran.err
     assert len(coco("ledger", "show", str(ledger), "--last", "0", "--json").json["entries"]) == 3
 
 
-def test_a_torn_tail_is_shown(coco, ledger: Path) -> None:
+def test_a_torn_tail_is_shown(coco: Coco, ledger: Path) -> None:
     data = b"".join(entries())
     (ledger / "ledger_1").write_bytes(data[:-10])
     shown = coco("ledger", "show", str(ledger), "--json").json
@@ -83,7 +84,7 @@ def test_a_torn_tail_is_shown(coco, ledger: Path) -> None:
     assert "has not finished" in coco("ledger", "show", str(ledger)).err
 
 
-def test_zeros_at_the_end_are_a_torn_tail(coco, ledger: Path) -> None:
+def test_zeros_at_the_end_are_a_torn_tail(coco: Coco, ledger: Path) -> None:
     data = b"".join(entries())
     (ledger / "ledger_1").write_bytes(data + bytes(5000))
     shown = coco("ledger", "show", str(ledger), "--json").json
@@ -94,7 +95,7 @@ def test_zeros_at_the_end_are_a_torn_tail(coco, ledger: Path) -> None:
 
 
 @pytest.mark.parametrize("offset", [0, 1, 44])
-def test_damage_is_placed(coco, ledger: Path, offset: int) -> None:
+def test_damage_is_placed(coco: Coco, ledger: Path, offset: int) -> None:
     data = bytearray(b"".join(entries()))
     data[offset] = 0x77
     (ledger / "ledger_1").write_bytes(data)
@@ -102,7 +103,7 @@ def test_damage_is_placed(coco, ledger: Path, offset: int) -> None:
     assert "ledger_1" in ran.err
 
 
-def test_a_missing_file_is_named(coco, ledger: Path) -> None:
+def test_a_missing_file_is_named(coco: Coco, ledger: Path) -> None:
     (ledger / "ledger_1").rename(ledger / "ledger_5")
     assert "entries 1 to 4 are missing" in coco("ledger", "show", str(ledger), code=4).err
 

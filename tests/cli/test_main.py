@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import click
 import pytest
 
-import cli.main
 from cli.main import root, run
+from cli.store import Store
+from tests.cli.runner import Coco
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cli.md"
 
@@ -39,7 +41,7 @@ def test_the_command_line_is_as_planned() -> None:
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=" ".join)
-def test_every_command_has_help(path: tuple[str, ...], coco) -> None:
+def test_every_command_has_help(path: tuple[str, ...], coco: Coco) -> None:
     ran = coco(*path, "--help")
     assert ran.out.startswith(f"Usage: coco {' '.join(path)}") or f"{' '.join(path)} [OPTIONS]" in ran.out
     command = COMMANDS[path]
@@ -100,14 +102,14 @@ def broken(monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(self: object) -> None:
         raise RuntimeError("secret detail")
 
-    monkeypatch.setattr(cli.main.Store, "networks", fail)
+    monkeypatch.setattr(Store, "networks", fail)
 
 
 @pytest.mark.usefixtures("broken", "home")
 def test_a_defect_of_ours_is_short_and_leaves_its_details(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(cli.main.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     assert run(["network", "list"]) == 70
     error = capsys.readouterr().err
     assert "Traceback" not in error
@@ -126,7 +128,7 @@ def test_an_interruption(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
     def interrupt(self: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli.main.Store, "networks", interrupt)
+    monkeypatch.setattr(Store, "networks", interrupt)
     assert run(["network", "list"]) == 130
     assert "Traceback" not in capsys.readouterr().err
 

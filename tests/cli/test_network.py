@@ -18,11 +18,12 @@ from core.governance.constitution import Constitution
 from enclave_sim import host
 from enclave_sim.host_config import NodePaths, read_config
 from enclave_sim.status import Status
+from tests.cli.runner import Coco
 
 pytestmark = pytest.mark.usefixtures("stand_in_adapters")
 
 
-def test_defaults_make_a_whole_network(coco, home: Path) -> None:
+def test_defaults_make_a_whole_network(coco: Coco, home: Path) -> None:
     assert "coco network start other" in coco("network", "create", "other").err
     ran = coco("network", "create", "demo", "--json")
     config, genesis = read_config(home / "networks" / "demo")
@@ -36,7 +37,7 @@ def test_defaults_make_a_whole_network(coco, home: Path) -> None:
     assert ran.json["members"] == ["org1"]
 
 
-def test_keys_and_tokens_are_the_clients_only(coco, home: Path, network: str) -> None:
+def test_keys_and_tokens_are_the_clients_only(coco: Coco, home: Path, network: str) -> None:
     client = ClientStore(home / "clients" / network, network)
     constitution = Constitution.decode((home / "networks" / network / "genesis.json").read_bytes())
     assert client.identities() == ["auditor", "carrier", "manufacturer"]
@@ -62,13 +63,13 @@ def test_keys_and_tokens_are_the_clients_only(coco, home: Path, network: str) ->
             assert not any(secret in data for secret in secrets)
 
 
-def test_everything_is_private_to_the_user(coco, home: Path, network: str) -> None:
+def test_everything_is_private_to_the_user(coco: Coco, home: Path, network: str) -> None:
     for path in [home, *home.rglob("*")]:
         mode = stat.S_IMODE(path.stat().st_mode)
         assert mode == (0o700 if path.is_dir() else 0o600), path
 
 
-def test_settings_reach_the_constitution(coco, home: Path) -> None:
+def test_settings_reach_the_constitution(coco: Coco, home: Path) -> None:
     coco(
         *("network", "create", "x", "--chain-id", "7", "--fork", "cancun", "--policy", "private", "--base-fee", "2"),
         *("--block-gas", "30_000_000", "--transaction-gas", "1_000_000", "-d", "kv", "-d", "ethereum"),
@@ -92,13 +93,13 @@ def test_settings_reach_the_constitution(coco, home: Path) -> None:
     assert {"node.example", "10.1.2.3"} <= set(config.names)
 
 
-def test_a_preferred_adapter_comes_first(coco, home: Path) -> None:
+def test_a_preferred_adapter_comes_first(coco: Coco, home: Path) -> None:
     assert "New networks will speak kv" in coco("adapter", "use", "kv").out
     assert "there is no adapter fabric installed here" in coco("adapter", "use", "fabric", code=2).err
     assert coco("network", "create", "x", "--json").json["adapters"] == ["kv", "ethereum"]
 
 
-def test_funded_accounts_are_made_and_allocated(coco, home: Path) -> None:
+def test_funded_accounts_are_made_and_allocated(coco: Coco, home: Path) -> None:
     ran = coco("network", "create", "x", "--fund", "alice=100", "--fund", "bob=0.5", "--no-password", "--json")
     alloc = Constitution.decode((home / "networks/x/genesis.json").read_bytes()).adapters["ethereum"]["alloc"]
     accounts = {entry["name"]: entry["address"] for entry in ran.json["accounts"]}
@@ -125,7 +126,7 @@ def test_funded_accounts_are_made_and_allocated(coco, home: Path) -> None:
         (["x", "--setting", "kv.a=1"], "is for an adapter that is not live", "Add -d kv"),
     ],
 )
-def test_wrong_use_is_refused(coco, home: Path, arguments: list[str], message: str, hint: str) -> None:
+def test_wrong_use_is_refused(coco: Coco, home: Path, arguments: list[str], message: str, hint: str) -> None:
     ran = coco("network", "create", *arguments, code=2)
     assert ran.err.startswith("error: ")
     assert message in ran.err
@@ -133,14 +134,14 @@ def test_wrong_use_is_refused(coco, home: Path, arguments: list[str], message: s
     assert coco("network", "list", "--json").json == []
 
 
-def test_a_network_that_cannot_be_made_leaves_nothing(coco, home: Path) -> None:
+def test_a_network_that_cannot_be_made_leaves_nothing(coco: Coco, home: Path) -> None:
     ran = coco("network", "create", "x", "--transaction-gas", "1", "--fund", "a=1", "--no-password", code=1)
     assert "transaction_gas_limit" in ran.err
     assert [path for path in home.rglob("*") if path.is_file()] == []
     coco("network", "create", "x")
 
 
-def test_an_existing_network_is_not_overwritten(coco, home: Path, network: str) -> None:
+def test_an_existing_network_is_not_overwritten(coco: Coco, home: Path, network: str) -> None:
     before = (home / "clients" / network / "identities/carrier/token").read_bytes()
     ran = coco("network", "create", network, code=2)
     assert "there is a network demo already" in ran.err
@@ -148,7 +149,7 @@ def test_an_existing_network_is_not_overwritten(coco, home: Path, network: str) 
     assert (home / "clients" / network / "identities/carrier/token").read_bytes() == before
 
 
-def test_unknown_network(coco, home: Path, network: str) -> None:
+def test_unknown_network(coco: Coco, home: Path, network: str) -> None:
     for command in (["network", "start", "y"], ["network", "stop", "y"], ["network", "status", "y"]):
         ran = coco(*command, code=2)
         assert "there is no network y" in ran.err
@@ -157,13 +158,13 @@ def test_unknown_network(coco, home: Path, network: str) -> None:
     assert "there is no network y" in ran.err
 
 
-def test_without_any_network_the_first_step_is_named(coco, home: Path) -> None:
+def test_without_any_network_the_first_step_is_named(coco: Coco, home: Path) -> None:
     for command in (["network", "start"], ["account", "list"], ["node", "status"], ["proxy"], ["ledger", "show"]):
         ran = coco(*command, code=2)
         assert ran.err == "error: there is no network yet\n  Make one: coco network create demo\n"
 
 
-def test_the_current_network_is_the_newest_until_it_goes(coco, home: Path) -> None:
+def test_the_current_network_is_the_newest_until_it_goes(coco: Coco, home: Path) -> None:
     coco("network", "create", "a")
     coco("network", "create", "b")
     shown = coco("network", "list", "--json").json
@@ -178,7 +179,7 @@ def test_the_current_network_is_the_newest_until_it_goes(coco, home: Path) -> No
     coco("account", "list", "--network", "a")
 
 
-def test_a_new_current_network_is_told(coco, home: Path) -> None:
+def test_a_new_current_network_is_told(coco: Coco, home: Path) -> None:
     assert "current network" not in coco("network", "create", "a").err
     ran = coco("network", "create", "b", "--json")
     assert "b is now the current network, no longer a: coco network use a" in ran.err
@@ -204,7 +205,7 @@ def running(home: Path, monkeypatch: pytest.MonkeyPatch) -> Status:
     return found
 
 
-def test_a_machine_that_only_hosts(coco, home: Path, network: str, running: Status) -> None:
+def test_a_machine_that_only_hosts(coco: Coco, home: Path, network: str, running: Status) -> None:
     shutil.rmtree(home / "clients" / network)
     ran = coco("network", "start", network)
     assert "https://localhost:8443" in ran.out
@@ -221,7 +222,7 @@ def test_a_machine_that_only_hosts(coco, home: Path, network: str, running: Stat
     assert "Copy clients/demo/" in ran.err
 
 
-def test_a_client_pins_what_its_host_shows(coco, home: Path, network: str, running: Status) -> None:
+def test_a_client_pins_what_its_host_shows(coco: Coco, home: Path, network: str, running: Status) -> None:
     ran = coco("network", "start", network)
     assert "nothing was pinned" not in ran.err
     assert "/token" in ran.err
@@ -229,7 +230,7 @@ def test_a_client_pins_what_its_host_shows(coco, home: Path, network: str, runni
     assert (client.pinned_ca(), client.url()) == (b"authority\n", running.url)
 
 
-def test_a_network_that_runs_elsewhere_is_not_started_here(coco, home: Path, network: str) -> None:
+def test_a_network_that_runs_elsewhere_is_not_started_here(coco: Coco, home: Path, network: str) -> None:
     shutil.rmtree(home / "networks" / network)
     for verb in ("start", "stop", "status"):
         ran = coco("network", verb, network, code=2)
@@ -237,7 +238,7 @@ def test_a_network_that_runs_elsewhere_is_not_started_here(coco, home: Path, net
         assert "Known: demo" not in ran.err
 
 
-def test_destroy_asks(coco, home: Path, network: str) -> None:
+def test_destroy_asks(coco: Coco, home: Path, network: str) -> None:
     assert "Remove network demo" in coco("network", "destroy", network, input="n\n", code=1).err
     assert (home / "networks" / network).exists()
     coco("network", "destroy", network, input="y\n")
@@ -245,7 +246,7 @@ def test_destroy_asks(coco, home: Path, network: str) -> None:
     assert not (home / "clients" / network).exists()
 
 
-def test_destroy_refuses_while_running(coco, home: Path, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_destroy_refuses_while_running(coco: Coco, home: Path, network: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cli.network, "_running_pid", lambda directory: 1)
     ran = coco("network", "destroy", network, "--yes", code=1)
     assert "network demo is running" in ran.err
@@ -266,7 +267,7 @@ def test_the_first_certificate_is_pinned_and_another_is_refused(home: Path, tmp_
     assert client.pinned_ca() == b"one\n"
 
 
-def test_state_of_another_version_is_refused(coco, home: Path, network: str) -> None:
+def test_state_of_another_version_is_refused(coco: Coco, home: Path, network: str) -> None:
     file = home / "clients" / network / "current.json"
     file.write_text(json.dumps({"version": 2, "something": "new"}))
     ran = coco("adapter", "list", code=6)
@@ -274,7 +275,7 @@ def test_state_of_another_version_is_refused(coco, home: Path, network: str) -> 
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"version":1,"identity":3}', '{"version":1,"unknown":3}', "\x00"])
-def test_damaged_state_is_named(coco, home: Path, network: str, content: str) -> None:
+def test_damaged_state_is_named(coco: Coco, home: Path, network: str, content: str) -> None:
     file = home / "clients" / network / "current.json"
     file.write_text(content)
     ran = coco("adapter", "list", code=6)
@@ -282,13 +283,13 @@ def test_damaged_state_is_named(coco, home: Path, network: str, content: str) ->
     assert "Restore it" in ran.err
 
 
-def test_a_host_configuration_of_another_version_is_refused(coco, home: Path, network: str) -> None:
+def test_a_host_configuration_of_another_version_is_refused(coco: Coco, home: Path, network: str) -> None:
     file = home / "networks" / network / "network.json"
     file.write_text(json.dumps({"version": 99}))
     assert "version 99" in coco("network", "start", network, code=6).err
 
 
-def test_a_home_that_cannot_be_written(coco, tmp_path: Path) -> None:
+def test_a_home_that_cannot_be_written(coco: Coco, tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.write_text("")
     ran = coco("--home", str(blocked / "home"), "network", "create", "x", code=5)

@@ -20,6 +20,7 @@ from cli.connection import tls_context
 from cli.proxy_server import PortTaken, Proxy, ProxySettings
 from core import limits
 from tests.cli.fake_node import TOKEN, FakeNode
+from tests.cli.runner import Coco
 
 
 @pytest.fixture
@@ -31,8 +32,8 @@ async def node(tmp_path: Path) -> AsyncIterator[FakeNode]:
 
 
 def settings(node: FakeNode, **changes: Any) -> ProxySettings:
-    fields = {"upstream": node.url, "tls": tls_context(node.ca_file), "token": TOKEN, "port": 0} | changes
-    return ProxySettings(**fields)
+    fields: dict[str, Any] = {"upstream": node.url, "tls": tls_context(node.ca_file), "token": TOKEN, "port": 0}
+    return ProxySettings(**fields | changes)
 
 
 @pytest.fixture
@@ -116,7 +117,7 @@ async def test_a_request_of_the_largest_size_passes(node: FakeNode, client: aioh
 async def test_a_large_answer_is_refused(
     node: FakeNode, client: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(cli.proxy_server.limits, "RESPONSE_BYTES_MAX", 1000)
+    monkeypatch.setattr(limits, "RESPONSE_BYTES_MAX", 1000)
     node.answer = lambda request: {"result": "x" * 2000}
     async with client.post("/", json=rpc("eth_getLogs")) as response:
         assert response.status == 502
@@ -308,7 +309,7 @@ async def test_stopping_closes_sockets(node: FakeNode) -> None:
 
 
 @pytest.mark.usefixtures("stand_in_adapters", "network")
-def test_only_this_machine_may_reach_it(coco) -> None:
+def test_only_this_machine_may_reach_it(coco: Coco) -> None:
     for host in ("0.0.0.0", "192.168.1.1", "::", "my-laptop"):
         ran = coco("proxy", "--host", host, code=2)
         assert "whoever reaches the proxy acts as the identity" in ran.err

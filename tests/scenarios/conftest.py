@@ -53,7 +53,7 @@ class Network:
         connection.rpc("coco_bind", message, "0x" + bytes(signature).hex())
 
     def new_account(self, connection: Connection) -> LocalAccount:
-        account = Account.create()
+        account: LocalAccount = Account.create()
         self.bind(connection, account)
         return account
 

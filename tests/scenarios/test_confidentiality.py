@@ -55,7 +55,8 @@ def played(make_network: Callable[..., Any], tmp_path: Path) -> Iterator[tuple[A
             connection.url = f"https://localhost:{relay.port}"
             account: LocalAccount = network.new_account(connection)
             parties[name] = story.Party(name, relayed_web3(connection), account)
-        hashes = story.play(*(parties[name] for name in PARTIES[:3]), [parties["competitor"]], lambda _: None)
+        manufacturer, carrier, retailer = (parties[name] for name in PARTIES[:3])
+        hashes = story.play(manufacturer, carrier, retailer, [parties["competitor"]], lambda _: None)
         yield network, parties, hashes, recording
 
 
