@@ -180,9 +180,7 @@ async def _make_reader(link: HostLink, platform: PlatformClient, channels: Chann
     def on_ready() -> None:
         tasks.add(asyncio.create_task(link.report_running(b"", b"")))
 
-    watchdog = Watchdog(
-        processor_seconds_max=limits.READER_STUCK_SECONDS_MAX, seconds_max=limits.REQUEST_SECONDS_MAX
-    )
+    watchdog = Watchdog(processor_seconds_max=limits.READER_STUCK_SECONDS_MAX, seconds_max=limits.REQUEST_SECONDS_MAX)
     reader = await make_reader(channels, attestor=platform, log=link.log, beat=watchdog.beat, on_ready=on_ready)
     return _Role(reader.run, reader.request_stop, partial(attach_to_reader, reader, channels, platform, link.log))
 

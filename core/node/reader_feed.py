@@ -202,20 +202,18 @@ class _Feed:
             await self._send(FeedRows(name, tuple(rows)))
 
     async def _copy_changes(self, source: FeedSource, horizon: Seqno) -> None:
-        """Send the writes after the horizon. The last message and the start of the tail go without a gap."""
+        """Send the writes after the horizon. Once the rest is one step, blocks go to the tail: no gap, and an end."""
         position, head = 0, horizon
-        while True:
+        while not self.is_copied:
             committed = source.committed()
             changes = source.store.changes(position, limits.FEED_ROWS_MAX, committed)
-            if not changes:
-                self.is_copied = True
-                await self._send(FeedEntries(head, (), committed, True, source.now_s()))
-                return
+            self.is_copied = len(changes) < limits.FEED_ROWS_MAX
             position += len(changes)
             for entries in _batches(source.store, changes):
                 last = Seqno(entries[-1].seqno)
                 await self._send(FeedEntries(head, entries, last, False, source.now_s()))
                 head = last
+        await self._send(FeedEntries(head, (), committed, True, source.now_s()))
 
     async def _send(self, message: FeedBegin | FeedRows | FeedEntries) -> None:
         await self._put(TO_READER.encode(message))
