@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from core.errors import MalformedMessage
 
 INTEGER = 0x02
+BIT_STRING = 0x03
 OCTET_STRING = 0x04
 OBJECT_IDENTIFIER = 0x06
 BOOLEAN = 0x01

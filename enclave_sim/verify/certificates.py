@@ -6,6 +6,7 @@ intermediates, root, in that order; the root must be the trust store's, byte for
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.x509.oid import NameOID
 
+from enclave_sim.pki.der import BIT_STRING, SEQUENCE, MalformedDer, read_elements, read_one
 from enclave_sim.pki.pem import MalformedPem, parse_chain
 from enclave_sim.verify.errors import CertificateRevoked, ChainInvalid, RevocationListInvalid
 from enclave_sim.verify.validity import Window
@@ -56,6 +58,7 @@ class RevocationList:
 def read_certificate(der: bytes) -> Certificate:
     """Read a DER certificate; raises ChainInvalid for whatever the chains here cannot hold."""
     with _refusing("a certificate", ChainInvalid):
+        _require_whole_octets(der)
         parsed = x509.load_der_x509_certificate(der)
         names = parsed.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
         common_name = str(names[0].value) if len(names) == 1 else ""
@@ -65,6 +68,8 @@ def read_certificate(der: bytes) -> Certificate:
         start, end, serial = parsed.not_valid_before_utc, parsed.not_valid_after_utc, parsed.serial_number
     if parsed.version is not x509.Version.v3 or hash_algorithm is None or hash_algorithm.name not in _HASHES:
         raise ChainInvalid(f"the certificate {common_name!r} is not version 3 with SHA-256 or SHA-384")
+    if serial < 0:
+        raise ChainInvalid(f"the certificate {common_name!r} has a negative serial number")
     match public_key:
         case ec.EllipticCurvePublicKey() if isinstance(public_key.curve, ec.SECP256R1 | ec.SECP384R1):
             key: PublicKey = public_key
@@ -134,6 +139,7 @@ def read_revocation_list(der: bytes, issuer: Certificate) -> RevocationList:
     if len(der) > REVOCATION_LIST_BYTES_MAX:
         raise RevocationListInvalid(f"{what} has {len(der)} bytes; at most {REVOCATION_LIST_BYTES_MAX} are read")
     with _refusing(what, RevocationListInvalid):
+        _require_whole_octets(der)
         parsed = x509.load_der_x509_crl(der)
         start, end = parsed.last_update_utc, parsed.next_update_utc
         if parsed.issuer != issuer.parsed.subject or not parsed.is_signature_valid(issuer.public_key):
@@ -146,12 +152,26 @@ def read_revocation_list(der: bytes, issuer: Certificate) -> RevocationList:
     return RevocationList(serials, Window(what, start, end))
 
 
+def _require_whole_octets(der: bytes) -> None:
+    """Raise MalformedDer unless the signature, the one part that nothing signs, has a single encoding.
+
+    x509 takes a bit string whose unused bits are zero whatever it says how many they are.
+    """
+    parts = read_elements(read_one(der, SEQUENCE))
+    if len(parts) != 3 or parts[2].tag != BIT_STRING or parts[2].content[:1] != b"\0":
+        raise MalformedDer("the signature is not a bit string of whole octets")
+
+
 @contextmanager
 def _refusing(what: str, refusal: type[ChainInvalid] | type[RevocationListInvalid]) -> Iterator[None]:
     """Turn whatever x509 raises on bytes it cannot read into that refusal."""
     try:
-        yield
+        with warnings.catch_warnings():
+            # x509 warns of names and serial numbers that are against its rules; AMD's certificates have the number 0.
+            warnings.simplefilter("ignore")
+            yield
     except (
+        MalformedDer,
         ValueError,
         TypeError,
         UnsupportedAlgorithm,

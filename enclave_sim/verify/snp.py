@@ -5,7 +5,6 @@ AMD rates no TCB: the VCEK is bound to one, and the verifier says which is the l
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -13,7 +12,6 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA384
-from cryptography.utils import CryptographyDeprecationWarning
 
 from enclave_sim.pki.der import MalformedDer
 from enclave_sim.pki.documents import TcbStatus
@@ -55,7 +53,7 @@ def verify_snp_report(report: bytes, collateral: SnpCollateral, *, at: datetime,
     except MalformedStructure as error:
         raise EvidenceMalformed(error.message) from None
     what = "the VCEK chain"
-    vcek, ask, ark = chain = (_read_vcek(collateral.vcek), *map(read_certificate, (collateral.ask, collateral.ark)))
+    vcek, ask, ark = chain = tuple(map(read_certificate, (collateral.vcek, collateral.ask, collateral.ark)))
     root = trust_store.find("snp", ark.der)
     require_chain(chain, what)
     windows = [one.window for one in chain]
@@ -83,13 +81,6 @@ def verify_snp_report(report: bytes, collateral: SnpCollateral, *, at: datetime,
         ),
         valid_until=min(window.end for window in windows),
     )
-
-
-def _read_vcek(der: bytes) -> Certificate:
-    with warnings.catch_warnings():
-        # AMD gives every VCEK certificate the serial number 0.
-        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        return read_certificate(der)
 
 
 def _read_facts(vcek: Certificate, what: str) -> VcekFacts:

@@ -1,4 +1,4 @@
-"""Evidence of real hardware, at the time when its collateral held: accepted then, refused before, after and elsewhere."""
+"""Evidence of real hardware: accepted at the time when its collateral held, refused before, after and elsewhere."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def test_no_trailing_bytes(name: str) -> None:
         with pytest.raises(EvidenceMalformed):
             verify_quote(quote + padding, collateral, at=HARDWARE_TIME, trust_store=trust_store())
     if name == "tdx":
+        padded = (VECTORS / "tdx_quote").read_bytes()
         with pytest.raises(EvidenceMalformed):
-            padded = (VECTORS / "tdx_quote").read_bytes()
             verify_quote(padded, collateral, at=HARDWARE_TIME, trust_store=trust_store())
 
 
