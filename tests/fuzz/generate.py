@@ -20,6 +20,7 @@ from tests.fuzz.statements import make_init_code, make_program, make_recursion
 
 ETHER = 10**18
 GAS_MAX = 400_000
+BLAKE2 = 9
 DEEP_GAS = 20_000_000
 
 
@@ -50,6 +51,9 @@ def make_case(seed: int, fork: str, number: int) -> tuple[Case, set[str]]:
         deep = Account(1, 0, make_recursion(random))
         case = replace(case, accounts={**accounts, c.CONTRACTS[0]: deep})
         transactions = (Tx(2, 0, DEEP_GAS, c.CONTRACTS[0], fee=case.base_fee),)
+    elif shape < 0.053:
+        kinds.add("precompiles alone")
+        transactions = tuple(_precompile_alone(random, case) for _ in range(6))
     else:
         count = random.choice((1, 1, 2, 2, 3, 4))
         transactions = tuple(_transaction(random, case, kinds) for _ in range(count))
@@ -272,6 +276,14 @@ def _authorization(random: Random) -> Authorization:
         nonce=random.choice((0,) * 12 + (-1, 1)),
         tamper=random.choice(("",) * 16 + ("high s", "parity", "r", "message", "nonce")),
     )
+
+
+def _precompile_alone(random: Random, case: Case) -> Tx:
+    """Call a precompile directly, among them those too slow for every program."""
+    to = random.choice(c.PRECOMPILES)
+    data = precompile_input(random, to[-1])
+    gas = GAS_MAX if to[-1] != BLAKE2 else 60_000
+    return Tx(2, 0, gas, to, 0, data, case.base_fee, 0)
 
 
 def _gas_sweep(random: Random, case: Case) -> tuple[Tx, ...]:

@@ -6,9 +6,12 @@ import hashlib
 from functools import lru_cache
 from random import Random
 
-from py_ecc.optimized_bls12_381 import G1, G2, multiply, normalize
+from py_ecc.bls.hash_to_curve import map_to_curve_G1, map_to_curve_G2
+from py_ecc.optimized_bls12_381 import FQ, FQ2, G1, G2, multiply, normalize
+from py_ecc.optimized_bn128 import FQ2 as BnFQ2
 from py_ecc.optimized_bn128 import G1 as BN_G1
 from py_ecc.optimized_bn128 import G2 as BN_G2
+from py_ecc.optimized_bn128 import b2 as bn_b2
 from py_ecc.optimized_bn128 import multiply as bn_multiply
 from py_ecc.optimized_bn128 import normalize as bn_normalize
 
@@ -84,9 +87,30 @@ def _bn_g1_multiple(scalar: int) -> bytes:
 
 
 def _bn_g2(random: Random) -> bytes:
-    if random.random() < 0.3:
+    kind = random.random()
+    if kind < 0.2:
         return bytes(128)
-    return _bn_g2_multiple(random.choice((1, 2, BN_N - 1)))
+    if kind < 0.35:
+        return _bn_g2_elsewhere(random.randrange(12))
+    return _bn_g2_multiple(random.choice((1, 2, 3, BN_N - 1, random.randrange(1, 30))))
+
+
+@lru_cache(maxsize=128)
+def _bn_g2_elsewhere(seed: int) -> bytes:
+    """Return a point of the twisted curve that is not in the group of the right order."""
+    x = BnFQ2([seed, 1])
+    while (y := _bn_square_root(x * x * x + bn_b2)) is None:
+        x = x + BnFQ2([12, 0])
+    return b"".join(word(int(part)) for part in (x.coeffs[1], x.coeffs[0], y.coeffs[1], y.coeffs[0]))
+
+
+def _bn_square_root(square: BnFQ2) -> BnFQ2 | None:
+    """Adj and Rodriguez-Henriquez, "Square root computation over even extension fields", algorithm 9."""
+    one = BnFQ2.one()
+    first = square ** ((BN_P - 3) // 4)
+    alpha, root = first * first * square, first * square
+    root = BnFQ2([0, 1]) * root if alpha == -one else (one + alpha) ** ((BN_P - 1) // 2) * root
+    return root if root * root == square else None
 
 
 @lru_cache(maxsize=128)
@@ -116,6 +140,14 @@ def _point_evaluation(random: Random) -> bytes:
     return versioned_hash + point + value + commitment + b"\xc0" + bytes(47)
 
 
+def _bls_pairing(random: Random) -> bytes:
+    if random.random() < 0.35:
+        # e(P, Q) * e(-P, Q) = 1
+        second = _bls_g2_multiple(1)
+        return _bls_g1_multiple(1) + second + _bls_g1_multiple(BLS_N - 1) + second
+    return b"".join(_bls_g1(random) + _bls_g2(random) for _ in range(random.choice((0, 1, 1, 2))))
+
+
 def _bls_field(value: int) -> bytes:
     return int(value).to_bytes(64, "big")
 
@@ -129,7 +161,16 @@ def _bls_g1(random: Random) -> bytes:
     if kind < 0.36:
         # On the curve, not in the subgroup.
         return _bls_field(0) + _bls_field(2)
-    return _bls_g1_multiple(random.choice((1, 2, BLS_N - 1)))
+    if kind < 0.45:
+        return _bls_g1_elsewhere(random.randrange(12))
+    return _bls_g1_multiple(random.choice((1, 2, 3, BLS_N - 1, random.randrange(1, 30))))
+
+
+@lru_cache(maxsize=128)
+def _bls_g1_elsewhere(seed: int) -> bytes:
+    """Return a point of the curve that is not in the group of the right order."""
+    x, y = normalize(map_to_curve_G1(FQ(seed + 2)))
+    return _bls_field(x.n) + _bls_field(y.n)
 
 
 @lru_cache(maxsize=128)
@@ -139,9 +180,18 @@ def _bls_g1_multiple(scalar: int) -> bytes:
 
 
 def _bls_g2(random: Random) -> bytes:
-    if random.random() < 0.25:
+    kind = random.random()
+    if kind < 0.2:
         return bytes(256)
-    return _bls_g2_multiple(random.choice((1, 2, BLS_N - 1)))
+    if kind < 0.32:
+        return _bls_g2_elsewhere(random.randrange(12))
+    return _bls_g2_multiple(random.choice((1, 2, 3, BLS_N - 1, random.randrange(1, 30))))
+
+
+@lru_cache(maxsize=128)
+def _bls_g2_elsewhere(seed: int) -> bytes:
+    x, y = normalize(map_to_curve_G2(FQ2([seed + 2, 1])))
+    return b"".join(_bls_field(part) for part in (*x.coeffs, *y.coeffs))
 
 
 @lru_cache(maxsize=128)
@@ -151,11 +201,11 @@ def _bls_g2_multiple(scalar: int) -> bytes:
 
 
 def _scalar(random: Random) -> bytes:
-    return word(random.choice((0, 1, 2, 3, BLS_N - 1, BLS_N, BLS_N + 1, 2**256 - 1)))
+    return word(random.choice((0, 1, 2, 3, BLS_N - 1, BLS_N, BLS_N + 1, 2**256 - 1, random.getrandbits(256))))
 
 
-def _bls_field_elements(count: int) -> bytes:
-    return b"".join(_bls_field(number * 7919 + 1) for number in range(count))
+def _bls_element(random: Random) -> bytes:
+    return _bls_field(random.choice((0, 1, 5, BLS_P - 1, BLS_P, *NUMBERS, random.randrange(BLS_P))))
 
 
 _MAKERS = {
@@ -170,7 +220,7 @@ _MAKERS = {
     12: lambda random: b"".join(_bls_g1(random) + _scalar(random) for _ in range(random.choice((0, 1, 1, 2)))),
     13: lambda random: _bls_g2(random) + _bls_g2(random),
     14: lambda random: b"".join(_bls_g2(random) + _scalar(random) for _ in range(random.choice((0, 1, 1, 2)))),
-    15: lambda random: b"".join(_bls_g1(random) + _bls_g2(random) for _ in range(random.choice((0, 1)))),
-    16: lambda random: _bls_field(random.choice((0, 1, 5, BLS_P - 1, BLS_P, *NUMBERS))),
-    17: lambda random: _bls_field(random.choice((0, 1, 5, BLS_P))) + _bls_field(random.choice((0, 1, BLS_P - 1))),
+    15: _bls_pairing,
+    16: lambda random: _bls_element(random),
+    17: lambda random: _bls_element(random) + _bls_element(random),
 }

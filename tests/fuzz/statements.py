@@ -388,10 +388,11 @@ def _attempt(p: Program) -> None:
         p.push(0)
     p.op("ADDRESS", "GAS", name)
     p.sink()
-    for slot in range(3):
-        p.push(slot)
-        p.op(p.random.choice(("TLOAD", "SLOAD")))
-        p.sink()
+    for name in ("TLOAD", "SLOAD"):
+        for slot in range(3):
+            p.push(slot)
+            p.op(name)
+            p.sink()
     _warmth(p)
 
 

@@ -20,6 +20,8 @@ from tests.fuzz.compare import Comparer
 
 CASES = sorted((Path(__file__).parent / "cases").glob("*.json"))
 SEED = 1
+FOUND_WITHIN = 400
+"""Executions in which a planted fault has to show."""
 NEEDS_EELS = pytest.mark.skipif(
     not eels.is_available(), reason="the oracle environment is not there: run `make oracle`"
 )
@@ -109,7 +111,7 @@ def _unpaid_tip(patch: pytest.MonkeyPatch) -> None:
 )
 def test_a_planted_fault_is_found(plant: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     plant(monkeypatch)
-    tally = fuzz(Comparer(None), 3000, differences_max=1)
+    tally = fuzz(Comparer(None), FOUND_WITHIN, differences_max=1)
     ((case, _),) = tally.found
     monkeypatch.undo()
     assert not Comparer(None).compare(case).found
@@ -117,7 +119,7 @@ def test_a_planted_fault_is_found(plant: Any, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_found_case_is_shrunk_written_and_replays(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     _cheap_storage(monkeypatch)
-    plan = Plan(SEED, BOTH, 3000, float("inf"), out=tmp_path, shrink_seconds=3, differences_max=1)
+    plan = Plan(SEED, BOTH, FOUND_WITHIN, float("inf"), out=tmp_path, shrink_seconds=3, differences_max=1)
     campaign.run(plan, Comparer(None), lambda line: None)
     (path,) = tmp_path.glob("*.json")
     small = load(path)
