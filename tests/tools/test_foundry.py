@@ -69,6 +69,22 @@ def test_script(directory: Path, variables: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize("directory", ["proxy"], indirect=True)
+def test_a_script_sees_no_storage(directory: Path, variables: dict[str, str]) -> None:
+    """The limit that the page names: a script finds a contract that was deployed earlier empty, and sends nothing."""
+    deploy = "forge create src/Parcels.sol:Parcels --broadcast --constructor-args North | sed -n 's/^Deployed to: //p'"
+    address = shell(deploy, directory, variables)[-1]
+    shell(f"cast send {address} 'register(uint256)' 1", directory, variables)
+    script = (directory / "script/Deploy.s.sol").read_text()
+    script = script.replace('new Parcels("North")', f"Parcels({address})").replace(
+        "register(1)", 'move(1, msg.sender, "")'
+    )
+    (directory / "script/Later.s.sol").write_text(script)
+    command = (directory / "script.sh").read_text().replace("Deploy.s.sol", "Later.s.sol").strip()
+    lines = shell(f"{command} 2>&1 || true", directory, variables)
+    assert "Error: script failed: UnknownParcel(1)" in lines
+
+
+@pytest.mark.parametrize("directory", ["proxy"], indirect=True)
 def test_watch(directory: Path, variables: dict[str, str]) -> None:
     """`cast logs --subscribe` prints a log that comes after it began."""
     address = shell(
