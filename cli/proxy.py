@@ -13,7 +13,9 @@ from cli.connection import tls_context
 from cli.errors import Unreachable, WrongUse
 from cli.options import identity_option, json_option, network_option
 from cli.output import note, print_json
+from cli.proxy_origins import ANY, parse_origin
 from cli.store import Store
+from core.errors import CocoError
 
 if TYPE_CHECKING:
     from cli.proxy_server import ProxySettings
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 @identity_option
 @click.option("--port", type=click.IntRange(0, 65_535), default=8545, show_default=True, help="0 takes a free port.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="The local address to listen on.")
-@click.option("--allow-origin", multiple=True, metavar="URL", help="A web page's origin that may use it; repeatable.")
+@click.option(
+    "--allow-origin", multiple=True, metavar="URL", help="A page's origin that may use it, or '*'; repeatable."
+)
 @click.option("--i-know", is_flag=True, help="Allow a --host that other machines reach: they act as the identity.")
 @json_option
 @click.pass_obj
@@ -49,6 +53,7 @@ def proxy(
             f"{host} may be reached from other machines, and whoever reaches the proxy acts as the identity",
             hint="Leave --host at 127.0.0.1, or say --i-know.",
         )
+    origins = frozenset(_origin(text) for text in allow_origin)
     client = store.client(network)
     chosen = client.identity(identity)
     url = client.url()
@@ -56,13 +61,15 @@ def proxy(
         raise Unreachable(
             f"network {client.network} has not been started yet", hint=f"coco network start {client.network}"
         )
+    if ANY in origins:
+        note(f"warning: any page that a browser on this machine opens can now act as {chosen.name}")
     settings = ProxySettings(
         upstream=url,
         tls=tls_context(client.ca_file),
         token=chosen.token(),
         host=host,
         port=port,
-        origins=frozenset(allow_origin),
+        origins=origins,
         any_host=i_know,
     )
     asyncio.run(_serve(settings, f"{client.network} as {chosen.name}", as_json))
@@ -86,6 +93,13 @@ async def _serve(settings: ProxySettings, what: str, as_json: bool) -> None:
     finally:
         await running.stop()
     note("stopped")
+
+
+def _origin(text: str) -> str:
+    try:
+        return parse_origin(text)
+    except CocoError as error:
+        raise WrongUse(error.message, hint=error.hint) from None
 
 
 def _is_loopback(host: str) -> bool:

@@ -12,11 +12,9 @@ from __future__ import annotations
 import asyncio
 import errno
 import io
-import ipaddress
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
 
 import orjson
 from aiohttp import (
@@ -28,12 +26,13 @@ from aiohttp import (
     ClientWSTimeout,
     DummyCookieJar,
     TCPConnector,
-    WSMsgType,
     WSServerHandshakeError,
     web,
 )
 from yarl import URL
 
+from cli.proxy_origins import host_allowed, origin_allowed
+from cli.proxy_relay import join
 from core import limits
 from core.errors import CocoError
 
@@ -42,12 +41,7 @@ REQUESTS_MAX = 256
 SOCKETS_MAX = 64
 SOCKET_OPEN_SECONDS_MAX = 15
 SOCKET_CLOSE_SECONDS_MAX = 5
-_CLOSE_CODES_UNSENT = frozenset({None, 1005, 1006, 1015})
-"""What a close code may be read as and never sent as (RFC 6455, section 7.4.1)."""
-
-Socket = web.WebSocketResponse | ClientWebSocketResponse
-
-_LOCAL_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
+SOCKET_HEARTBEAT_SECONDS = 30
 _FORWARDED = ("Content-Type", "Accept")
 _DROPPED = frozenset(
     {
@@ -131,10 +125,11 @@ class Proxy:
             await self._session.close()
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
-        if not self._host_allowed(request.host):
+        settings = self._settings
+        if not host_allowed(request.host, any_address=settings.any_host):
             return _failure(403, "this proxy serves only its own machine: call it as localhost")
         origin = request.headers.get("Origin")
-        if not self._origin_allowed(origin, request.headers.get("Sec-Fetch-Site")):
+        if not origin_allowed(origin, request.headers.get("Sec-Fetch-Site"), settings.origins):
             return _failure(
                 403, f"pages of {origin or 'other sites'} may not use this proxy (coco proxy --allow-origin)"
             )
@@ -155,7 +150,7 @@ class Proxy:
             return _failure(413, f"a request has at most {limits.REQUEST_BYTES_MAX} bytes", cors)
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
         try:
-            status, reply_headers, reply = await self._exchange(request.method, request.raw_path, body, headers)
+            status, reply_headers, reply = await self._exchange(request.method, _path(request), body, headers)
         except (ClientError, TimeoutError, CocoError) as error:
             return _failure(502, _words(error), cors)
         return web.Response(status=status, body=reply, headers=reply_headers | dict(cors))
@@ -166,8 +161,7 @@ class Proxy:
         """Send one request upstream. Redirects are not followed: the token goes to this network only."""
         if self._session is None:
             raise CocoError("the proxy is not running")
-        target = path if path.startswith("/") else "/" + path
-        url = URL(self._settings.upstream + target, encoded=True)
+        url = URL(self._settings.upstream + path, encoded=True)
         # aiohttp sends a file in pieces, and warns of blocking the loop when bytes are large.
         data = io.BytesIO(body) if body else None
         async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
@@ -184,23 +178,35 @@ class Proxy:
             return _failure(503, "too many WebSocket connections")
         self._sockets_held += 1
         try:
-            upstream = await self._open_upstream(request.raw_path)
+            upstream = await self._open_upstream(request)
             if isinstance(upstream, web.Response):
                 return upstream
+            socket = web.WebSocketResponse(
+                protocols=(upstream.protocol,) if upstream.protocol else (),
+                max_msg_size=limits.REQUEST_BYTES_MAX,
+                heartbeat=SOCKET_HEARTBEAT_SECONDS,
+                timeout=SOCKET_CLOSE_SECONDS_MAX,
+                compress=False,
+            )
             async with upstream:
-                return await self._join_sockets(request, upstream)
+                return await self._join_sockets(request, socket, upstream)
         finally:
             self._sockets_held -= 1
 
-    async def _open_upstream(self, path: str) -> ClientWebSocketResponse | web.Response:
+    async def _open_upstream(self, request: web.Request) -> ClientWebSocketResponse | web.Response:
         """Open the node's side, before the tool's: a refusal is then an answer to the tool's handshake."""
         if self._session is None:
             raise CocoError("the proxy is not running")
-        url = URL("wss" + self._settings.upstream.removeprefix("https") + path, encoded=True)
+        if not web.WebSocketResponse().can_prepare(request):
+            return _failure(400, "not a WebSocket handshake")
+        url = URL("wss" + self._settings.upstream.removeprefix("https") + _path(request), encoded=True)
+        offered = request.headers.get("Sec-WebSocket-Protocol", "")
         try:
             async with asyncio.timeout(SOCKET_OPEN_SECONDS_MAX):
                 return await self._session.ws_connect(
                     url,
+                    protocols=[name.strip() for name in offered.split(",") if name.strip()],
+                    heartbeat=SOCKET_HEARTBEAT_SECONDS,
                     max_msg_size=limits.RESPONSE_BYTES_MAX,
                     timeout=ClientWSTimeout(ws_close=SOCKET_CLOSE_SECONDS_MAX),
                 )
@@ -210,55 +216,16 @@ class Proxy:
         except (ClientError, TimeoutError) as error:
             return _failure(502, _words(error))
 
-    async def _join_sockets(self, request: web.Request, upstream: ClientWebSocketResponse) -> web.StreamResponse:
-        """Pass messages both ways until either side closes, then close the other likewise."""
-        socket = web.WebSocketResponse(
-            max_msg_size=limits.REQUEST_BYTES_MAX, heartbeat=30, timeout=SOCKET_CLOSE_SECONDS_MAX
-        )
+    async def _join_sockets(
+        self, request: web.Request, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse
+    ) -> web.StreamResponse:
         self._sockets.add(socket)
-        pumps: list[asyncio.Task[None]] = []
         try:
             await socket.prepare(request)
-            pumps = [asyncio.create_task(_pump(socket, upstream)), asyncio.create_task(_pump(upstream, socket))]
-            await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            await join(socket, upstream)
         finally:
-            for pump in pumps:
-                pump.cancel()
-            await asyncio.gather(*pumps, return_exceptions=True)
             self._sockets.discard(socket)
-        code = upstream.close_code
-        if not socket.closed:
-            await socket.close(code=1011 if code is None or code in _CLOSE_CODES_UNSENT else code)
         return socket
-
-    def _host_allowed(self, host: str) -> bool:
-        name = _hostname("http://" + host)
-        if name in _LOCAL_NAMES:
-            return True
-        # A page that rebinds its own name sends that name. An address cannot be rebound.
-        return self._settings.any_host and _is_address(name)
-
-    def _origin_allowed(self, origin: str | None, fetch_site: str | None) -> bool:
-        if origin is None:
-            return fetch_site != "cross-site"
-        return origin in self._settings.origins or (
-            origin.startswith(("http://", "https://")) and _hostname(origin) in _LOCAL_NAMES
-        )
-
-
-async def _pump(source: Socket, sink: Socket) -> None:
-    """Pass on what one side sends until it closes, or the other is gone."""
-    try:
-        async for message in source:
-            match message.type:
-                case WSMsgType.TEXT:
-                    await sink.send_str(message.data)
-                case WSMsgType.BINARY:
-                    await sink.send_bytes(message.data)
-                case _:
-                    return
-    except ConnectionError:
-        return
 
 
 async def _bounded(response: ClientResponse) -> bytes:
@@ -272,6 +239,11 @@ async def _bounded(response: ClientResponse) -> bytes:
     return b"".join(parts)
 
 
+def _path(request: web.Request) -> str:
+    """The path and query as they came; always a path, so that it cannot change the host that gets the token."""
+    return request.raw_path if request.raw_path.startswith("/") else f"/{request.raw_path}"
+
+
 def _preflight(headers: Mapping[str, str]) -> dict[str, str]:
     answer = {
         "Access-Control-Allow-Methods": "GET, POST, PUT, DELETE, OPTIONS",
@@ -281,21 +253,6 @@ def _preflight(headers: Mapping[str, str]) -> dict[str, str]:
     if headers.get("Access-Control-Request-Private-Network") == "true":
         answer["Access-Control-Allow-Private-Network"] = "true"
     return answer
-
-
-def _hostname(url: str) -> str | None:
-    try:
-        return urlsplit(url).hostname
-    except ValueError:
-        return None
-
-
-def _is_address(name: str | None) -> bool:
-    try:
-        ipaddress.ip_address(name or "")
-    except ValueError:
-        return False
-    return True
 
 
 def _failure(status: int, message: str, headers: Mapping[str, str] | None = None) -> web.Response:

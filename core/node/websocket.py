@@ -139,13 +139,14 @@ class WebSocketConnection(asyncio.Protocol):
                 await self._drained.wait()
             finally:
                 self._senders -= 1
-        if not self._open:
+        if not self._open or self._transport.is_closing():
             raise ChannelClosed("the WebSocket connection is closed")
         if isinstance(message, str):
             self._protocol.send_text(data)
         else:
             self._protocol.send_binary(data)
         self._flush()
+        await asyncio.sleep(0)  # A handler that only sends lets others run.
 
     # What the server calls.
 

@@ -33,6 +33,7 @@ class FakeNode:
         self.answer: Answer = lambda request: {"result": [request["method"], *request.get("params", [])]}
         self.pages: dict[str, Any] = {}
         self.messages: list[str | bytes] = []
+        self.closes: list[int | None] = []
         self._transports: set[asyncio.Transport] = set()
         self.port = 0
         authority, key = PrivateKey.generate(), PrivateKey.generate()
@@ -96,7 +97,7 @@ class FakeNode:
         return web.json_response(self._reply(document))
 
     async def _serve_socket(self, request: web.Request) -> web.WebSocketResponse:
-        socket = web.WebSocketResponse()
+        socket = web.WebSocketResponse(protocols=("v1",))
         await socket.prepare(request)
         async for message in socket:
             self.messages.append(message.data)
@@ -109,11 +110,12 @@ class FakeNode:
                 await socket.send_json([self._reply(item) for item in document])
                 continue
             if document["method"] == "close":
-                await socket.close(code=4321)
+                await socket.close(code=4321, message=b"because")
                 break
             await socket.send_json(self._reply(document))
             if document["method"] == "eth_subscribe":
                 await socket.send_json({"jsonrpc": "2.0", "method": "eth_subscription", "params": {"result": "head"}})
+        self.closes.append(socket.close_code)
         return socket
 
     def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
