@@ -71,7 +71,7 @@ class HttpServer:
         self._context: ssl.SSLContext | None = None
         self._routes: FrontRoutes | None = None
         self._connections: set[HttpConnection] = set()
-        self._handshakes: set[asyncio.Task[None]] = set()
+        self._handshakes: dict[HttpConnection, asyncio.Task[None]] = {}
         self._ready = asyncio.Event()
         self._empty = asyncio.Event()
         sockets = SocketBounds(
@@ -107,9 +107,8 @@ class HttpServer:
             if len(self._connections) + len(self._sockets) + len(self._handshakes) >= self._bounds.connections_max:
                 accepted.close()
                 continue
-            task = loop.create_task(self._handshake(accepted))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
+            connection = HttpConnection(self, self.serve)
+            self._handshakes[connection] = loop.create_task(self._handshake(connection, accepted))
 
     async def sweep(self) -> None:
         """End connections that are idle, or whose request does not come to an end, for ever."""
@@ -131,7 +130,7 @@ class HttpServer:
     async def stop(self) -> None:
         """Accept nothing more, let requests that are being answered finish within the bound, close everything."""
         self.stopping = True
-        for task in list(self._handshakes):
+        for task in list(self._handshakes.values()):
             task.cancel()
         self._listener.close()
         self._sockets.close()
@@ -152,6 +151,7 @@ class HttpServer:
     # What connections call.
 
     def opened(self, connection: HttpConnection) -> None:
+        self._handshakes.pop(connection, None)
         self._connections.add(connection)
 
     def closed(self, connection: HttpConnection) -> None:
@@ -218,12 +218,12 @@ class HttpServer:
             raise known.peer
         return known.peer
 
-    async def _handshake(self, accepted: socket.socket) -> None:
+    async def _handshake(self, connection: HttpConnection, accepted: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         try:
             accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(
-                lambda: HttpConnection(self, self.serve),
+                lambda: connection,
                 accepted,
                 ssl=self._context,
                 ssl_handshake_timeout=self._bounds.handshake_seconds_max,
@@ -231,6 +231,8 @@ class HttpServer:
             )
         except (OSError, ssl.SSLError, asyncio.CancelledError):
             accepted.close()  # A client that does not speak TLS, shows a foreign certificate, or takes too long.
+        finally:
+            self._handshakes.pop(connection, None)
 
 
 def _identify(connection: HttpConnection, authenticator: Authenticator) -> Peer | AuthenticationFailed | None:
