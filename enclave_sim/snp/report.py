@@ -151,14 +151,10 @@ def parse_snp_report(data: bytes) -> SnpReport:
         s,
         reserved_3,
     ) = unpack_exactly(_REPORT, data, "SNP report")
-    if version not in VERSIONS or algorithm != ECDSA_P384_SHA384:
-        raise MalformedStructure("SNP report", f"version {version}, signature algorithm {algorithm}")
+    if algorithm != ECDSA_P384_SHA384:
+        raise MalformedStructure("SNP report", f"signature algorithm {algorithm}; expected ECDSA P-384 with SHA-384")
     require_zero("SNP report", reserved_1=reserved_1, reserved_2=reserved_2, reserved_3=reserved_3)
-    require_zero("SNP report", cpuid=cpuid if version == VERSIONS[0] else cpuid[3:])
-    require_zero("SNP report", reserved_versions=firmware_versions[3:4] + firmware_versions[7:])
-    if policy & ~_POLICY_DEFINED or not policy & _POLICY_ONE or vmpl > 3 or key_information & ~0x1F:
-        raise MalformedStructure("SNP report", f"policy {policy:#x}, VMPL {vmpl}, key information {key_information:#x}")
-    return SnpReport(
+    report = SnpReport(
         version,
         guest_svn,
         policy,
@@ -184,3 +180,17 @@ def parse_snp_report(data: bytes) -> SnpReport:
         r,
         s,
     )
+    _require_architectural(report)
+    return report
+
+
+def _require_architectural(report: SnpReport) -> None:
+    """Raise MalformedStructure for another version, and for reserved bits that are not as they must be."""
+    if report.version not in VERSIONS:
+        raise MalformedStructure("SNP report", f"version {report.version}; 2 and 3 are read")
+    require_zero("SNP report", cpuid=report.cpuid if report.version == VERSIONS[0] else report.cpuid[3:])
+    require_zero("SNP report", reserved_versions=report.firmware_versions[3:4] + report.firmware_versions[7:])
+    policy_is_sound = report.policy & _POLICY_ONE and not report.policy & ~_POLICY_DEFINED
+    if not policy_is_sound or report.vmpl > 3 or report.key_information & ~0x1F:
+        found = f"policy {report.policy:#x}, VMPL {report.vmpl}, key information {report.key_information:#x}"
+        raise MalformedStructure("SNP report", found)
