@@ -8,7 +8,7 @@ How it is made fast:
 - scalars are split by the curve's endomorphism (Gallant, Lambert, Vanstone), which halves the doublings;
 - points of the twist stay affine: GMP inverts in the time of a few multiplications, which also leaves no room for
   degenerate coordinates: what cannot be inverted is no point of the group;
-- an element of the field of degree 12 is multiplied as one long integer, 512 bits for each coefficient (Kronecker);
+- the field of degree 12 is multiplied as long integers (bn254_fields.py);
 - the pairing is the optimal ate pairing (Vercauteren), squarings shared between pairs. Its loop leaves the point
   [6u+2]Q + f(Q) - f^2(Q), f the Frobenius, which is -f^3(Q) if and only if Q has the right order: the membership test
   costs nothing. Why "only if": the resultant of that polynomial in f with f's own, f^2 - tf + p, shares only the factor
@@ -20,60 +20,32 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from gmpy2 import invert, mpz, pack, unpack
+from gmpy2 import invert, mpz, pack
 
-Fp2 = tuple[mpz, mpz]
-"""a + bi, i^2 = -1."""
-Fp12 = list[mpz]
-"""Twelve coefficients of powers of w, where w^6 = 9 + i, so w^12 = 18 w^6 - 82."""
+from adapters.ethereum.bn254_fields import (
+    GAMMA,
+    ONE_12,
+    SLOT_BITS,
+    XI,
+    ZERO,
+    Fp2,
+    Fp12,
+    P,
+    R,
+    U,
+    final_exponentiation,
+    invert_2,
+    multiply_2,
+    multiply_packed,
+)
+
 Point = tuple[mpz, mpz] | None
 """Affine; None is the point at infinity."""
 TwistPoint = tuple[Fp2, Fp2]
 
-U = 4965661367192848881
-"""The parameter of the family of curves (Barreto, Naehrig)."""
-P = mpz(36 * U**4 + 36 * U**3 + 24 * U**2 + 6 * U + 1)
-R = mpz(36 * U**4 + 36 * U**3 + 18 * U**2 + 6 * U + 1)
-_SLOT_BITS = 512
-"""Holds a sum of twelve products of two reduced coefficients."""
-_XI: Fp2 = (mpz(9), mpz(1))
-_ZERO = mpz(0)
-_ONE_12: Fp12 = [mpz(1)] + [_ZERO] * 11
-
 
 class NotOnCurve(Exception):
     """The coordinates are out of range, or are no point of the group."""
-
-
-# The field of degree 2.
-
-
-def _multiply_2(left: Fp2, right: Fp2) -> Fp2:
-    a, b = left
-    c, d = right
-    low, high = a * c, b * d
-    return (low - high) % P, ((a + b) * (c + d) - low - high) % P
-
-
-def _invert_2(value: Fp2) -> Fp2:
-    """Raises ZeroDivisionError for zero."""
-    a, b = value
-    inverse = invert((a * a + b * b) % P, P)
-    return a * inverse % P, -b * inverse % P
-
-
-def _power_2(value: Fp2, exponent: int) -> Fp2:
-    result: Fp2 = (mpz(1), _ZERO)
-    for bit in bin(exponent)[2:]:
-        result = _multiply_2(result, result)
-        if bit == "1":
-            result = _multiply_2(result, value)
-    return result
-
-
-_GAMMA: tuple[Fp2, ...] = tuple(_power_2(_XI, power * (int(P) - 1) // 6) for power in range(6))
-"""w^k to the p-th power is this times w^k."""
-_B_TWIST = _multiply_2((mpz(3), _ZERO), _invert_2(_XI))
 
 
 # The group over the field itself.
@@ -123,7 +95,7 @@ def multiply(point: Point, scalar: int) -> Point:
     first, second = _split(mpz(scalar) % R)
     table = _odd_multiples(point)
     turned = [(x * _BETA % P, y) for x, y in table]
-    result = (mpz(1), mpz(1), _ZERO)
+    result = (mpz(1), mpz(1), ZERO)
     one, two = _digits(first), _digits(second)
     length = max(len(one), len(two))
     for position in range(length - 1, -1, -1):
@@ -203,7 +175,7 @@ def _add_jacobian(point: Jacobian, x2: mpz, y2: mpz) -> Jacobian:
     width = (x2 * square - x1) % P
     height = (y2 * square * z1 - y1) % P
     if not width:
-        return (mpz(1), mpz(1), _ZERO) if height else _double_jacobian(point)
+        return (mpz(1), mpz(1), ZERO) if height else _double_jacobian(point)
     width_square = width * width % P
     width_cube = width_square * width % P
     middle = x1 * width_square % P
@@ -213,6 +185,8 @@ def _add_jacobian(point: Jacobian, x2: mpz, y2: mpz) -> Jacobian:
 
 # The twist.
 
+_B_TWIST = multiply_2((mpz(3), ZERO), invert_2(XI))
+
 
 def read_twist_point(x: tuple[int, int], y: tuple[int, int]) -> TwistPoint | None:
     """Return the point with these coordinates, each (real, imaginary); raises NotOnCurve. Its order is not checked."""
@@ -221,8 +195,8 @@ def read_twist_point(x: tuple[int, int], y: tuple[int, int]) -> TwistPoint | Non
     if not any((*x, *y)):
         return None
     point: TwistPoint = (mpz(x[0]), mpz(x[1])), (mpz(y[0]), mpz(y[1]))
-    cube = _multiply_2(_multiply_2(point[0], point[0]), point[0])
-    square = _multiply_2(point[1], point[1])
+    cube = multiply_2(multiply_2(point[0], point[0]), point[0])
+    square = multiply_2(point[1], point[1])
     if square != ((cube[0] + _B_TWIST[0]) % P, (cube[1] + _B_TWIST[1]) % P):
         raise NotOnCurve("the point is not on the twist")
     return point
@@ -230,7 +204,7 @@ def read_twist_point(x: tuple[int, int], y: tuple[int, int]) -> TwistPoint | Non
 
 def _frobenius_of_point(point: TwistPoint) -> TwistPoint:
     (x0, x1), (y0, y1) = point
-    return _multiply_2((x0, -x1 % P), _GAMMA[2]), _multiply_2((y0, -y1 % P), _GAMMA[3])
+    return multiply_2((x0, -x1 % P), GAMMA[2]), multiply_2((y0, -y1 % P), GAMMA[3])
 
 
 def _negative(point: TwistPoint) -> TwistPoint:
@@ -241,12 +215,12 @@ def _negative(point: TwistPoint) -> TwistPoint:
 def _slope_of_double(point: TwistPoint) -> Fp2:
     (x0, x1), (y0, y1) = point
     square = 3 * (x0 + x1) * (x0 - x1) % P, 6 * x0 * x1 % P
-    return _multiply_2(square, _invert_2((2 * y0, 2 * y1)))
+    return multiply_2(square, invert_2((2 * y0, 2 * y1)))
 
 
 def _slope(left: TwistPoint, right: TwistPoint) -> Fp2:
     (ax, ay), (bx, by) = left, right
-    return _multiply_2((by[0] - ay[0], by[1] - ay[1]), _invert_2((bx[0] - ax[0], bx[1] - ax[1])))
+    return multiply_2((by[0] - ay[0], by[1] - ay[1]), invert_2((bx[0] - ax[0], bx[1] - ax[1])))
 
 
 def _third(left: TwistPoint, right: TwistPoint, slope: Fp2) -> TwistPoint:
@@ -254,35 +228,8 @@ def _third(left: TwistPoint, right: TwistPoint, slope: Fp2) -> TwistPoint:
     (ax, ay), (bx, _) = left, right
     s0, s1 = slope
     x = ((s0 + s1) * (s0 - s1) - ax[0] - bx[0]) % P, (2 * s0 * s1 - ax[1] - bx[1]) % P
-    y = _multiply_2(slope, (ax[0] - x[0], ax[1] - x[1]))
+    y = multiply_2(slope, (ax[0] - x[0], ax[1] - x[1]))
     return x, ((y[0] - ay[0]) % P, (y[1] - ay[1]) % P)
-
-
-# The field of degree 12.
-
-
-def _multiply_packed(left: mpz, right: mpz) -> Fp12:
-    """Multiply two packed elements."""
-    product = unpack(left * right, _SLOT_BITS)
-    product += [_ZERO] * (23 - len(product))
-    # The coefficients of w^18 and above come down twice: w^18 = 242 w^6 - 1476.
-    result = []
-    for k in range(6):
-        high = product[k + 18] if k < 5 else _ZERO
-        result.append((product[k] - 82 * product[k + 12] - 1476 * high) % P)
-    for k in range(6):
-        high = product[k + 18] if k < 5 else _ZERO
-        result.append((product[k + 6] + 18 * product[k + 12] + 242 * high) % P)
-    return result
-
-
-def _multiply_12(left: Fp12, right: Fp12) -> Fp12:
-    return _multiply_packed(pack(left, _SLOT_BITS), pack(right, _SLOT_BITS))
-
-
-def _square_12(value: Fp12) -> Fp12:
-    packed = pack(value, _SLOT_BITS)
-    return _multiply_packed(packed, packed)
 
 
 def _line(slope: Fp2, point: TwistPoint, at: tuple[mpz, mpz]) -> mpz:
@@ -299,94 +246,17 @@ def _line(slope: Fp2, point: TwistPoint, at: tuple[mpz, mpz]) -> mpz:
         [
             y,
             (-s0 * x - 9 * first1) % P,
-            _ZERO,
+            ZERO,
             (third0 - 9 * third1) % P,
-            _ZERO,
-            _ZERO,
-            _ZERO,
+            ZERO,
+            ZERO,
+            ZERO,
             first1 % P,
-            _ZERO,
+            ZERO,
             third1,
         ],
-        _SLOT_BITS,
+        SLOT_BITS,
     )
-
-
-def _pairs_of(value: Fp12) -> list[Fp2]:
-    """Return the six coefficients, in the field of degree 2, of the powers of w."""
-    return [((value[k] + 9 * value[k + 6]) % P, value[k + 6]) for k in range(6)]
-
-
-def _from_pairs(pairs: Sequence[Fp2]) -> Fp12:
-    return [(a - 9 * b) % P for a, b in pairs] + [b for _, b in pairs]
-
-
-def _conjugate(value: Fp12) -> Fp12:
-    """Return the p^6-th power: w becomes -w."""
-    return [-one % P if k & 1 else one for k, one in enumerate(value)]
-
-
-def _frobenius(value: Fp12, times: int = 1) -> Fp12:
-    pairs = _pairs_of(value)
-    for _ in range(times):
-        pairs = [_multiply_2((a, -b % P), _GAMMA[k]) for k, (a, b) in enumerate(pairs)]
-    return _from_pairs(pairs)
-
-
-def _invert_12(value: Fp12) -> Fp12:
-    """Raises ZeroDivisionError for zero."""
-    conjugate = _conjugate(value)
-    a, _, b, _, c, _ = _pairs_of(_multiply_12(value, conjugate))
-
-    def by_xi(pair: Fp2) -> Fp2:
-        return _multiply_2(pair, _XI)
-
-    def minus(left: Fp2, right: Fp2) -> Fp2:
-        return (left[0] - right[0]) % P, (left[1] - right[1]) % P
-
-    x = minus(_multiply_2(a, a), by_xi(_multiply_2(b, c)))
-    y = minus(by_xi(_multiply_2(c, c)), _multiply_2(a, b))
-    z = minus(_multiply_2(b, b), _multiply_2(a, c))
-    cy, bz, ax = _multiply_2(c, y), _multiply_2(b, z), _multiply_2(a, x)
-    twisted = by_xi(((cy[0] + bz[0]) % P, (cy[1] + bz[1]) % P))
-    inverse = _invert_2(((ax[0] + twisted[0]) % P, (ax[1] + twisted[1]) % P))
-    nothing: Fp2 = (_ZERO, _ZERO)
-    even = [_multiply_2(one, inverse) for one in (x, y, z)]
-    return _multiply_12(conjugate, _from_pairs([even[0], nothing, even[1], nothing, even[2], nothing]))
-
-
-def _power_u(value: Fp12) -> Fp12:
-    packed = pack(value, _SLOT_BITS)
-    result = value
-    for bit in bin(U)[3:]:
-        result = _square_12(result)
-        if bit == "1":
-            result = _multiply_packed(pack(result, _SLOT_BITS), packed)
-    return result
-
-
-def final_exponentiation(value: Fp12) -> Fp12:
-    """Return value to the power (p^12 - 1) / r."""
-    f = _multiply_12(_conjugate(value), _invert_12(value))
-    f = _multiply_12(_frobenius(f, 2), f)
-    fu = _power_u(f)
-    fu2 = _power_u(fu)
-    fu3 = _power_u(fu2)
-    multiply_all, conjugate = _multiply_12, _conjugate
-    y0 = multiply_all(multiply_all(_frobenius(f), _frobenius(f, 2)), _frobenius(f, 3))
-    y1 = conjugate(f)
-    y2 = _frobenius(fu2, 2)
-    y3 = conjugate(_frobenius(fu))
-    y4 = conjugate(multiply_all(fu, _frobenius(fu2)))
-    y5 = conjugate(fu2)
-    y6 = conjugate(multiply_all(fu3, _frobenius(fu3)))
-    t0 = multiply_all(multiply_all(_square_12(y6), y4), y5)
-    t1 = multiply_all(multiply_all(y3, y5), t0)
-    t0 = multiply_all(t0, y2)
-    t1 = _square_12(multiply_all(_square_12(t1), t0))
-    t0 = multiply_all(t1, y1)
-    t1 = multiply_all(t1, y0)
-    return multiply_all(_square_12(t0), t1)
 
 
 # The pairing.
@@ -414,24 +284,24 @@ def pairing_check(pairs: Sequence[tuple[Point, TwistPoint | None]], check: Calla
 
     check: called now and then, so that a caller can stop the work.
     """
-    return final_exponentiation(miller(pairs, check)) == _ONE_12
+    return final_exponentiation(miller(pairs, check)) == ONE_12
 
 
 def miller(pairs: Sequence[tuple[Point, TwistPoint | None]], check: Callable[[], None] = _nothing) -> Fp12:
     """Return the product of the pairings before the final exponentiation."""
     work = [(at, point, _negative(point)) for at, point in pairs if point is not None]
     places = [point for _, point, _ in work]
-    value = _ONE_12
+    value = ONE_12
     try:
         for digit in _LOOP:
-            packed = pack(value, _SLOT_BITS)
-            value = _multiply_packed(packed, packed)
+            packed = pack(value, SLOT_BITS)
+            value = multiply_packed(packed, packed)
             for index, (at, point, negative) in enumerate(work):
                 check()
                 place = places[index]
                 slope = _slope_of_double(place)
                 if at is not None:
-                    value = _multiply_packed(pack(value, _SLOT_BITS), _line(slope, place, at))
+                    value = multiply_packed(pack(value, SLOT_BITS), _line(slope, place, at))
                 place = _third(place, place, slope)
                 if digit:
                     value, place = _step(value, place, point if digit > 0 else negative, at)
@@ -453,5 +323,5 @@ def _step(value: Fp12, place: TwistPoint, other: TwistPoint, at: Point) -> tuple
     """Add a point and multiply by the line."""
     slope = _slope(place, other)
     if at is not None:
-        value = _multiply_packed(pack(value, _SLOT_BITS), _line(slope, place, at))
+        value = multiply_packed(pack(value, SLOT_BITS), _line(slope, place, at))
     return value, _third(place, other, slope)

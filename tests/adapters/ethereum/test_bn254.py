@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from py_ecc import optimized_bn128 as reference
 
 from adapters.ethereum import bn254
+from adapters.ethereum import bn254_fields as fields
 from adapters.ethereum.bn254 import NotOnCurve, Point
 
 P, R, U = int(bn254.P), int(bn254.R), bn254.U
@@ -44,17 +45,17 @@ def outside_the_group() -> bn254.TwistPoint:
     """Return a point of the twist whose order is not R: nearly all are."""
     for number in range(1, 100):
         x = (mpz(number), mpz(1))
-        cube = bn254._multiply_2(bn254._multiply_2(x, x), x)
+        cube = fields.multiply_2(fields.multiply_2(x, x), x)
         square = (cube[0] + bn254._B_TWIST[0]) % P, (cube[1] + bn254._B_TWIST[1]) % P
         # A root by Adj and Rodriguez-Henriquez; P is 3 modulo 4.
-        first = bn254._power_2(square, (P - 3) // 4)
-        alpha = bn254._multiply_2(bn254._multiply_2(first, first), square)
-        root = bn254._multiply_2(first, square)
+        first = fields.power_2(square, (P - 3) // 4)
+        alpha = fields.multiply_2(fields.multiply_2(first, first), square)
+        root = fields.multiply_2(first, square)
         if alpha == (P - 1, 0):
             y = (-root[1] % P, root[0])
         else:
-            y = bn254._multiply_2(bn254._power_2(((alpha[0] + 1) % P, alpha[1]), (P - 1) // 2), root)
-        if bn254._multiply_2(y, y) == square:
+            y = fields.multiply_2(fields.power_2(((alpha[0] + 1) % P, alpha[1]), (P - 1) // 2), root)
+        if fields.multiply_2(y, y) == square:
             return x, y
     raise AssertionError("no point found")
 
@@ -119,7 +120,7 @@ def test_coordinates_that_are_no_point_of_the_twist(changed: int) -> None:
 
 
 def test_a_pairing_is_py_eccs() -> None:
-    found = bn254.final_exponentiation(bn254.miller([(ours(5), twisted(7))]))
+    found = fields.final_exponentiation(bn254.miller([(ours(5), twisted(7))]))
     expected = reference.pairing(reference.multiply(reference.G2, 7), reference.multiply(reference.G1, 5))
     assert [int(one) for one in found] == [int(one) for one in expected.coeffs]
 
@@ -157,10 +158,10 @@ def test_the_check_is_asked_while_it_works() -> None:
 
 def test_inverse_and_frobenius() -> None:
     value = bn254.miller([(ours(2), twisted(3))])
-    assert bn254._multiply_12(value, bn254._invert_12(value)) == bn254._ONE_12
-    power = bn254._ONE_12
+    assert fields.multiply_12(value, fields.invert_12(value)) == fields.ONE_12
+    power = fields.ONE_12
     for bit in bin(P)[2:]:
-        power = bn254._square_12(power)
+        power = fields.square_12(power)
         if bit == "1":
-            power = bn254._multiply_12(power, value)
-    assert power == bn254._frobenius(value)
+            power = fields.multiply_12(power, value)
+    assert power == fields.frobenius_12(value)

@@ -320,3 +320,15 @@ class QueueMachine(RuleBasedStateMachine):
 
 QueueMachine.TestCase.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
 TestQueueMachine = QueueMachine.TestCase
+
+
+def test_who_else_waits(fixture: Fixture) -> None:
+    queue, alice, bob = fixture.queue, ALICE.identity, "bob"
+    assert not queue.waits_for_another(bob)
+    fixture.push(b"a", 1)
+    assert not queue.waits_for_another(bob), "its nonce is not due"
+    fixture.push(b"a", 0)
+    assert queue.waits_for_another(bob)
+    assert not queue.waits_for_another(alice)
+    fixture.run()
+    assert not queue.waits_for_another(bob)
