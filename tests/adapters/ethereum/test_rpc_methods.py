@@ -148,7 +148,9 @@ async def test_access_lists(policy: str) -> None:
     assert estimated == {"accessList": [], "gasUsed": "0x5208"}
 
 
-async def test_the_queue_shows_ones_own(network: RpcNetwork) -> None:
+@pytest.mark.parametrize("policy", ["public", "members"])
+async def test_the_queue_shows_ones_own(policy: str) -> None:
+    network = await RpcNetwork(policy=policy).ready()
     key = network.accounts[SENDER]
     methods = make_methods(parse_settings(network.harness.adapter.settings), "x")
     for nonce in (0, 1, 5):
@@ -172,6 +174,8 @@ async def test_the_queue_shows_ones_own(network: RpcNetwork) -> None:
         assert await network.call("txpool_content", caller=caller) == empty
         assert await network.call("txpool_inspect", caller=caller) == empty
         assert await network.call("txpool_contentFrom", key.address, caller=caller) == empty
+    assert await network.call("eth_getTransactionCount", key.address, "pending") == "0x2"
+    assert await network.call("eth_getTransactionCount", key.address, "pending", caller=RECIPIENT) == "0x0"
     network.harness.run()
     assert await network.call("txpool_status") == {"pending": "0x0", "queued": "0x1"}
 
