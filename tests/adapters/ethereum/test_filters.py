@@ -9,8 +9,8 @@ import pytest
 
 from adapters.ethereum import filters
 from adapters.ethereum.filters import FilterBook
-from adapters.ethereum.polling import poll_filter
-from adapters.ethereum.requests import Criteria
+from adapters.ethereum.polling import poll_filter, read_pages
+from adapters.ethereum.requests import NOW, QUERIES, Criteria, Follow
 from adapters.jsonrpc import RpcError
 from core.adapter.interface import Caller, Outcome
 from tests.adapters.ethereum.rpc_support import COMPETITOR, IDENTITIES, RECIPIENT, SENDER, RpcNetwork, account, initcode
@@ -189,6 +189,17 @@ def test_a_filter_moves_from_where_it_was_read_only() -> None:
     assert book.use("a", made, 0).position == 9
     with pytest.raises(RpcError, match="filter not found"):
         book.advance("b", made, 9, 10, 0)
+
+
+async def test_a_reader_that_is_behind_brings_nothing_and_moves_nothing(network: RpcNetwork) -> None:
+    """The executor may know of blocks that a reader has not yet applied."""
+    backend = network.harness.backend()
+    pages = read_pages(await backend.query(QUERIES.encode(Follow(((HEADS, 5), (HEADS, NOW)))), SENDER))
+    assert [(page.position, page.more, page.results) for page in pages] == [(5, False, []), (0, False, [])]
+    book = numbered()
+    made = book.install("a", HEADS, 5, 0)
+    assert not book.advance("a", made, 5, 4, 0)
+    assert book.use("a", made, 0).position == 5
 
 
 def test_ids_are_long_and_random() -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import orjson
 import pytest
 
-from adapters.ethereum.requests import QUERIES, Follow
-from adapters.ethereum.subscriptions import FAR, SUBSCRIPTIONS_MAX
+from adapters.ethereum.requests import NOW, QUERIES, Follow
+from adapters.ethereum.subscriptions import SUBSCRIPTIONS_MAX
 from core.adapter.interface import Caller, Outcome, OutcomeUnknown, Overloaded
 from tests.adapters.ethereum.rpc_support import COMPETITOR, RECIPIENT, SENDER, RpcNetwork, account, initcode
 from tests.adapters.ethereum.socket_support import Client, settle
@@ -215,7 +215,7 @@ class Busy:
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         answer = await self._inner.query(payload, caller)
         query = QUERIES.decode(payload)
-        if isinstance(query, Follow) and query.items[0][1] == FAR:
+        if isinstance(query, Follow) and query.items[0][1] == NOW:
             await self._network.send(SENDER, to=account(9).address, gas=21_000)
         return answer
 
