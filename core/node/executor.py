@@ -364,9 +364,10 @@ class Executor:
         return True
 
     def _answer_query(self) -> bool:
-        if not self._intake.queries:
+        waiting = self._intake.queries.pop(self._committed, 0.0) if self._intake.queries else None
+        if waiting is None:
             return False
-        link, ask = self._intake.queries.popleft()
+        link, ask = waiting.item
         link.answer(self._query_runner.answer(ask))
         return True
 
