@@ -187,14 +187,19 @@ async def test_who_waits_for_news_learns_of_the_end(make: Any) -> None:
         await bench.ask("lookup")
 
 
-async def test_what_a_reader_was_asked_ends_with_it_and_goes_to_no_other(make: Any) -> None:
+@pytest.mark.parametrize(
+    ("query_class", "error"), [("lookup", Overloaded("interrupted")), ("simulation", OutcomeUnknown("not answered"))]
+)
+async def test_what_a_reader_was_asked_ends_with_it_and_goes_to_no_other(
+    make: Any, query_class: str, error: CocoError
+) -> None:
     bench = make(1)
     first = bench.reader(1)
     first.silent = True
-    query = asyncio.create_task(bench.ask("lookup"))
+    query = asyncio.create_task(bench.ask(query_class))
     await first.heard.wait()
     first.transport.crash()
-    with pytest.raises(OutcomeUnknown, match="not answered"):
+    with pytest.raises(type(error), match=error.message):
         await query
     later = asyncio.create_task(bench.ask("lookup"))
     await asyncio.sleep(0)
@@ -215,7 +220,7 @@ async def test_a_reader_in_the_place_of_one_that_lives(make: Any) -> None:
     bench = make(1)
     first = bench.reader(1)
     first.silent = True
-    query = asyncio.create_task(bench.ask("lookup"))
+    query = asyncio.create_task(bench.ask("simulation"))
     await first.heard.wait()
     bench.reader(1, "another")
     with pytest.raises(OutcomeUnknown):
