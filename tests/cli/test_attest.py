@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.cli.conftest import Coco
+from tests.cli.runner import Coco
 from tests.support.attestation import DEBUG_ENCLAVE, ENCLAVE, VECTORS, Platform
 
 AT = "1750420000"
