@@ -1,6 +1,6 @@
 """Confirmed transactions per second through the whole node: TLS, signatures, encryption, fdatasync.
 
-    python benchmarks/rpc.py [--transactions N] [--connections C] [--json]
+    python benchmarks/rpc.py [--transactions N] [--connections C] [--readers N] [--json]
 
 Starts a network of its own (real processes), sends pre-signed value transfers and then ERC-20 transfers over C
 connections, one request in flight on each, no batching, and reads every receipt. An answer to eth_sendRawTransaction
@@ -138,10 +138,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--transactions", type=int, default=4_000)
     parser.add_argument("--connections", type=int, default=64)
+    parser.add_argument("--readers", type=int, default=None)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     began = time.time()
-    with temporary_network("--chain-id", str(CHAIN_ID)) as network:
+    with temporary_network("--chain-id", str(CHAIN_ID), readers=arguments.readers) as network:
         rows = asyncio.run(run(network, arguments.transactions, arguments.connections))
     report = [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
@@ -49,12 +50,18 @@ def coco(home: Path, *arguments: str) -> None:
 
 
 @contextmanager
-def temporary_network(*create_options: str) -> Iterator[TemporaryNetwork]:
-    """Create, start and at the end stop a network with one organisation and a funded account, bound to it."""
+def temporary_network(*create_options: str, readers: int | None = None) -> Iterator[TemporaryNetwork]:
+    """Create, start and at the end stop a network with one organisation and a funded account, bound to it.
+
+    readers: other than the default of the host's configuration.
+    """
     with tempfile.TemporaryDirectory(prefix="coco-bench-") as directory:
         home = Path(directory)
         coco(home, "network", "create", NETWORK, "--organisation", ORGANISATION, "--port", "0",
              "--fund", f"{FUNDED}=1000000", *create_options)  # fmt: skip
+        if readers is not None:
+            file = home / "networks" / NETWORK / "network.json"
+            file.write_text(json.dumps({**json.loads(file.read_text()), "readers": readers}))
         coco(home, "network", "start", NETWORK)
         try:
             connection = connect(NETWORK, ORGANISATION, home=home)

@@ -332,8 +332,8 @@ def _run_in_background(store: Store, name: str, directory: Path, as_json: bool) 
     from enclave_sim.host import start_detached
     from enclave_sim.host import stop as stop_host
 
-    with progress(f"starting network {name}"):
-        found = start_detached(directory)
+    with progress(f"starting network {name}") as tell:
+        found = start_detached(directory, on_progress=tell)
     try:
         _started(store, name, found, as_json)
     except CocoError:

@@ -5,10 +5,11 @@ Progress appears only on a terminal, and only once the work has taken a second.
 
 from __future__ import annotations
 
+import shutil
 import sys
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
 import click
@@ -50,29 +51,39 @@ def note(text: str) -> None:
 
 
 @contextmanager
-def progress(text: str) -> Iterator[None]:
-    """Show on the terminal that work goes on, with the seconds it has taken."""
+def progress(text: str) -> Iterator[Callable[[str], None]]:
+    """Show on the terminal that work goes on, with the seconds it has taken.
+
+    Gives what may be called with how far it is.
+    """
     if not sys.stderr.isatty():
-        yield
+        yield lambda detail: None
         return
     done = threading.Event()
-    thread = threading.Thread(target=_spin, args=(text, done), daemon=True)
+    shown = [text]
+    thread = threading.Thread(target=_spin, args=(shown, done), daemon=True)
     thread.start()
+
+    def tell(detail: str) -> None:
+        shown[0] = f"{text}: {detail}"
+
     try:
-        yield
+        yield tell
     finally:
         done.set()
         thread.join()
 
 
-def _spin(text: str, done: threading.Event) -> None:
+def _spin(shown: Sequence[str], done: threading.Event) -> None:
+    """shown: one text, which may change."""
     started = time.monotonic()
     if done.wait(PROGRESS_AFTER_SECONDS):
         return
     frame = 0
     while not done.wait(PROGRESS_STEP_SECONDS):
-        line = f"{_FRAMES[frame % len(_FRAMES)]} {text} ({time.monotonic() - started:.0f} s)"
-        sys.stderr.write(f"\r{line}")
+        seconds = f" ({time.monotonic() - started:.0f} s)"
+        width = shutil.get_terminal_size().columns - len(seconds) - 3
+        sys.stderr.write(f"\r\x1b[K{_FRAMES[frame % len(_FRAMES)]} {shown[0][:width]}{seconds}")
         sys.stderr.flush()
         frame += 1
     sys.stderr.write("\r\x1b[K")

@@ -1,6 +1,7 @@
 """How a host in the background tells the process that started it how the start went: JSON lines through a pipe.
 
-First its process id; then, once, either the status (it serves) or the error that kept it from starting.
+First its process id; then what it does, now and then; at last either the status (it serves) or the error that kept it
+from starting. A long ledger takes long to replay, so it is silence that is bounded, and not the whole start.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import os
 import select
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -16,14 +18,16 @@ import msgspec
 
 from core import limits
 from core.errors import CocoError
-from enclave_sim.boundary.messages import ReportedFailure
+from enclave_sim.boundary.messages import ReportedFailure, printable
 from enclave_sim.status import Status
 
 _REPORT_BYTES_MAX = 4 * limits.MEBIBYTE
+_PROGRESS_CHARACTERS_MAX = 200
+"""Of 12 bytes each at most, as JSON escapes them: below PIPE_BUF with the rest of the line."""
 
 
 class Report(msgspec.Struct, frozen=True):
-    """One line. kind: class of the error, "" when there is none."""
+    """One line. kind: class of the error, "" when there is none. progress: what the start is at, "" in other lines."""
 
     pid: int
     status: Status | None = None
@@ -31,6 +35,7 @@ class Report(msgspec.Struct, frozen=True):
     message: str = ""
     hint: str = ""
     exit_code: int = 0
+    progress: str = ""
 
     @classmethod
     def of_error(cls, pid: int, error: CocoError) -> Report:
@@ -48,9 +53,24 @@ def send_report(fd: int, report: Report) -> None:
         return
 
 
-def await_report(reports: IO[bytes], timeout: float, log: Path) -> Status:
-    """Return the status once the host serves; raise what it reports, or CocoError when it ends or takes too long."""
-    deadline = time.monotonic() + timeout
+def send_progress(fd: int, text: str) -> None:
+    """Write a line about what the start is at; lost when nobody reads, so that nothing waits for the starter."""
+    try:
+        # A pipe that is writable takes a short write whole (POSIX, PIPE_BUF).
+        if select.select([], [fd], [], 0)[1]:
+            send_report(fd, Report(pid=os.getpid(), progress=printable(text, _PROGRESS_CHARACTERS_MAX)))
+    except (OSError, ValueError):
+        return
+
+
+def await_report(
+    reports: IO[bytes], silence_max: float, log: Path, on_progress: Callable[[str], None] | None = None
+) -> Status:
+    """Return the status once the host serves; raise what it reports, or CocoError when it ends or falls silent.
+
+    silence_max: seconds without a line. on_progress: called with what the start is at.
+    """
+    deadline = time.monotonic() + silence_max
     received = b""
     pid: int | None = None
     while True:
@@ -58,13 +78,18 @@ def await_report(reports: IO[bytes], timeout: float, log: Path) -> Status:
         if left <= 0 or not select.select([reports], [], [], left)[0]:
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)
-            raise CocoError(f"the node did not start within {timeout:.0f} s", hint=f"See {log}.")
+            raise CocoError(
+                f"the node did not start: it said nothing for {silence_max:g} s and was ended", hint=f"See {log}."
+            )
         piece = reports.read(limits.MEBIBYTE)
         received += piece
         *lines, received = received.split(b"\n")
         for line in lines:
             report = msgspec.json.decode(line, type=Report)
             pid = report.pid
+            deadline = time.monotonic() + silence_max
+            if report.progress and on_progress is not None:
+                on_progress(report.progress)
             if report.status is not None:
                 return report.status
             if report.kind:

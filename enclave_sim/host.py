@@ -26,7 +26,7 @@ from cryptography.x509 import load_pem_x509_certificates
 
 from core.errors import CocoError, NodeStopped
 from enclave_sim.boundary.messages import Running
-from enclave_sim.detached import Report, await_report, send_report
+from enclave_sim.detached import Report, await_report, send_progress, send_report
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.host_config import HostConfig, NodePaths, read_config
 from enclave_sim.host_log import HostLog
@@ -46,7 +46,9 @@ from enclave_sim.supervisor import Supervisor
 
 __all__ = ["AlreadyRunning", "HostConfig", "Status", "read_status", "run_host", "start_detached", "stop"]
 
-START_SECONDS_MAX = 60.0
+START_SILENCE_SECONDS_MAX = 60.0
+"""A start may take as long as the ledger is, as long as it says how far it is."""
+
 STOP_SECONDS_MAX = 120.0
 
 
@@ -56,21 +58,24 @@ async def run_host(
     foreground: bool = False,
     on_running: Callable[[Status], None] | None = None,
     stop_requested: asyncio.Event | None = None,
+    on_line: Callable[[str, str], None] | None = None,
 ) -> None:
     """Run the node of a directory until a signal (TERM, INT, HUP) or stop_requested; returns after an orderly stop.
 
-    foreground: log to standard error as well. on_running: called once the node serves. Signals are taken over when
-    stop_requested is None. Raises CocoError when the node cannot start, and NodeStopped or what an enclave reported
-    when it dies.
+    foreground: log to standard error as well. on_running: called once the node serves. on_line: called with source and
+    text of each line of the log. Signals are taken over when stop_requested is None. Raises CocoError when the node
+    cannot start, and NodeStopped or what an enclave reported when it dies.
     """
     config, genesis = read_config(directory)
     paths = NodePaths(directory)
     with ExitStack() as stack:
         left_behind = stack.enter_context(node_lock(directory))
-        log = stack.enter_context(closing(HostLog(paths.log, to_stderr=foreground)))
+        log = stack.enter_context(closing(HostLog(paths.log, to_stderr=foreground, on_line=on_line)))
         try:
             was_here = left_behind is not None and left_behind.port == config.port
-            listener = stack.enter_context(bind(config.address, config.port, left_behind=was_here))
+            listener = stack.enter_context(
+                bind(config.address, config.port, left_behind=was_here, config_file=paths.network)
+            )
             disk = stack.enter_context(closing(DirectoryDisk(paths.disk)))
             stop = stop_requested if stop_requested is not None else _stop_on_signals(stack)
             supervisor = Supervisor(config, genesis, paths.fuses, disk, log)
@@ -171,10 +176,15 @@ def _stop_on_signals(stack: ExitStack) -> asyncio.Event:
     return stop
 
 
-def start_detached(directory: Path, timeout: float = START_SECONDS_MAX) -> Status:
-    """Start the node's host in the background; return once it serves. timeout: seconds.
+def start_detached(
+    directory: Path,
+    silence_max: float = START_SILENCE_SECONDS_MAX,
+    on_progress: Callable[[str], None] | None = None,
+) -> Status:
+    """Start the node's host in the background; return once it serves.
 
-    Raises what kept it from starting (with the exit code it had there), or CocoError when it takes too long.
+    silence_max: seconds without a line of its log. on_progress: called with what its enclaves say meanwhile. Raises
+    what kept it from starting (with the exit code it had there), or CocoError when it falls silent.
     """
     directory = directory.resolve()
     read_config(directory)  # A mistake in the files is told from here, without a process.
@@ -196,7 +206,7 @@ def start_detached(directory: Path, timeout: float = START_SECONDS_MAX) -> Statu
         finally:
             os.close(send_fd)
         starter.wait()
-        return await_report(reports, timeout, paths.log)
+        return await_report(reports, silence_max, paths.log, on_progress)
 
 
 def stop(directory: Path, timeout: float = STOP_SECONDS_MAX) -> bool:
@@ -230,15 +240,24 @@ def main() -> int:
         os.set_inheritable(report_fd, False)
         send_report(report_fd, Report(pid=os.getpid()))
 
+    starting = report_fd >= 0
+
+    def on_line(source: str, text: str) -> None:
+        if starting:
+            send_progress(report_fd, f"{source}: {text}")
+
     def on_running(status: Status) -> None:
+        nonlocal starting
         if report_fd >= 0:
+            starting = False
             send_report(report_fd, Report(pid=os.getpid(), status=status))
             os.close(report_fd)
         else:
             sys.stderr.write(f"running: {status.url}\n")
 
+    work = run_host(arguments.directory, foreground=arguments.foreground, on_running=on_running, on_line=on_line)
     try:
-        asyncio.run(run_host(arguments.directory, foreground=arguments.foreground, on_running=on_running))
+        asyncio.run(work)
     except CocoError as error:
         if report_fd >= 0:
             send_report(report_fd, Report.of_error(os.getpid(), error))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,7 +19,16 @@ LOG_BYTES_MAX = 8 * limits.MEBIBYTE
 class HostLog:
     """See the module. A line that cannot be written is lost: a full disk must not stop the node from here."""
 
-    def __init__(self, path: Path, *, to_stderr: bool = False, bytes_max: int = LOG_BYTES_MAX) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        to_stderr: bool = False,
+        bytes_max: int = LOG_BYTES_MAX,
+        on_line: Callable[[str, str], None] | None = None,
+    ) -> None:
+        """on_line: called with the source and the text of each line."""
+        self._on_line = on_line
         self._path = path
         self._to_stderr = to_stderr
         self._bytes_max = bytes_max
@@ -39,7 +49,9 @@ class HostLog:
                 self._put_aside()
             os.write(self._fd, line.encode())
         except OSError:
-            return
+            pass
+        if self._on_line is not None:
+            self._on_line(source, text)
 
     def fileno(self) -> int:
         """Return the descriptor that children write their last words to."""

@@ -288,6 +288,8 @@ class Supervisor:
             ended.cancel()
         if not wanted.done():
             wanted.cancel()
+            # A gathering that was cancelled holds an exception, and complains unless somebody takes it.
+            await asyncio.gather(wanted, return_exceptions=True)
             raise await self._failure()
         return wanted.result()
 

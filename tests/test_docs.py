@@ -186,9 +186,9 @@ def test_the_check_access_example_compiles(tmp_path: Path) -> None:
 
 def test_the_limits_told_are_the_limits() -> None:
     """Figures of docs/operating.md and docs/visibility.md against the constants."""
-    from adapters.ethereum import access, binding, rpc_blocks, scope, settings, simulate
+    from adapters.ethereum import access, binding, log_filter, scope, settings, simulate
     from core import limits
-    from enclave_sim.host import START_SECONDS_MAX
+    from enclave_sim.host import START_SILENCE_SECONDS_MAX
     from enclave_sim.host_log import LOG_BYTES_MAX
 
     operating, visibility = text_of("docs/operating.md"), text_of("docs/visibility.md")
@@ -210,9 +210,9 @@ def test_the_limits_told_are_the_limits() -> None:
         f"| entry of the ledger | {limits.ENTRY_BYTES_MAX // mebibyte} MiB |",
         f"| identities | {limits.IDENTITIES_MAX:,} |",
         f"| {scope.STATE_BLOCKS_MAX} blocks |",
-        f"| {rpc_blocks.LOG_RANGE_BLOCKS_MAX:,} blocks, {rpc_blocks.LOG_RESULTS_MAX:,} logs |",
+        f"| {log_filter.LOG_RANGE_BLOCKS_MAX:,} blocks, {log_filter.LOG_RESULTS_MAX:,} logs |",
         f"the log, {LOG_BYTES_MAX // mebibyte} MiB each",
-        f"({START_SECONDS_MAX:.0f} s at most",
+        f"up after {START_SILENCE_SECONDS_MAX:.0f} s of silence",
     ):
         assert said in operating, said
     for said in (

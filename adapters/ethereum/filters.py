@@ -86,7 +86,7 @@ class FilterBook:
     def advance(self, identity: str, filter_id: str, before: int, after: int, now_s: int) -> bool:
         """Say that a filter was read up to a block; False when it does not stand where it was read from."""
         found = self.use(identity, filter_id, now_s)
-        if found.position != before:
+        if found.position != before or after < before:
             return False
         found.position = after
         return True

@@ -18,7 +18,7 @@ from adapters.ethereum.access import ChecksExhausted
 from adapters.ethereum.formatting import data, format_head, format_transaction
 from adapters.ethereum.log_filter import LogFilter
 from adapters.ethereum.model import Block
-from adapters.ethereum.requests import Criteria, Follow
+from adapters.ethereum.requests import NOW, Criteria, Follow
 from adapters.ethereum.scope import Scope
 from adapters.jsonrpc import SERVER_ERROR, RpcError
 
@@ -34,7 +34,7 @@ def follow(scope: Scope, query: Follow) -> list[dict[str, Any]]:
 
 def _page(scope: Scope, criteria: Criteria, after: int) -> dict[str, Any]:
     select = _selector(scope, criteria)
-    position = min(after, scope.head_number)  # a node that restarted may have been asked about a block it has not
+    position = scope.head_number if after == NOW else after  # which may be ahead of this reader: then nothing is new
     results: list[Any] = []
     last = min(scope.head_number, position + PAGE_BLOCKS_MAX)
     while position < last and len(results) < PAGE_RESULTS_ENOUGH:

@@ -74,7 +74,7 @@ async def poll_filter(filter_id: str, caller: Caller, backend: Backend) -> bytes
         if is_error(pages):
             return pages
         (page,) = read_pages(pages)
-        if page.position == found.position:
+        if page.position <= found.position:
             return result_fragment([])
         moved = await backend.query(QUERIES.encode(AdvanceFilter(filter_id, found.position, page.position)), caller)
         if is_error(moved):

@@ -164,8 +164,12 @@ class Criteria(Message, frozen=True):
     logs: GetLogs | None = None
 
 
+NOW = -1
+"""In Follow: nothing yet, only where the chain is."""
+
+
 class Follow(Message, frozen=True, tag=39):
-    """Ask for what is new since a block number, for several filters at once: (criteria, block number) each."""
+    """Ask for what is new since a block number, for several filters at once: (criteria, block number or NOW) each."""
 
     items: tuple[tuple[Criteria, int], ...]
 

@@ -20,7 +20,7 @@ import orjson
 from adapters.ethereum.filters import check_criteria, random_id
 from adapters.ethereum.methods import Methods, Prepared, Subscribe, ToRun, Unsubscribe
 from adapters.ethereum.polling import Page, is_error, read_pages
-from adapters.ethereum.requests import QUERIES, Criteria, Follow
+from adapters.ethereum.requests import NOW, QUERIES, Criteria, Follow
 from adapters.ethereum.rpc import RpcFrontEnd
 from adapters.jsonrpc import SERVER_ERROR, RpcCall, RpcError, result_fragment
 from core import limits
@@ -31,8 +31,6 @@ SUBSCRIPTIONS_MAX = 64
 REQUESTS_MAX = limits.CONNECTION_REQUESTS_MAX
 RETRY_SECONDS = 1.0
 """After which notifications that the node was too busy for are tried again."""
-FAR = 2**62
-"""A block number past every head: a page after it tells the head's number."""
 
 
 @dataclass(slots=True)
@@ -40,7 +38,7 @@ class _Subscription:
     """criteria None: of something that never happens here."""
 
     criteria: Criteria | None
-    position: int = FAR
+    position: int = NOW
 
 
 class RpcSocket:
@@ -122,7 +120,7 @@ class RpcSocket:
         if criteria is None:
             return result_fragment(identifier)
         try:
-            (page,) = await self._pages([(criteria, FAR)])
+            (page,) = await self._pages([(criteria, NOW)])
         except (CocoError, RpcError):
             del begun[identifier]
             raise

@@ -10,8 +10,9 @@
 
 Positions, counts, gas and blooms of a view cover what is in it, so that they tell nothing of what is not.
 
-The rules end where the EVM begins: BALANCE, EXTCODECOPY and EXTCODEHASH of any address answer to any code, so also to
-code that is run by eth_call. A contract's storage is safe from that; balances and code are hidden from look-ups only.
+What the code of a call (eth_call and others) is told of accounts follows the same rules, see call_state.py, and what a
+call may assume of them, overrides.py. In a transaction the EVM hides nothing from code: whoever deploys code that reads
+a balance does it on the record. A contract's storage is told by its own code only.
 """
 
 from __future__ import annotations

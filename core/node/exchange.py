@@ -45,7 +45,7 @@ class Exchange:
         self._sweep: asyncio.TimerHandle | None = None
         self._outbox: deque[Submit | Ask] = deque()
         self._something = asyncio.Event()
-        self._closed = False
+        self._closed = asyncio.Event()
 
     def __len__(self) -> int:
         """How many requests wait for their answer."""
@@ -56,7 +56,7 @@ class Exchange:
 
         seconds_max: the same for every request of this exchange.
         """
-        if self._closed:
+        if self._closed.is_set():
             raise ChannelClosed(f"the {self._name} is gone", hint="The node is stopping.")
         if len(self._waiting) >= _WAITING_MAX:
             raise Overloaded(f"too many requests wait for the {self._name}", hint="Try again later.")
@@ -101,9 +101,13 @@ class Exchange:
             while self._outbox:
                 await self._transport.send(FROM_GATEWAY.encode(FromGateway(self._batch())))
 
+    async def closed(self) -> None:
+        """Wait until this is closed."""
+        await self._closed.wait()
+
     def close(self) -> None:
         """End everything that waits."""
-        self._closed = True
+        self._closed.set()
         if self._sweep is not None:
             self._sweep.cancel()
         for ticket in list(self._waiting):

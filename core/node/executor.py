@@ -364,11 +364,11 @@ class Executor:
         return True
 
     def _answer_query(self) -> bool:
-        if not self._intake.queries:
-            return False
-        link, ask = self._intake.queries.popleft()
-        link.answer(self._query_runner.answer(ask))
-        return True
+        waiting = self._intake.queries.pop(self._committed, 0.0)
+        if waiting is not None:
+            link, ask = waiting.item
+            link.answer(self._query_runner.answer(ask))
+        return waiting is not None
 
     def roll_back(self) -> None:
         """Go back to the last committed block, as on loss of leadership; commands in flight end "unknown_outcome"."""

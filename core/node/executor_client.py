@@ -86,12 +86,18 @@ class ExecutorClient:
         return Outcome(answer.reply, identifier)
 
     async def ask(self, adapter: str, payload: bytes, caller: Caller) -> bytes:
-        """Run a query on committed state. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
+        """Run a query on committed state. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed.
+
+        A look-up that a reader took with it may be asked again; a simulation may be what ended the reader.
+        """
         if len(payload) > limits.COMMAND_BYTES_MAX:
             raise LimitExceeded(f"a query of {len(payload)} bytes; the bound is {limits.COMMAND_BYTES_MAX}")
-        where = self._executor if not self._slots else self._place(self._class_of(adapter, payload))
+        query_class = self._class_of(adapter, payload) if self._slots else "live"
+        where = self._place(query_class)
         item = Ask(self._next(), adapter, payload, _wire(caller), self._floor)
         answer = await where.ask(item, self._seconds_max)
+        if answer.failure == "unknown_outcome" and query_class == "lookup":
+            raise Overloaded("the node's queries are interrupted", hint="Try again in a moment.")
         if answer.failure == "unknown_outcome":
             raise OutcomeUnknown("the query was not answered in time", hint="Ask again, or for less at a time.")
         if answer.failure:

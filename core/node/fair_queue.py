@@ -1,4 +1,4 @@
-"""Queries that wait in a reader: a queue per identity, served in turn, bounded in total and per identity.
+"""Queries that wait in a reader or an executor: a queue per identity, in turn, bounded in total and per identity.
 
 An identity that has used more than its share of the reader's time within a window is passed over while others wait. One
 that was served an instant ago counts as waiting: between its answer and its next question a client's queue is empty,

@@ -6,6 +6,7 @@ Invariant: every ticket is answered once. Everything that waits is bounded; what
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from typing import Literal, assert_never
@@ -14,6 +15,7 @@ from core import limits
 from core.adapter.interface import Adapter, Caller, CommandRejected, Overloaded, Pending, ScopedTransaction
 from core.adapter.queue import CommandQueues
 from core.errors import InvariantBroken
+from core.node.fair_queue import FairQueue, Quota
 from core.node.gateway_link import GatewayLink
 from core.node.messages import Answer, Ask, Submit
 from core.node.proposals import GOVERNANCE
@@ -72,7 +74,7 @@ class Intake:
         self._adapters: Mapping[str, Adapter] = {}
         self.tickets = Tickets()
         self.queues = CommandQueues()
-        self.queries: deque[tuple[GatewayLink, Ask]] = deque()
+        self.queries: FairQueue[tuple[GatewayLink, Ask]] = FairQueue(quota=Quota(seconds_max=math.inf))
         self.governance: deque[tuple[int, bytes]] = deque()
         self.stopping = False
 
@@ -114,14 +116,15 @@ class Intake:
     def refuse_all(self) -> None:
         """Answer everything that has not run, at a stop."""
         self.tickets.fail_all("overloaded")
-        while self.queries:
-            link, ask = self.queries.popleft()
+        for waiting in self.queries.drain():
+            link, ask = waiting.item
             link.answer(Answer(ask.ticket, b"", "overloaded", 0, 0))
 
     def _ask(self, link: GatewayLink, item: Ask) -> Failure | None:
-        if len(self.queries) >= limits.QUEUED_QUERIES_MAX:
+        try:
+            self.queries.push(item.caller.identity, (link, item), after=Seqno(0), now_s=self._now_ms() / 1000)
+        except Overloaded:
             return "overloaded"
-        self.queries.append((link, item))
         return None
 
     def _submit(self, link: GatewayLink, item: Submit) -> Failure | None:

@@ -58,8 +58,8 @@ class ReaderSlot:
         """End everything that waits, for good."""
         self._closed = True
         self._arrived.set()
-        for task in self._tasks:
-            task.cancel()
+        if self._exchange is not None:
+            self._exchange.close()
 
     async def _wait(self) -> None:
         if self._closed:
@@ -76,7 +76,7 @@ class ReaderSlot:
             self._waiting -= 1
 
     async def _serve(self, exchange: Exchange, transport: Transport) -> None:
-        works = [asyncio.create_task(exchange.read()), asyncio.create_task(exchange.write())]
+        works = [asyncio.create_task(work) for work in (exchange.read(), exchange.write(), exchange.closed())]
         try:
             await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
             for work in works:

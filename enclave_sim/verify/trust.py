@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -15,11 +16,11 @@ RootKind = Literal["sgx", "snp", "vsm"]
 
 @dataclass(frozen=True, slots=True)
 class TrustedRoot:
-    """certificate: DER."""
+    """digest: SHA-256 of the certificate (DER)."""
 
     name: str
     kind: RootKind
-    certificate: bytes
+    digest: bytes
     simulated: bool
 
 
@@ -31,9 +32,10 @@ class TrustStore:
     accept_simulated: bool = False
 
     def find(self, kind: RootKind, certificate: bytes) -> TrustedRoot:
-        """Return the root of that kind with exactly these bytes (DER); raises UnknownRoot, SimulatedRootOff."""
+        """Return the root of that kind that is this certificate (DER); raises UnknownRoot, SimulatedRootOff."""
+        digest = hashlib.sha256(certificate).digest()
         for root in self.roots:
-            if root.kind == kind and root.certificate == certificate:
+            if root.kind == kind and root.digest == digest:
                 if root.simulated and not self.accept_simulated:
                     raise SimulatedRootOff(
                         f"the evidence comes from a simulated platform ({root.name})",
@@ -49,12 +51,12 @@ class TrustStore:
 def hardware_roots() -> tuple[TrustedRoot, ...]:
     """Return the vendors' roots: Intel SGX, and AMD's for Milan and Genoa."""
     intel = TrustedRoot("Intel SGX Root CA", "sgx", INTEL_SGX_ROOT, simulated=False)
-    return (intel, *(TrustedRoot(name, "snp", der, simulated=False) for name, der in AMD_ROOTS.items()))
+    return (intel, *(TrustedRoot(name, "snp", digest, simulated=False) for name, digest in AMD_ROOTS.items()))
 
 
 def simulated_root(kind: RootKind, certificate: bytes) -> TrustedRoot:
     """Return a simulated root (DER) for a trust store."""
-    return TrustedRoot(f"simulated {kind} root", kind, certificate, simulated=True)
+    return TrustedRoot(f"simulated {kind} root", kind, hashlib.sha256(certificate).digest(), simulated=True)
 
 
 def trust_store(simulated: Sequence[TrustedRoot] = (), *, accept_simulated: bool = False) -> TrustStore:

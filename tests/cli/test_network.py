@@ -6,6 +6,7 @@ import hashlib
 import json
 import shutil
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -197,7 +198,8 @@ def running(home: Path, monkeypatch: pytest.MonkeyPatch) -> Status:
     """Stand in for a host that starts at once."""
     found = Status(1, "127.0.0.1", 8443, "https://localhost:8443", {}, "now", {})
 
-    def start(directory: Path) -> Status:
+    def start(directory: Path, on_progress: Callable[[str], None]) -> Status:
+        on_progress("manager: replaying")
         NodePaths(directory).node.mkdir(exist_ok=True)
         NodePaths(directory).front_end_ca.write_text("authority\n")
         return found

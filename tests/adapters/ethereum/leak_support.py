@@ -110,7 +110,8 @@ class World:
         requests, described = [], []
         for kind, target, word in calls:
             to = self.contracts.get(kind, target)
-            fields: dict[str, Any] = {"value": 1} if kind == "pay" else {"data": word}
+            fields: dict[str, Any] = {"data": word} if kind in self.contracts else {}
+            fields["value"] = {"pay": 1, "checked": 2}.get(kind, 0)
             raw = self.network.sign(key, to=to, gas=GAS, **fields)
             requests.append(("eth_sendRawTransaction", [raw]))
             described.append((kind, to.lower(), word))

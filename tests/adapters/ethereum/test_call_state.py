@@ -8,7 +8,7 @@ import pytest
 
 from adapters.ethereum import chain
 from tests.adapters.ethereum.rpc_support import COMPETITOR, SENDER, RpcNetwork, account, artifact, initcode
-from tests.adapters.ethereum.test_visibility import WEB3
+from tests.adapters.ethereum.test_visibility import WEB3, checker
 
 RETURN_WORD = "5f5260205ff3"
 SELF_BALANCE = "47" + RETURN_WORD
@@ -184,3 +184,13 @@ async def test_tools_batch_reads_still_work(network: RpcNetwork) -> None:
     )
     answer = await network.call("eth_call", {"to": MULTICALL, "data": data}, caller=COMPETITOR)
     assert answer.count(word(1)) >= 3
+
+
+async def test_a_check_is_told_what_its_reader_sees(network: RpcNetwork) -> None:
+    """A contract that admits by somebody's balance would tell it: to a reader, others have none."""
+    victim, reader = network.accounts[SENDER].address, network.accounts[COMPETITOR].address
+    for owner, admitted in ((victim, False), (reader, True)):
+        contract = await network.deploy(SENDER, initcode(checker(f"73{owner[2:]}311515{RETURN_WORD}")))
+        sent = await network.send(SENDER, to=contract, data="0x" + "00" * 32)
+        receipt = await network.call("eth_getTransactionReceipt", sent, caller=COMPETITOR)
+        assert (receipt is not None) == admitted

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 
+import orjson
 import pytest
 
 from adapters.ethereum import filters
 from adapters.ethereum.filters import FilterBook
-from adapters.ethereum.requests import Criteria
+from adapters.ethereum.polling import poll_filter, read_pages
+from adapters.ethereum.requests import NOW, QUERIES, Criteria, Follow
 from adapters.jsonrpc import RpcError
+from core.adapter.interface import Caller, Outcome
 from tests.adapters.ethereum.rpc_support import COMPETITOR, IDENTITIES, RECIPIENT, SENDER, RpcNetwork, account, initcode
 from tests.adapters.ethereum.test_visibility import TOPIC_LOG, topic_of
 
@@ -107,12 +110,30 @@ async def test_a_restarted_node_has_no_filters(network: RpcNetwork) -> None:
     assert await network.error("eth_getFilterChanges", made) == NOT_FOUND
 
 
+class Interleaving:
+    """A backend that lets others go first before each query."""
+
+    def __init__(self, network: RpcNetwork) -> None:
+        self._inner = network.harness.backend()
+
+    async def submit(self, payload: bytes, caller: Caller) -> Outcome:
+        return await self._inner.submit(payload, caller)
+
+    async def query(self, payload: bytes, caller: Caller) -> bytes:
+        await asyncio.sleep(0)
+        return await self._inner.query(payload, caller)
+
+    async def committed_after(self, seqno: int) -> int:
+        return await self._inner.committed_after(seqno)
+
+
 async def test_polls_at_once_bring_everything_once(network: RpcNetwork) -> None:
     made = await network.call("eth_newBlockFilter")
     for _ in range(5):
         await network.send(SENDER, to=account(9).address)
-    polls = await asyncio.gather(*(network.call("eth_getFilterChanges", made) for _ in range(6)))
-    brought = [one for poll in polls for one in poll]
+    backend = Interleaving(network)
+    polls = await asyncio.gather(*(poll_filter(made, SENDER, backend) for _ in range(6)))
+    brought = [one for poll in polls for one in orjson.loads(b"{" + poll + b"}")["result"]]
     assert len(brought) == len(set(brought)) == 5
 
 
@@ -168,6 +189,17 @@ def test_a_filter_moves_from_where_it_was_read_only() -> None:
     assert book.use("a", made, 0).position == 9
     with pytest.raises(RpcError, match="filter not found"):
         book.advance("b", made, 9, 10, 0)
+
+
+async def test_a_reader_that_is_behind_brings_nothing_and_moves_nothing(network: RpcNetwork) -> None:
+    """The executor may know of blocks that a reader has not yet applied."""
+    backend = network.harness.backend()
+    pages = read_pages(await backend.query(QUERIES.encode(Follow(((HEADS, 5), (HEADS, NOW)))), SENDER))
+    assert [(page.position, page.more, page.results) for page in pages] == [(5, False, []), (0, False, [])]
+    book = numbered()
+    made = book.install("a", HEADS, 5, 0)
+    assert not book.advance("a", made, 5, 4, 0)
+    assert book.use("a", made, 0).position == 5
 
 
 def test_ids_are_long_and_random() -> None:

@@ -163,6 +163,9 @@ class _Checks:
         for kind, code in CONTRACTS.items():
             visible = self.world.policy != "private" or self.caller is SENDER
             address = self.world.contracts[kind]
+            real = chain.account(state, bytes.fromhex(address[2:]))
+            probe = await self.ask("eth_call", {"data": f"0x73{address[2:]}315f5260205ff3"})
+            assert int(probe, 16) == (real.balance if public else 0), self.place
             assert await self.ask("eth_getCode", address) == ("0x" + code if visible else "0x"), self.place
             assert int(await self.ask("eth_getStorageAt", address, "0x0"), 16) == 0
         assert await self.ask("txpool_status") == {"pending": "0x0", "queued": "0x0"}

@@ -8,10 +8,10 @@ import orjson
 import pytest
 
 from adapters.ethereum.method_table import make_methods
-from adapters.ethereum.rpc import RpcFrontEnd
+from adapters.ethereum.rpc import FAILED, RpcFrontEnd
 from adapters.ethereum.settings import parse_settings
-from core.adapter.interface import Caller, Outcome, OutcomeUnknown, Overloaded, Request
-from core.errors import CocoError, LimitExceeded
+from core.adapter.interface import Caller, CommandFailed, Outcome, OutcomeUnknown, Overloaded, Request
+from core.errors import ChannelClosed, CocoError, LimitExceeded
 from tests.adapters.ethereum.rpc_support import CHAIN_ID, SENDER, account
 
 
@@ -38,6 +38,9 @@ class Backend:
             raise self.error
         return b'"result":"0x2"'
 
+    async def committed_after(self, seqno: int) -> int:
+        raise AssertionError(f"nobody asked what comes after {seqno}")
+
 
 def raw_transaction(nonce: int) -> str:
     signed = account(1).sign_transaction(
@@ -59,6 +62,8 @@ async def ask(backend: Backend, *calls: tuple[str, list[object]]) -> list[dict[s
     ("error", "sent", "asked"),
     [
         (Overloaded("the queue is full"), (-32000, "the queue is full"), (-32000, "the queue is full")),
+        (CommandFailed("the adapter failed; nothing was written"), *(2 * [(-32000, FAILED)])),
+        (ChannelClosed("the executor is gone"), *(2 * [(-32000, "the executor is gone")])),
         (LimitExceeded("too big"), (-32000, "oversized data: too big"), (-32003, "response too large")),
     ],
 )

@@ -15,7 +15,8 @@ from adapters.ethereum.settings import parse_settings
 from tests.adapters.ethereum.rpc_support import CHAIN_ID, SENDER, RpcNetwork, account
 
 METHODS = make_methods(parse_settings({"chain_id": CHAIN_ID}), "x").names
-ALLOWED_CODES = {3, -32000, -32001, -32003, -32602}
+ALLOWED_CODES = {3, -32000, -32001, -32003, -32601, -32602}
+"""-32601: a subscription over HTTP, or of an unknown kind."""
 
 TEXTS = st.sampled_from(
     [
@@ -30,6 +31,7 @@ KEYS = st.sampled_from(
         *("from", "to", "data", "input", "value", "gas", "gasPrice", "maxFeePerGas", "maxPriorityFeePerGas"),
         *("accessList", "authorizationList", "chainId", "fromBlock", "toBlock", "blockHash", "blockNumber"),
         *("address", "topics", "storageKeys", "nonce", "yParity", "r", "s", "blobVersionedHashes"),
+        *("balance", "code", "state", "stateDiff", account(1).address, account(2).address, "0x" + "00" * 32),
     ]
 )
 VALUES: st.SearchStrategy[Any] = st.recursive(
@@ -57,6 +59,14 @@ def test_any_parameters(network: RpcNetwork, method: str, params: list[Any]) -> 
 @given(call=st.dictionaries(KEYS, VALUES, max_size=6), method=st.sampled_from(["eth_call", "eth_getLogs"]))
 def test_any_object(network: RpcNetwork, call: dict[str, Any], method: str) -> None:
     answer = asyncio.run(network.ask(method, call))
+    assert "result" in answer or answer["error"]["code"] in ALLOWED_CODES
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(overrides=st.dictionaries(KEYS, st.dictionaries(KEYS, VALUES, max_size=3), max_size=2))
+def test_any_overrides(network: RpcNetwork, overrides: dict[str, Any]) -> None:
+    call = {"to": network.accounts[SENDER].address, "data": "0x12"}
+    answer = asyncio.run(network.ask("eth_call", call, "latest", overrides))
     assert "result" in answer or answer["error"]["code"] in ALLOWED_CODES
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from adapters.ethereum.adapter import ADAPTER_VERSION
 from adapters.ethereum.method_table import make_methods
-from adapters.ethereum.methods import ToSubmit
+from adapters.ethereum.methods import ToAsk, ToSubmit
 from adapters.ethereum.settings import parse_settings
 from adapters.jsonrpc import RpcCall
 from tests.adapters.ethereum.rpc_support import (
@@ -148,7 +148,9 @@ async def test_access_lists(policy: str) -> None:
     assert estimated == {"accessList": [], "gasUsed": "0x5208"}
 
 
-async def test_the_queue_shows_ones_own(network: RpcNetwork) -> None:
+@pytest.mark.parametrize("policy", ["public", "members"])
+async def test_the_queue_shows_ones_own(policy: str) -> None:
+    network = await RpcNetwork(policy=policy).ready()
     key = network.accounts[SENDER]
     methods = make_methods(parse_settings(network.harness.adapter.settings), "x")
     for nonce in (0, 1, 5):
@@ -172,6 +174,8 @@ async def test_the_queue_shows_ones_own(network: RpcNetwork) -> None:
         assert await network.call("txpool_content", caller=caller) == empty
         assert await network.call("txpool_inspect", caller=caller) == empty
         assert await network.call("txpool_contentFrom", key.address, caller=caller) == empty
+    assert await network.call("eth_getTransactionCount", key.address, "pending") == "0x2"
+    assert await network.call("eth_getTransactionCount", key.address, "pending", caller=RECIPIENT) == "0x0"
     network.harness.run()
     assert await network.call("txpool_status") == {"pending": "0x0", "queued": "0x1"}
 
@@ -201,3 +205,27 @@ async def test_fee_history_reaches_1024_blocks(network: RpcNetwork, monkeypatch:
         await network.send(SENDER, to=account(9).address, gas=21_000)
     history = await network.call("eth_feeHistory", "0x9999", "latest", [])
     assert (history["oldestBlock"], len(history["gasUsedRatio"])) == ("0x3", 3)
+
+
+@pytest.mark.parametrize(
+    ("method", "params", "expected"),
+    [
+        ("eth_getBlockByNumber", ["latest"], "lookup"),
+        ("eth_getLogs", [{}], "lookup"),
+        ("eth_getTransactionCount", ["0x" + "11" * 20, "latest"], "lookup"),
+        ("eth_getTransactionCount", ["0x" + "11" * 20, "pending"], "live"),
+        ("eth_call", [{}], "simulation"),
+        ("eth_estimateGas", [{}], "simulation"),
+        ("eth_createAccessList", [{}], "simulation"),
+        ("eth_newFilter", [{}], "live"),
+        ("eth_uninstallFilter", ["0x1"], "live"),
+        ("txpool_content", [], "live"),
+        ("coco_bindMessage", ["0x" + "11" * 20], "live"),
+        ("coco_boundAddresses", [], "lookup"),
+    ],
+)
+async def test_what_a_query_needs(network: RpcNetwork, method: str, params: list[object], expected: str) -> None:
+    methods = make_methods(parse_settings(network.harness.adapter.settings), "x")
+    prepared = methods.prepare(RpcCall(b"1", method, tuple(params)))
+    assert isinstance(prepared, ToAsk)
+    assert network.harness.adapter.query_class(prepared.payload) == expected

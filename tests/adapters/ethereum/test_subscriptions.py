@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from adapters.ethereum.requests import QUERIES, Follow
+from adapters.ethereum.requests import NOW, QUERIES, Follow
 from adapters.ethereum.subscriptions import SUBSCRIPTIONS_MAX
 from core.adapter.interface import Caller, Outcome, OutcomeUnknown, Overloaded
 from tests.adapters.ethereum.rpc_support import COMPETITOR, RECIPIENT, SENDER, RpcNetwork, account, initcode
@@ -200,6 +200,39 @@ async def test_a_connection_that_breaks_ends_its_handler(network: RpcNetwork) ->
     client.socket.is_open = False
     await network.send(SENDER, to=account(9).address)
     await asyncio.wait_for(client.task, 5)
+
+
+class Busy:
+    """A backend on which a block is committed right after each subscription has been given its place."""
+
+    def __init__(self, network: RpcNetwork) -> None:
+        self._network = network
+        self._inner = network.harness.backend()
+
+    async def submit(self, payload: bytes, caller: Caller) -> Outcome:
+        return await self._inner.submit(payload, caller)
+
+    async def query(self, payload: bytes, caller: Caller) -> bytes:
+        answer = await self._inner.query(payload, caller)
+        query = QUERIES.decode(payload)
+        if isinstance(query, Follow) and query.items[0][1] == NOW:
+            await self._network.send(SENDER, to=account(9).address, gas=21_000)
+        return answer
+
+    async def committed_after(self, seqno: int) -> int:
+        return await self._inner.committed_after(seqno)
+
+
+async def test_a_block_committed_while_subscribing_is_told(network: RpcNetwork) -> None:
+    client = Client(network, SENDER, Busy(network))
+    heads = await client.call("eth_subscribe", "newHeads")
+    await settle()
+    assert [one["number"] for one in client.told(heads)] == ["0x1"]
+    assert client.socket.sent[0]["result"] == heads
+    await network.send(SENDER, to=account(9).address)
+    await settle()
+    assert [one["number"] for one in client.told(heads)] == ["0x1", "0x2"]
+    await client.close()
 
 
 class Unwilling:

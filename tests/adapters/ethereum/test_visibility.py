@@ -304,7 +304,7 @@ LOOP = "5b586001900356"
 async def test_garbage_from_the_check_denies(answer: str) -> None:
     """A contract that says it has the method, and answers it with garbage, admits nobody."""
     network = await RpcNetwork(policy="members").ready()
-    contract = await network.deploy(SENDER, initcode(_checker(answer)))
+    contract = await network.deploy(SENDER, initcode(checker(answer)))
     sent = await network.send(SENDER, to=contract)
     assert len((await network.call("eth_getTransactionReceipt", sent))["logs"]) == 1
     assert await network.call("eth_getTransactionReceipt", sent, caller=COMPETITOR) is None
@@ -312,7 +312,7 @@ async def test_garbage_from_the_check_denies(answer: str) -> None:
 
 async def test_true_from_the_check_admits() -> None:
     network = await RpcNetwork(policy="private").ready()
-    contract = await network.deploy(SENDER, initcode(_checker("60015f5260205ff3")))
+    contract = await network.deploy(SENDER, initcode(checker("60015f5260205ff3")))
     sent = await network.send(SENDER, to=contract)
     assert len((await network.call("eth_getTransactionReceipt", sent, caller=COMPETITOR))["logs"]) == 1
 
@@ -320,7 +320,7 @@ async def test_true_from_the_check_admits() -> None:
 async def test_expensive_checks_fail_a_query_over_many_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.ethereum.access.QUERY_GAS_MAX", 500_000)
     network = await RpcNetwork(policy="members").ready()
-    contract = await network.deploy(SENDER, initcode(_checker(LOOP)))
+    contract = await network.deploy(SENDER, initcode(checker(LOOP)))
     for _ in range(4):
         await network.send(SENDER, to=contract, data="0x" + "00" * 32)
     filter_ = {"fromBlock": "0x0"}
@@ -332,7 +332,7 @@ async def test_expensive_checks_fail_a_query_over_many_blocks(monkeypatch: pytes
 async def test_expensive_contract_admits_nobody_past_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.ethereum.access.CONTRACT_GAS_MAX", 1)
     network = await RpcNetwork(policy="private").ready()
-    contract = await network.deploy(SENDER, initcode(_checker("60015f5260205ff3")))
+    contract = await network.deploy(SENDER, initcode(checker("60015f5260205ff3")))
     key = network.accounts[SENDER]
     raws = [network.sign(key, to=contract, gas=100_000) for _ in range(3)]
     await network.batch([("eth_sendRawTransaction", [raw]) for raw in raws])
@@ -343,7 +343,7 @@ async def test_expensive_contract_admits_nobody_past_its_share(monkeypatch: pyte
 async def test_answers_hold_for_one_head_block_only() -> None:
     """The contract admits while its slot 0 is 1; a transaction with data writes the slot."""
     network = await RpcNetwork(policy="private").ready()
-    contract = await network.deploy(SENDER, initcode(_checker("5f545f5260205ff3", store=True)))
+    contract = await network.deploy(SENDER, initcode(checker("5f545f5260205ff3", store=True)))
     sent = await network.send(SENDER, to=contract)
     for word, sees in ((1, True), (0, False), (1, True)):
         await network.send(SENDER, to=contract, data="0xffffffff" + word.to_bytes(32, "big").hex())
@@ -351,7 +351,7 @@ async def test_answers_hold_for_one_head_block_only() -> None:
         assert (receipt is not None) == sees
 
 
-def _checker(answer: str, *, store: bool = False) -> str:
+def checker(answer: str, *, store: bool = False) -> str:
     """Return runtime code: ERC-165 for ICocoAccess, `answer` for cocoMayReadLog, LOG1 for anything else.
 
     store: other calls write the word after the selector to slot 0, when there is one.

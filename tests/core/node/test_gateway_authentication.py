@@ -6,13 +6,15 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography import x509
 
 from core.adapter.interface import ANONYMOUS, Caller
-from core.crypto.certificates import issue, self_signed, to_der
+from core.crypto.certificates import expires_at, issue, self_signed, to_der
 from core.crypto.keys import PrivateKey
 from core.errors import AuthenticationFailed
 from core.governance.constitution import Constitution, Identity
 from core.node.authentication import Authenticator
+from tests.support.gateway_bench import Credential, signed
 
 NOW = datetime.now(UTC)
 LATER = (NOW + timedelta(days=10)).timestamp()
@@ -111,3 +113,31 @@ def test_credentials_of_different_actors(header: str | None, path_token: str | N
     peer = AUTHENTICATOR.peer([leaf_under("alice")]) if with_certificate else None
     with pytest.raises(AuthenticationFailed, match="different actors"):
         AUTHENTICATOR.verify_request(header, path_token, peer, NOW.timestamp() + 60)
+
+
+def test_every_link_of_a_chain_is_checked() -> None:
+    """TLS has checked the chain; it is checked again, so that neither alone is trusted with who somebody is."""
+    alice = Credential(CERTIFICATES["alice"], KEYS["alice"])
+    flags = {ca: x509.BasicConstraints(ca=ca, path_length=None) for ca in (True, False)}
+    department, employee = signed("department", alice, flags[True]), signed("employee", alice, flags[False])
+    for issuer, expected in ((department, "alice"), (employee, None)):
+        leaf = signed("someone", issuer, flags[False])
+        chain = [to_der(pem) for pem in (leaf.certificate, issuer.certificate, alice.certificate)]
+        if expected is None:
+            with pytest.raises(AuthenticationFailed):
+                AUTHENTICATOR.peer(chain)
+            continue
+        assert AUTHENTICATOR.peer(chain).identity.name == expected
+        for wrong in (chain[:2], chain[::2], [chain[0], to_der(employee.certificate), chain[2]], [*chain[:2]] * 4, []):
+            with pytest.raises(AuthenticationFailed):
+                AUTHENTICATOR.peer(wrong)
+
+
+def test_a_chain_ends_with_its_first_certificate_that_expires() -> None:
+    alice = Credential(CERTIFICATES["alice"], KEYS["alice"])
+    authority = x509.BasicConstraints(ca=True, path_length=None)
+    department = signed("department", alice, authority, days=1)
+    leaf = signed("someone", department, x509.BasicConstraints(ca=False, path_length=None), days=4)
+    chain = [to_der(pem) for pem in (leaf.certificate, department.certificate, alice.certificate)]
+    until = AUTHENTICATOR.peer(chain).expires_at
+    assert until == expires_at(department.certificate).timestamp() < expires_at(leaf.certificate).timestamp()

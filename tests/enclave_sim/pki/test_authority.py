@@ -11,7 +11,7 @@ from enclave_sim.pki.authority import SimulatedAuthority
 from enclave_sim.pki.documents import MalformedDocument, TcbInfo, decode_document, encode_document
 from enclave_sim.pki.issuing import simulated_name
 from enclave_sim.pki.pem import parse_chain
-from tests.support.attestation import VECTORS, YEARS, Platform
+from tests.support.attestation import YEARS, Platform, vector
 
 PLATFORM = Platform()
 
@@ -48,7 +48,7 @@ def test_serial_numbers_differ_and_are_positive() -> None:
 
 
 def test_collateral_has_the_shape_of_the_real_one() -> None:
-    real = json.loads((VECTORS / "sgx_quote_collateral.json").read_bytes())
+    real = json.loads(vector("sgx_quote_collateral.json").read_bytes())
     ours = json.loads(PLATFORM.collateral().to_json())
     assert set(ours) == set(real)
     for document in ("tcb_info", "qe_identity"):

@@ -24,7 +24,7 @@ from enclave_sim.pki.pck_extension import (
 )
 from enclave_sim.pki.pem import MalformedPem, encode_chain, parse_chain
 from enclave_sim.sgx.quote import parse_quote
-from tests.support.attestation import VECTORS, hardware
+from tests.support.attestation import hardware, vector
 
 EXTENSION = PckExtension(b"p" * 16, (5, 200, *[0] * 14), 300, b"c" * 16, b"\0\0", b"fmspc!")
 MULTI_PACKAGE = replace(
@@ -130,7 +130,7 @@ def test_random_pem(data: bytes) -> None:
 
 @pytest.mark.parametrize("name", ["sgx", "tdx"])
 def test_a_real_collateral_file(name: str) -> None:
-    data = (VECTORS / f"{name}_quote_collateral.json").read_bytes()
+    data = vector(f"{name}_quote_collateral.json").read_bytes()
     collateral = parse_collateral(data)
     assert json.loads(collateral.to_json()) == json.loads(data)
     assert parse_collateral(collateral.to_json()) == collateral

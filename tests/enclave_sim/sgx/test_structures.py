@@ -16,7 +16,7 @@ from enclave_sim.sgx.keyrequest import KeyName, KeyPolicy, KeyRequest, parse_key
 from enclave_sim.sgx.quote import parse_quote, without_padding
 from enclave_sim.sgx.report import Report, ReportBody, TargetInfo, parse_report, parse_report_body, parse_target_info
 from enclave_sim.sgx.tdx import parse_td_report_body
-from tests.support.attestation import VECTORS, hardware
+from tests.support.attestation import hardware, vector
 
 ATTRIBUTES = Attributes(AttributeFlag.INIT | AttributeFlag.KSS, 0xE7)
 BODY = ReportBody(
@@ -112,7 +112,7 @@ def test_real_quotes_come_back(name: str) -> None:
 
 
 def test_only_zero_padding_is_taken_off() -> None:
-    padded = (VECTORS / "tdx_quote").read_bytes()
+    padded = vector("tdx_quote").read_bytes()
     assert len(padded) - len(without_padding(padded)) == 70
     for other in (padded[:-1] + b"\1", b"", b"\4\0", bytes(700), without_padding(padded)):
         assert without_padding(other) == other

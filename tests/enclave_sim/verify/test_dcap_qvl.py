@@ -25,9 +25,9 @@ from tests.support.attestation import (
     NOW,
     PCE_SVN,
     REPORT_DATA,
-    VECTORS,
     Platform,
     hardware,
+    vector,
 )
 
 PLATFORM = Platform()
@@ -60,7 +60,7 @@ def test_it_parses_the_measurement_out_of_our_quotes() -> None:
 def test_we_agree_on_real_hardware(name: str) -> None:
     quote, collateral = hardware(name)
     verdict = verify_quote(quote, collateral, at=HARDWARE_TIME, trust_store=trust_store())
-    file = (VECTORS / f"{name}_quote_collateral.json").read_text()
+    file = vector(f"{name}_quote_collateral.json").read_text()
     for their_collateral in (theirs(collateral), dcap_qvl.QuoteCollateralV3.from_json(file)):
         verified = dcap_qvl.verify(quote, their_collateral, int(HARDWARE_TIME.timestamp()))
         assert (verified.status, tuple(verified.advisory_ids)) == (verdict.tcb_status.value, verdict.advisory_ids)

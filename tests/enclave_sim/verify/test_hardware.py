@@ -21,7 +21,7 @@ from enclave_sim.verify.errors import (
 from enclave_sim.verify.policy import Policy, check_policy
 from enclave_sim.verify.quote import verify_quote
 from enclave_sim.verify.trust import TrustStore, simulated_root, trust_store
-from tests.support.attestation import HARDWARE_TIME, VECTORS, Platform, hardware
+from tests.support.attestation import HARDWARE_TIME, Platform, hardware, vector
 
 
 def test_sgx() -> None:
@@ -78,7 +78,7 @@ def test_no_trailing_bytes(name: str) -> None:
         with pytest.raises(EvidenceMalformed):
             verify_quote(quote + padding, collateral, at=HARDWARE_TIME, trust_store=trust_store())
     if name == "tdx":
-        padded = (VECTORS / "tdx_quote").read_bytes()
+        padded = vector("tdx_quote").read_bytes()
         with pytest.raises(EvidenceMalformed):
             verify_quote(padded, collateral, at=HARDWARE_TIME, trust_store=trust_store())
 

@@ -1,0 +1,142 @@
+"""Readers of a real network: reads see what was written, hold up nobody, and come back when they are killed."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from eth_account.signers.local import LocalAccount
+
+from cli.connection import Connection
+from cli.errors import Refused
+from tests.scenarios.conftest import Network, send_value
+
+CHAIN_ID = 77_003
+LOOP = "0x5b600056"
+"""JUMPDEST, PUSH1 0, JUMP: runs until its gas or its time is used up."""
+
+
+def processes(network: Network) -> dict[str, int]:
+    status = json.loads((network.host_directory / "node0" / "status.json").read_text())
+    return dict(status["pids"])
+
+
+def own_balance(connection: Connection, account: LocalAccount) -> int:
+    """Ask the simulating reader: initialization code that returns an address's balance."""
+    code = f"0x73{account.address[2:]}3160005260206000f3"
+    return int(str(connection.rpc("eth_call", {"from": account.address, "data": code}, "latest")), 16)
+
+
+def loop(connection: Connection, account: LocalAccount) -> str:
+    """Run a call into its bounds; returns what was said of it."""
+    with pytest.raises(Refused) as refused:
+        connection.rpc("eth_call", {"from": account.address, "data": LOOP, "gas": hex(16_000_000)}, "latest")
+    return str(refused.value)
+
+
+def start_loops(pool: ThreadPoolExecutor, network: Network, identity: str, count: int) -> list[Future[str]]:
+    connection = network.connect(identity)
+    account = network.new_account(connection)
+    return [pool.submit(loop, network.connect(identity), account) for _ in range(count)]
+
+
+@pytest.fixture
+def network(make_network: Callable[..., Network]) -> Network:
+    return make_network("readers", "--organisation", "alpha", "--organisation", "beta", "--chain-id", str(CHAIN_ID))
+
+
+def test_a_client_reads_what_it_has_written_under_load(network: Network) -> None:
+    """On both readers, at once after the answer, with four clients that write and read side by side."""
+
+    def work(number: int) -> None:
+        connection = network.connect("alpha" if number % 2 else "beta")
+        account = network.new_account(connection)
+        for nonce in range(15):
+            sent = send_value(connection, account, CHAIN_ID, nonce, account.address)
+            receipt: Any = connection.rpc("eth_getTransactionReceipt", sent)
+            assert receipt is not None
+            assert int(str(connection.rpc("eth_getTransactionCount", account.address, "latest")), 16) == nonce + 1
+            block = int(receipt["blockNumber"], 16)
+            assert int(str(connection.rpc("eth_blockNumber")), 16) >= block
+            assert own_balance(connection, account) == 0
+            # NUMBER of the block that is simulated: after the newest one.
+            number_code = "0x4360005260206000f3"
+            simulated = connection.rpc("eth_call", {"from": account.address, "data": number_code}, "latest")
+            assert int(str(simulated), 16) >= block
+
+    with ThreadPoolExecutor(4) as pool:
+        for future in [pool.submit(work, number) for number in range(4)]:
+            future.result(120)
+
+
+def test_slow_calls_hold_up_neither_look_ups_nor_writes_nor_another_identity(network: Network) -> None:
+    connection = network.connect("beta")
+    account = network.new_account(connection)
+    with ThreadPoolExecutor(12) as pool:
+        slow = start_loops(pool, network, "alpha", 12)
+        for nonce in range(5):
+            sent = send_value(connection, account, CHAIN_ID, nonce, account.address)
+            assert connection.rpc("eth_getTransactionReceipt", sent) is not None
+        assert not all(each.done() for each in slow)
+        assert own_balance(connection, account) == 0
+        assert not all(each.done() for each in slow)
+        told = {each.result(300) for each in slow}
+    assert all("out of gas" in each or "execution aborted" in each for each in told), told
+
+
+def test_a_killed_reader_is_started_again_and_the_node_goes_on(network: Network) -> None:
+    connection = network.connect("alpha")
+    account = network.new_account(connection)
+    before = processes(network)
+    stop = threading.Event()
+    sent: list[str] = []
+
+    def write() -> None:
+        own = network.connect("alpha")
+        while not stop.is_set():
+            sent.append(send_value(own, account, CHAIN_ID, len(sent), account.address))
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        for name in ("reader-1", "reader-2"):
+            count = len(sent)
+            os.kill(before[name], signal.SIGKILL)
+            deadline = time.monotonic() + 60
+            while processes(network)[name] == before[name] or len(sent) < count + 5:
+                assert time.monotonic() < deadline
+                assert writer.is_alive()
+                time.sleep(0.05)
+    finally:
+        stop.set()
+        writer.join(60)
+    after = processes(network)
+    assert {name for name in before if before[name] != after[name]} == {"reader-1", "reader-2"}
+    receipts = [connection.rpc("eth_getTransactionReceipt", each) for each in sent]
+    assert all(receipts)
+    assert own_balance(connection, account) == 0
+    older: Any = receipts[position := max(0, len(receipts) - 50)]
+    count_then = connection.rpc("eth_getTransactionCount", account.address, older["blockNumber"])
+    assert int(str(count_then), 16) == position + 1
+
+
+@pytest.mark.parametrize("readers", [0, 1])
+def test_fewer_readers(make_network: Callable[..., Network], readers: int) -> None:
+    network = make_network("few", "--organisation", "alpha", "--chain-id", str(CHAIN_ID), start=False)
+    file = network.host_directory / "network.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "readers": readers}))
+    network.coco("network", "start", "few")
+    names = {name for name in processes(network) if name.startswith("reader")}
+    assert names == {f"reader-{number}" for number in range(1, readers + 1)}
+    connection = network.connect("alpha")
+    account = network.new_account(connection)
+    sent = send_value(connection, account, CHAIN_ID, 0, account.address)
+    assert connection.rpc("eth_getTransactionReceipt", sent) is not None
+    assert own_balance(connection, account) == 0
