@@ -37,7 +37,8 @@ For tools that cannot send a token or pin a certificate: coco proxy"""
 
 HOST_ONLY_NOTE = """
 This machine is no client of network {name}: nothing was pinned here. Clients keep a copy of {ca}
-in their own clients/{name}/front-end-ca.pem, and the url in clients/{name}/url."""
+in their own clients/{name}/front-end-ca.pem, of {root}
+in clients/{name}/platform-root.pem, and the url in clients/{name}/url."""
 
 
 class NetworkRunning(CocoError):
@@ -362,7 +363,7 @@ def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
         return
     print_fields(shown | {"identities": ", ".join(identities) or None})
     if client is None:
-        note(HOST_ONLY_NOTE.format(name=name, ca=certificate))
+        note(HOST_ONLY_NOTE.format(name=name, ca=certificate, root=paths.evidence / "root.pem"))
     else:
         note(CONNECT_NOTE.format(url=found.url, ca=certificate, token=_token_file(client)))
 
