@@ -19,6 +19,7 @@ from cli.adapter import adapter
 from cli.attest import attest
 from cli.connection import default_home
 from cli.contract import call, deploy, send
+from cli.enclave import enclave
 from cli.files import write_private
 from cli.ledger import ledger
 from cli.network import network
@@ -89,7 +90,7 @@ def root(context: click.Context, home: Path | None) -> None:
     context.obj = Store((home or default_home()).expanduser().absolute())
 
 
-for command in (network, node, account, deploy, call, send, transaction, adapter, ledger, proxy, attest):
+for command in (network, node, account, deploy, call, send, transaction, adapter, ledger, proxy, attest, enclave):
     root.add_command(command)
 
 

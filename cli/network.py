@@ -11,9 +11,9 @@ import click
 
 from cli.account import NO_PASSWORD_NOTE, make_account, no_password_option
 from cli.errors import NotFound, WrongUse
-from cli.files import read_private
 from cli.options import json_option, password_file_option
 from cli.output import note, print_fields, print_json, print_table, progress
+from cli.pins import pin, pin_root
 from cli.store import ClientStore, CurrentNetwork, Store, check_name
 from cli.values import format_ether, parse_integer
 from cli.wallet import AccountFile, funded_password
@@ -37,17 +37,12 @@ For tools that cannot send a token or pin a certificate: coco proxy"""
 
 HOST_ONLY_NOTE = """
 This machine is no client of network {name}: nothing was pinned here. Clients keep a copy of {ca}
-in their own clients/{name}/front-end-ca.pem, and the url in clients/{name}/url."""
+in their own clients/{name}/front-end-ca.pem, of {root}
+in clients/{name}/platform-root.pem, and the url in clients/{name}/url."""
 
 
 class NetworkRunning(CocoError):
     """The network runs, and what was asked for needs it stopped."""
-
-
-class PinDiffers(CocoError):
-    """The node shows another front-end CA than the one this client pinned."""
-
-    exit_code = 7
 
 
 @click.group()
@@ -358,6 +353,7 @@ def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
     client = store.client(name) if store.is_client(name) else None
     if client is not None:
         pin(client, paths.front_end_ca)
+        pin_root(client, paths.evidence / "root.pem")
         client.set_url(found.url)
     certificate = paths.front_end_ca if client is None else client.ca_file
     identities = [] if client is None else client.identities()
@@ -367,7 +363,7 @@ def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
         return
     print_fields(shown | {"identities": ", ".join(identities) or None})
     if client is None:
-        note(HOST_ONLY_NOTE.format(name=name, ca=certificate))
+        note(HOST_ONLY_NOTE.format(name=name, ca=certificate, root=paths.evidence / "root.pem"))
     else:
         note(CONNECT_NOTE.format(url=found.url, ca=certificate, token=_token_file(client)))
 
@@ -376,19 +372,3 @@ def _token_file(client: ClientStore) -> Path:
     """Return where the token of the default identity is, of any when none is chosen."""
     chosen = client.defaults().identity or next(iter(client.identities()), "IDENTITY")
     return client.directory / "identities" / chosen / "token"
-
-
-def pin(client: ClientStore, ca_file: Path) -> None:
-    """Pin the front-end CA when it is first seen; raises PinDiffers when another one is pinned."""
-    shown = read_private(ca_file)
-    if shown is None:
-        raise CocoError(f"the node runs, but its certificate {ca_file} is missing", hint="Start it again.")
-    pinned = client.pinned_ca()
-    if pinned is None:
-        client.pin_ca(shown)
-    elif pinned.strip() != shown.strip():
-        raise PinDiffers(
-            f"the node of network {client.network} has another front-end CA than the one pinned here",
-            hint="It may be somebody else's network. If its ledger was made anew on purpose, remove the pin: "
-            f"{client.ca_file}",
-        )

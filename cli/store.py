@@ -143,6 +143,17 @@ class ClientStore:
     def pin_ca(self, pem: bytes) -> None:
         write_private(self.ca_file, pem)
 
+    @property
+    def root_file(self) -> Path:
+        """The root under which the node's quotes verify, of the simulated machine that hosts it."""
+        return self.directory / "platform-root.pem"
+
+    def pinned_root(self) -> bytes | None:
+        return read_private(self.root_file)
+
+    def pin_root(self, pem: bytes) -> None:
+        write_private(self.root_file, pem)
+
     def defaults(self) -> Defaults:
         return read_record(self.directory / "current.json", Defaults) or Defaults()
 

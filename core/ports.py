@@ -31,12 +31,19 @@ class ReportClaims:
 class Attestor(Protocol):
     """The reports of this enclave's own platform."""
 
-    async def local_report(self, report_data: bytes) -> bytes:
-        """Return a report on this enclave that enclaves of the same platform can verify. report_data: 64 bytes."""
+    async def own_measurement(self) -> bytes:
+        """Return what this enclave itself measures (32 bytes)."""
+        ...
+
+    async def local_report(self, report_data: bytes, *, target: bytes) -> bytes:
+        """Return a report on this enclave that only the enclave of measurement `target` on this platform can verify.
+
+        report_data: 64 bytes; target: 32 bytes.
+        """
         ...
 
     async def verify_local_report(self, report: bytes) -> ReportClaims:
-        """Verify a report made on the same platform; raises AuthenticationFailed."""
+        """Verify a report made on the same platform for this enclave; raises AuthenticationFailed."""
         ...
 
     async def quote(self, report_data: bytes) -> bytes:

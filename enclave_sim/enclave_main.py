@@ -135,10 +135,11 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
             manager = await make_manager(
                 config,
                 disk=link.disk,
-                sealer=platform.sealer(),
+                sealer=platform.sealer(config.sealing),
                 attestor=platform,
                 executor=peers[0],
                 log=link.log,
+                published=platform.published,
             )
             return _Role(manager.run, _ends_with_executor)
         case ExecutorConfig() as config:

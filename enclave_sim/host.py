@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import os
 import signal
 import socket
@@ -145,6 +146,9 @@ def _write_files(directory: Path, running: Running, status: Status) -> None:
     certificate = status.service.get("service_certificate")
     if isinstance(certificate, str):
         write_file(paths.service_certificate, certificate.encode())
+    quote = status.service.get("quote")
+    if isinstance(quote, str):
+        write_file(paths.evidence / "quote", base64.b64decode(quote))
     write_status(directory, status)
 
 

@@ -7,13 +7,15 @@ DIR/node0/status.json    written once the node runs
 DIR/node0/host.log       the host's and the enclaves' log lines, size-bounded
 DIR/node0/front-end-ca.pem, service.pem
 DIR/node0/disk/          what the manager enclave stores through ocalls
-DIR/node0/platform/fuses the simulated CPU's secret; a real one never leaves the chip
+DIR/node0/platform/      the simulated machine's secrets (fuses, authority); real ones are not on the machine's disk
+DIR/node0/evidence/      quote, collateral.json, root.pem, code.json, manager.sgxs, worker.sgxs: all public
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -29,6 +31,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """DIR/network.json. port 0 picks a free one. names: DNS names and IP addresses in the front-end certificate.
 
     readers: processes that answer queries: 0, the executor does; 1; 2, one of them for simulations (eth_call) only.
+    sealing: whose keys open the node's secrets again: any code of the same signer, or the very same enclave only.
     """
 
     version: int = DATA_DIRECTORY_VERSION
@@ -40,6 +43,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_commands_max: int = limits.BLOCK_COMMANDS_MAX
     block_bytes_max: int = limits.BLOCK_BYTES_MAX
     readers: int = limits.READERS_MAX
+    sealing: Literal["signer", "enclave"] = "signer"
 
     def encode(self) -> bytes:
         """Return it as JSON for a person to read."""
@@ -118,6 +122,10 @@ class NodePaths:
     @property
     def fuses(self) -> Path:
         return self.node / "platform" / "fuses"
+
+    @property
+    def evidence(self) -> Path:
+        return self.node / "evidence"
 
     @property
     def front_end_ca(self) -> Path:

@@ -256,6 +256,7 @@ class LocalNode:
             attestor=attestor["manager"],
             executor=to_manager,
             log=lambda line: self._line("manager", line),
+            published=self.platform.published,
         )
         executor = make_executor(
             self._executor_config,

@@ -101,7 +101,7 @@ async def make_reader(
         log(f"a channel to the {channel.peer} came before the one to the executor")
         await channel.transport.close()
         channel = await source.receive()
-    measurement = await own_measurement(attestor)
+    measurement = await attestor.own_measurement()
     paired = await pair(
         channel.transport, attestor, peer_measurement=measurement, purpose=EXECUTOR_READER, initiator=True
     )
@@ -110,7 +110,7 @@ async def make_reader(
 
 async def attach_to_executor(executor: Executor, source: ChannelSource, attestor: Attestor, log: Log) -> None:
     """Give the executor each reader that comes, for as long as this runs."""
-    measurement = await own_measurement(attestor)
+    measurement = await attestor.own_measurement()
 
     async def attach(channel: Channel) -> None:
         purpose = EXECUTOR_READER
@@ -126,7 +126,7 @@ async def attach_to_gateway(
 ) -> None:
     """Give the gateway each reader that comes. session: the executor's, once the gateway has it."""
     purpose = _purpose(await session)
-    measurement = await own_measurement(attestor)
+    measurement = await attestor.own_measurement()
 
     async def attach(channel: Channel) -> None:
         paired = await pair(channel.transport, attestor, peer_measurement=measurement, purpose=purpose, initiator=True)
@@ -138,7 +138,7 @@ async def attach_to_gateway(
 async def attach_to_reader(reader: Reader, source: ChannelSource, attestor: Attestor, log: Log) -> None:
     """Give the reader each gateway that comes."""
     purpose = _purpose(await reader.session())
-    measurement = await own_measurement(attestor)
+    measurement = await attestor.own_measurement()
 
     async def attach(channel: Channel) -> None:
         reader.attach_gateway(
@@ -146,11 +146,6 @@ async def attach_to_reader(reader: Reader, source: ChannelSource, attestor: Atte
         )
 
     await _attach_each(source, "gateway", attach, log)
-
-
-async def own_measurement(attestor: Attestor) -> bytes:
-    """Return what this enclave itself measures: executor, gateways and readers are one and the same."""
-    return (await attestor.verify_local_report(await attestor.local_report(bytes(64)))).measurement
 
 
 def _purpose(session: bytes) -> str:

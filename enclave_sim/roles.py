@@ -15,11 +15,10 @@ from core.errors import LimitExceeded, MalformedMessage
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
 from core.node.executor import Executor, LoadAdapters
 from core.node.gateway import Gateway
-from core.node.manager import Manager
+from core.node.manager import Manager, Published, nothing_published
 from core.node.messages import TO_GATEWAY, FrontEnd
 from core.node.pairing import pair
 from core.ports import Attestor, Disk, Sealer, Transport
-from enclave_sim.reader_channels import own_measurement
 
 MANAGER_EXECUTOR = "manager-executor"
 EXECUTOR_GATEWAY = "executor-gateway"
@@ -54,9 +53,16 @@ class FrontEndWatch:
 
 
 async def make_manager(
-    config: ManagerConfig, *, disk: Disk, sealer: Sealer, attestor: Attestor, executor: Transport, log: Log
+    config: ManagerConfig,
+    *,
+    disk: Disk,
+    sealer: Sealer,
+    attestor: Attestor,
+    executor: Transport,
+    log: Log,
+    published: Published = nothing_published,
 ) -> Manager:
-    """Pair with the executor and return the manager."""
+    """Pair with the executor and return the manager. published: see Manager."""
     paired = await pair(
         executor,
         attestor,
@@ -64,7 +70,16 @@ async def make_manager(
         purpose=MANAGER_EXECUTOR,
         initiator=False,
     )
-    return Manager(config, disk=disk, sealer=sealer, attestor=attestor, executor=paired, clock=time.time, log=log)
+    return Manager(
+        config,
+        disk=disk,
+        sealer=sealer,
+        attestor=attestor,
+        executor=paired,
+        clock=time.time,
+        log=log,
+        published=published,
+    )
 
 
 async def make_executor(
@@ -78,7 +93,7 @@ async def make_executor(
 ) -> Executor:
     """Pair with the manager and the gateways, all at once, and return the executor."""
     # Executor and gateways are one and the same enclave, so a gateway must measure what this executor does.
-    own = await own_measurement(attestor)
+    own = await attestor.own_measurement()
     to_manager = pair(
         manager, attestor, peer_measurement=config.manager_measurement, purpose=MANAGER_EXECUTOR, initiator=True
     )

@@ -239,7 +239,7 @@ class Supervisor:
         )
         connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
         return [
-            StartManager(ManagerConfig(self._genesis, config.names, measured.worker)),
+            StartManager(ManagerConfig(self._genesis, config.names, measured.worker, sealing=config.sealing)),
             StartExecutor(executor),
             *[StartGateway(GatewayConfig(measured.worker, connections_max, readers=config.readers))] * config.gateways,
         ]

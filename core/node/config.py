@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from core import limits
 from core.codec import Message
 
@@ -9,13 +11,15 @@ from core.codec import Message
 class ManagerConfig(Message, frozen=True):
     """genesis: the constitution (canonical JSON) to create a network with when the ledger is empty, else ignored
     but for its digest, which must match the ledger's. names: DNS names and IP addresses of the front-end certificate.
-    worker_measurement: 32 bytes, the only worker the manager pairs with.
+    worker_measurement: 32 bytes, the only worker the manager pairs with. sealing: to which of its identities the
+    manager seals its keys.
     """
 
     genesis: bytes
     names: tuple[str, ...]
     worker_measurement: bytes
     chunk_bytes_min: int = limits.CHUNK_BYTES_MIN
+    sealing: Literal["signer", "enclave"] = "signer"
 
 
 class ExecutorConfig(Message, frozen=True):

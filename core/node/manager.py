@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -43,9 +43,20 @@ from core.types import Seqno
 
 REPORT_DATA_BYTES = 64
 
+Published = Callable[[], Awaitable[bytes]]
+
+
+async def nothing_published() -> bytes:
+    """Say nothing in public about the platform."""
+    return b"{}"
+
 
 class Manager:
-    """See the module. executor: the paired, sealed channel to the worker. clock: Unix seconds, the host's word."""
+    """See the module. executor: the paired, sealed channel to the worker. clock: Unix seconds, the host's word.
+
+    published: returns a JSON object of the platform's public words (which code runs, collateral), which joins the
+    service's.
+    """
 
     def __init__(
         self,
@@ -57,7 +68,9 @@ class Manager:
         executor: Transport,
         clock: Callable[[], float],
         log: Callable[[str], None],
+        published: Published = nothing_published,
     ) -> None:
+        self._published = published
         self._config = config
         self._disk = disk
         self._sealer = sealer
@@ -95,7 +108,8 @@ class Manager:
         sealer = BlockSealer(key, began.node_key, signed.frontier.copy(), began.state, self._clock)
         quote = await self._attestor.quote(bytes.fromhex(epoch.node).ljust(REPORT_DATA_BYTES, b"\0"))
         log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, self._announce)
-        running = _Running(began, sealer, log, quote)
+        published = msgspec.json.decode(await self._published(), type=dict[str, Any])
+        running = _Running(began, sealer, log, quote, published)
         await self._write_start_block(running, sender)
         self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {signed.seqno}")
         self._log(f"warning: {ROLLBACK_WARNING}")
@@ -228,16 +242,20 @@ class Manager:
 class _Running:
     """What exists once the new view has begun."""
 
-    def __init__(self, began: Began, sealer: BlockSealer, log: BlockLog, quote: bytes) -> None:
+    def __init__(
+        self, began: Began, sealer: BlockSealer, log: BlockLog, quote: bytes, published: dict[str, Any]
+    ) -> None:
         self.began = began
         self.sealer = sealer
         self.log = log
         self.quote = quote
+        self._published = published
 
     def service_info(self) -> bytes:
         constitution, kept = self.began.state.constitution, self.began.secrets
         return msgspec.json.encode(
-            {
+            self._published
+            | {
                 "network": constitution.network,
                 "constitution_digest": constitution.digest().hex(),
                 "service_certificate": kept.service_certificate,

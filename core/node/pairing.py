@@ -101,7 +101,9 @@ class _Handshake:
         self._purpose = purpose
 
     async def report(self, role: bytes, *keys: bytes) -> bytes:
-        return await self._attestor.local_report(_report_data(self._purpose, role, *keys))
+        return await self._attestor.local_report(
+            _report_data(self._purpose, role, *keys), target=self._peer_measurement
+        )
 
     async def receive(self, kind: type[Hello] | type[Answer], *own_key: bytes) -> tuple[bytes, bytes]:
         """Return the peer's message and its key, verified. own_key: what an Answer must bind beside its own."""

@@ -1,4 +1,8 @@
-"""The fuses of the simulated CPU: 32 random bytes in a file of their own. A real CPU's never leave the chip."""
+"""The secrets of the simulated machine: 32 random bytes each, in files of their own (DIR/node0/platform).
+
+`fuses` are the processor's; a real one's never leave the chip. `authority` is the secret of the simulated provisioning
+authority, which on hardware is Intel's and never on the machine.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +13,9 @@ from pathlib import Path
 from core.errors import IncompatibleData, StorageFailed
 from core.node.manager_keys import FILE as SEALED_KEYS_FILE
 from core.node.manager_keys import NEW_NETWORK_HINT
-from enclave_sim.platform.cpu import FUSES_BYTES
+from enclave_sim.sgx.cpu import FUSES_BYTES
+
+AUTHORITY_FILE = "authority"
 
 
 def load_or_create_fuses(path: Path, sealed_keys: Path | None = None) -> bytes:
@@ -32,9 +38,18 @@ def load_or_create_fuses(path: Path, sealed_keys: Path | None = None) -> bytes:
             return _create(path)
     except OSError as error:
         raise StorageFailed(
-            f"the simulated CPU's fuses {path} cannot be kept: {error.strerror}",
+            f"the simulated machine's secret {path} cannot be kept: {error.strerror}",
             hint="Check permissions and free space of the node's directory.",
         ) from None
+
+
+def load_or_create_authority(fuses: Path) -> bytes:
+    """Return the secret of the simulated authority of the machine whose fuses are at that path, made once.
+
+    Raises IncompatibleData for a damaged file, StorageFailed when the disk fails. A new one certifies under another
+    root, which clients that pinned the old one refuse.
+    """
+    return load_or_create_fuses(fuses.with_name(AUTHORITY_FILE))
 
 
 def sealed_keys_beside(path: Path) -> Path:
@@ -57,12 +72,12 @@ def _load(path: Path) -> bytes:
         fuses = file.read(FUSES_BYTES + 1)
     if len(fuses) != FUSES_BYTES:
         raise IncompatibleData(
-            f"the simulated CPU's fuses {path} hold {len(fuses)} bytes; expected {FUSES_BYTES}",
+            f"the simulated machine's secret {path} holds {len(fuses)} bytes; expected {FUSES_BYTES}",
             hint="Restore the file from a copy. Without it the node's sealed data cannot be opened.",
         )
     if stat.S_IMODE(mode) & 0o077:
         raise IncompatibleData(
-            f"the simulated CPU's fuses {path} are open to other users (mode {stat.S_IMODE(mode):o})",
+            f"the simulated machine's secret {path} is open to other users (mode {stat.S_IMODE(mode):o})",
             hint=f"chmod 600 {path}",
         )
     return fuses

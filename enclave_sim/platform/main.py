@@ -1,11 +1,12 @@
-"""The platform's process: measures roles, launches them as enclaves, serves each as its CPU, and tells how each ended.
+"""The platform's process: measures enclaves, launches them, serves each as its CPU, and tells how each ended.
 
     python -m enclave_sim.platform.main --host-fd N --channels-fd N --fuses PATH --parent PID
 
 The host asks over the inherited socket; descriptors meant for an enclave are inherited by the platform first and closed
 here once the enclave has them; those of an enclave that is started later are passed. A message that does not parse, or
 asks for what cannot be, is refused and counted. What an enclave measures is read once, at start, so that all roles
-agree. The end of the host's channel, or of the host, ends the platform; the end of the platform ends the enclaves.
+agree, and written to DIR/node0/evidence with what verifiers need. The end of the host's channel, or of the host, ends
+the platform; the end of the platform ends the enclaves.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import socket
 import stat
 import sys
 from collections.abc import Coroutine, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -26,8 +28,9 @@ from enclave_sim.boundary.descriptors import DescriptorReceiver
 from enclave_sim.boundary.messages import FAILURE_CHARACTERS_MAX, Role, printable
 from enclave_sim.boundary.socket_transport import open_fd_transport, open_socket_transport
 from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
-from enclave_sim.platform.fuses import load_or_create_fuses, sealed_keys_beside
-from enclave_sim.platform.measurement import measure
+from enclave_sim.platform.evidence import evidence_beside, published, write_evidence
+from enclave_sim.platform.fuses import load_or_create_authority, load_or_create_fuses, sealed_keys_beside
+from enclave_sim.platform.measurement import measure_node
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
@@ -62,6 +65,7 @@ class Platform:
         cpu: SimulatedCpu,
         measurements: dict[EnclaveKind, bytes],
         channels: DescriptorReceiver | None = None,
+        public: bytes = b"{}",
     ) -> None:
         self._host = host
         self._cpu = cpu
@@ -69,6 +73,7 @@ class Platform:
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._channels = channels
+        self._public = public
         self.refused = 0
 
     async def run(self) -> None:
@@ -145,7 +150,7 @@ class Platform:
             os.close(fd)
         self._processes[message.enclave] = process
         identity = EnclaveIdentity(measurement=self._measurements[kind], kind=kind)
-        self._start(serve_enclave(self._cpu, identity, await open_socket_transport(ours)))
+        self._start(serve_enclave(self._cpu, identity, await open_socket_transport(ours), self._public))
         await self._send(Launched(message.enclave, process.pid))
         self._start(self._watch(message.enclave, process))
 
@@ -191,8 +196,13 @@ async def _run(host_fd: int, channels_fd: int, fuses: Path) -> int:
     host = await open_fd_transport(host_fd)
     channels = DescriptorReceiver(socket.socket(fileno=channels_fd))
     try:
-        cpu = SimulatedCpu(load_or_create_fuses(fuses, sealed_keys_beside(fuses)))
-        await Platform(host, cpu, {"manager": measure("manager"), "worker": measure("worker")}, channels).run()
+        cpu = SimulatedCpu(load_or_create_fuses(fuses, sealed_keys_beside(fuses)), load_or_create_authority(fuses))
+        manager, worker = measure_node()
+        collateral = cpu.collateral(datetime.now(UTC))
+        write_evidence(evidence_beside(fuses), cpu.root_certificate, collateral, manager, worker)
+        measurements: dict[EnclaveKind, bytes] = {"manager": manager.mrenclave, "worker": worker.mrenclave}
+        public = published(manager, worker, collateral)
+        await Platform(host, cpu, measurements, channels, public).run()
     except ChannelClosed:
         return 0
     except CocoError as error:

@@ -1,114 +1,212 @@
-"""What an enclave is: SHA-256 over the files it is made of.
+"""What an enclave is: the files it is made of, as an SGX image whose `.sgxs` stream has MRENCLAVE for its SHA-256.
 
-    measurement = SHA-256("coco measurement 1" | kind | number of files | (path | contents) ...)
+    image = "COCOIMG1" | number of records u64 | (path length u64 | path | size u64 | bytes) ... | zeros to the page
 
-every part length-prefixed (8 bytes, little-endian), files sorted by path. Manager: core/ and enclave_sim/. Worker:
-these, adapters/, and the files of every adapter installed by entry point `coco.adapters`. The Python interpreter and
-the libraries of requirements are not part of it; they are pinned by hash at installation.
+Records are sorted by path, integers little-endian. The first record, `.configuration`, is canonical JSON: which enclave
+it is, and the digests of the interpreter, of every library and of every adapter's code. The other records are our own
+files and third parties' adapters, whole. Manager: core/ and enclave_sim/. Worker: these, adapters/, and every adapter
+installed by entry point `coco.adapters`. A digest of several files is SHA-256 over (path length u64 | path | SHA-256).
+
+The pages with the image come first, then the page of the thread's control structure (TCS) and that of its saved state.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator
-from importlib import metadata, util
+import struct
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import lru_cache
+from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+import msgspec
 
 from core.errors import CocoError
-from enclave_sim.platform.cpu import EnclaveKind
+from enclave_sim.platform.code_files import (
+    Files,
+    adapter_entry_points,
+    adapter_files,
+    dependency_files,
+    interpreter_files,
+    package_files,
+    source_root,
+)
+from enclave_sim.platform.cpu import PRODUCT, SECURITY_VERSION, EnclaveKind
+from enclave_sim.sgx.sgxs import PAGE_BYTES, EnclaveImage, Page, SecInfo, write_sgxs
 
-APPLICATION = "coco-ledger"
-"""Our own distribution, whose adapters are measured with adapters/."""
-
+CONFIGURATION = ".configuration"
+MANIFEST_VERSION = 1
+HASHING_THREADS = 2
+_MAGIC = b"COCOIMG1"
 _PACKAGES: dict[EnclaveKind, tuple[str, ...]] = {
     "manager": ("core", "enclave_sim"),
     "worker": ("core", "enclave_sim", "adapters"),
 }
-_NOT_CODE = frozenset({"__pycache__", ".git", ".mypy_cache", ".ruff_cache"})
+_TCS = struct.Struct("<QQQIIQQQII")
+_REINSTALL = "Install coco-ledger and its adapters again."
 
 
-def source_root() -> Path:
-    """Return the folder that holds core/, enclave_sim/ and adapters/."""
-    return Path(__file__).resolve().parent.parent.parent
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A measured enclave. mrenclave: 32 bytes; sgxs: the canonical stream; configuration: the first record."""
+
+    kind: EnclaveKind
+    mrenclave: bytes
+    sgxs: bytes
+    configuration: bytes
 
 
 def measure(kind: EnclaveKind) -> bytes:
-    """Return the 32-byte measurement of the code installed here; raises CocoError when a file cannot be read."""
-    root = source_root()
-    files: dict[str, Path] = {}
-    for package in _PACKAGES[kind]:
-        files.update((path.relative_to(root).as_posix(), path) for path in _code_files(root / package))
+    """Return MRENCLAVE of the code installed here; raises CocoError when a file cannot be read."""
+    return measure_enclave(kind, _digested(interpreter_files())).mrenclave
+
+
+def measure_node() -> tuple[Measured, Measured]:
+    """Measure manager and worker of the code installed here; raises CocoError when a file cannot be read."""
+    interpreter = _digested(interpreter_files())
+    return measure_enclave("manager", interpreter), measure_enclave("worker", interpreter)
+
+
+def measure_enclave(kind: EnclaveKind, interpreter: Mapping[str, object]) -> Measured:
+    """Measure one enclave. interpreter: the digest of Python's own files."""
+    files = package_files(source_root(), _PACKAGES[kind])
+    adapters: list[dict[str, object]] = []
+    libraries_of: list[str] = []
     if kind == "worker":
-        for entry_point in metadata.entry_points(group="coco.adapters"):
-            files.update(_adapter_files(entry_point))
-    return measure_files(kind, sorted(files.items()))
+        for entry_point in adapter_entry_points():
+            theirs = adapter_files(entry_point)
+            adapters.append(_adapter(entry_point, theirs or _own_adapter(entry_point, files)))
+            files |= theirs
+            if theirs and entry_point.dist is not None:
+                libraries_of.append(entry_point.dist.name)
+    libraries = dependency_files(libraries_of)
+    configuration = {
+        "version": MANIFEST_VERSION,
+        "enclave": kind,
+        "product": PRODUCT[kind],
+        "security_version": SECURITY_VERSION,
+        "code": _digested(files),
+        "interpreter": interpreter,
+        "libraries": [{"name": name, **_digested(libraries[name])} for name in sorted(libraries)],
+        "adapters": adapters,
+    }
+    return measure_files(kind, files, configuration)
 
 
-def measure_files(kind: EnclaveKind, files: Iterable[tuple[str, Path]]) -> bytes:
-    """Return the measurement over these (name, file) pairs, sorted by name already."""
-    listed = list(files)
+def measure_files(kind: EnclaveKind, files: Mapping[str, Path], configuration: Mapping[str, object]) -> Measured:
+    """Measure these files under this configuration."""
+    encoded = msgspec.json.encode(configuration, order="sorted")
+    records = {CONFIGURATION: encoded} | {name: _read(file) for name, file in files.items()}
+    sgxs = b"".join(write_sgxs(_image(_encode(records))))
+    return Measured(kind, hashlib.sha256(sgxs).digest(), sgxs, encoded)
+
+
+def code_manifest(manager: Measured, worker: Measured) -> bytes:
+    """Return the JSON that names all code of a node: each enclave's measurement, and the digests behind it."""
+
+    def shown(measured: Measured) -> dict[str, Any]:
+        configuration: dict[str, Any] = msgspec.json.decode(measured.configuration)
+        return {"measurement": measured.mrenclave.hex()} | configuration
+
+    return msgspec.json.encode({"manager": shown(manager), "worker": shown(worker)}, order="sorted")
+
+
+def image_records(image: EnclaveImage) -> dict[str, bytes]:
+    """Return the records of an image of ours by path; raises CocoError for any other image."""
+    data = b"".join(page.content for page in image.pages if page.content is not None and page.flags == _DATA)
+    if not data.startswith(_MAGIC):
+        raise CocoError("not an image of Coco's", hint="coco enclave measure writes them.")
+    try:
+        return dict(_decode(data))
+    except (struct.error, UnicodeDecodeError, IndexError):
+        raise CocoError("the image's records are damaged", hint="coco enclave measure writes them.") from None
+
+
+def _encode(records: Mapping[str, bytes]) -> bytes:
+    parts = [_MAGIC, len(records).to_bytes(8, "little")]
+    for name in sorted(records):
+        for part in (name.encode(), records[name]):
+            parts += [len(part).to_bytes(8, "little"), part]
+    return b"".join(parts)
+
+
+def _decode(data: bytes) -> Iterator[tuple[str, bytes]]:
+    offset = len(_MAGIC)
+
+    def take() -> bytes:
+        nonlocal offset
+        (size,) = struct.unpack_from("<Q", data, offset)
+        offset += 8 + size
+        if offset > len(data):
+            raise IndexError
+        return data[offset - size : offset]
+
+    (count,) = struct.unpack_from("<Q", data, offset)
+    offset += 8
+    for _ in range(count):
+        yield take().decode(), take()
+
+
+_DATA = int(SecInfo.READ | SecInfo.REGULAR)
+
+
+def _image(content: bytes) -> EnclaveImage:
+    padded = content + bytes(-len(content) % PAGE_BYTES)
+    pages = [Page(start, _DATA, padded[start : start + PAGE_BYTES]) for start in range(0, len(padded), PAGE_BYTES)]
+    tcs_offset, state_offset = len(padded), len(padded) + PAGE_BYTES
+    tcs = _TCS.pack(0, 0, state_offset, 0, 1, 0, 0, 0, 0xFFFFFFFF, 0xFFFFFFFF)
+    pages.append(Page(tcs_offset, int(SecInfo.TCS), tcs.ljust(PAGE_BYTES, b"\0")))
+    pages.append(Page(state_offset, int(SecInfo.READ | SecInfo.WRITE | SecInfo.REGULAR), None))
+    return EnclaveImage(1 << (state_offset + PAGE_BYTES - 1).bit_length(), 1, tuple(pages))
+
+
+def _adapter(entry_point: metadata.EntryPoint, files: Files) -> dict[str, object]:
+    return {"name": entry_point.name, "entry_point": entry_point.value, **_digested(files)}
+
+
+def _own_adapter(entry_point: metadata.EntryPoint, files: Files) -> Files:
+    """Return the files of an adapter of ours: its package, and what adapters share."""
+    folder = entry_point.module.rpartition(".")[0].replace(".", "/") + "/"
+    return {
+        name: file
+        for name, file in files.items()
+        if name.startswith(folder) or (name.startswith("adapters/") and name.count("/") == 1)
+    }
+
+
+def _digested(files: Files) -> dict[str, object]:
     digest = hashlib.sha256()
-    for part in (b"coco measurement 1", kind.encode(), len(listed).to_bytes(8, "little")):
-        digest.update(len(part).to_bytes(8, "little") + part)
-    for name, path in listed:
-        try:
-            contents = path.read_bytes()
-        except OSError as error:
-            raise CocoError(
-                f"{path} cannot be measured: {error.strerror}", hint="Install coco-ledger and its adapters again."
-            ) from None
-        encoded = name.encode()
-        digest.update(len(encoded).to_bytes(8, "little") + encoded)
-        digest.update(len(contents).to_bytes(8, "little") + contents)
-    return digest.digest()
+    names = sorted(files)
+    with ThreadPoolExecutor(HASHING_THREADS) as threads:
+        for name, one in zip(names, threads.map(lambda name: _file_digest(files[name]), names), strict=True):
+            encoded = name.encode()
+            digest.update(len(encoded).to_bytes(8, "little") + encoded + one)
+    return {"files": len(files), "sha256": digest.hexdigest()}
 
 
-def _code_files(folder: Path) -> Iterator[Path]:
-    for path in sorted(folder.rglob("*")):
-        if (
-            path.is_file()
-            and path.suffix not in (".pyc", ".pyo")
-            and _NOT_CODE.isdisjoint(path.relative_to(folder).parts)
-        ):
-            yield path
+def _file_digest(file: Path) -> bytes:
+    """Return SHA-256 of a file, remembered in this process for as long as size and times stay."""
+    try:
+        found = file.stat()
+    except OSError as error:
+        raise _unreadable(file, error) from None
+    return _hash(file, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _adapter_files(entry_point: metadata.EntryPoint) -> Iterator[tuple[str, Path]]:
-    """Yield the files of a third party's adapter: what its distribution lists, and the package it is imported from.
-
-    Both, since an editable installation lists no modules. Nothing is imported.
-    """
-    distribution = entry_point.dist
-    if distribution is None or distribution.name == APPLICATION:
-        return
-    found = False
-    for listed in distribution.files or ():
-        path = Path(str(listed.locate()))
-        if path.suffix not in (".pyc", ".pyo") and not _is_metadata(listed.parts[0]) and path.is_file():
-            found = True
-            yield f"{distribution.name}/{listed.as_posix()}", path
-    package = entry_point.module.partition(".")[0]
-    for location in _locations(package):
-        for path in _code_files(location) if location.is_dir() else (location,):
-            found = True
-            relative = path.relative_to(location.parent).as_posix()
-            yield f"{distribution.name}/{relative}", path
-    if not found:
-        raise CocoError(
-            f"the files of the adapter {entry_point.name!r} ({distribution.name}) were not found",
-            hint="Install the adapter again: an adapter that cannot be measured is not run.",
-        )
+@lru_cache(maxsize=20_000)
+def _hash(file: Path, _size: int, _modified: int, _changed: int) -> bytes:
+    return hashlib.sha256(_read(file)).digest()
 
 
-def _is_metadata(folder: str) -> bool:
-    """Installers add and rewrite files here (RECORD, INSTALLER), and path files carry absolute names."""
-    return folder.endswith((".dist-info", ".egg-info", ".pth"))
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise _unreadable(file, error) from None
 
 
-def _locations(package: str) -> list[Path]:
-    spec = util.find_spec(package)
-    if spec is None:
-        return []
-    if spec.submodule_search_locations is not None:
-        return [Path(location) for location in spec.submodule_search_locations]
-    return [Path(spec.origin)] if spec.origin is not None and Path(spec.origin).is_file() else []
+def _unreadable(file: Path, error: OSError) -> CocoError:
+    return CocoError(f"{file} cannot be measured: {error.strerror}", hint=_REINSTALL)

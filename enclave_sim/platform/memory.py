@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from datetime import UTC, datetime
+
+import msgspec
 
 from core.ports import ReportClaims
-from enclave_sim.platform.cpu import FUSES_BYTES, EnclaveIdentity, EnclaveKind, SealPolicy, SimulatedCpu
-from enclave_sim.platform.sealing import KeySealer
+from enclave_sim.platform.cpu import CPUSVN, EnclaveIdentity, EnclaveKind, SimulatedCpu
+from enclave_sim.platform.sealing import KeySealer, SealPolicy
+from enclave_sim.sgx.cpu import FUSES_BYTES
+from enclave_sim.sgx.keyrequest import KeyRequest
 
 
 class LocalAttestor:
@@ -17,21 +22,33 @@ class LocalAttestor:
         self._cpu = cpu
         self._identity = identity
 
-    async def local_report(self, report_data: bytes) -> bytes:
-        return self._cpu.report(self._identity, report_data)
+    async def own_measurement(self) -> bytes:
+        return self._identity.measurement
+
+    async def local_report(self, report_data: bytes, *, target: bytes) -> bytes:
+        return self._cpu.report(self._identity, report_data, target)
 
     async def verify_local_report(self, report: bytes) -> ReportClaims:
-        return self._cpu.verify_report(report)
+        return self._cpu.verify_report(self._identity, report)
 
     async def quote(self, report_data: bytes) -> bytes:
         return self._cpu.quote(self._identity, report_data)
 
 
 class MemoryPlatform:
-    """A simulated CPU and the enclaves of one process. The same fuses open what was sealed before."""
+    """A simulated CPU and the enclaves of one process. The same fuses open what was sealed before.
 
-    def __init__(self, fuses: bytes | None = None) -> None:
-        self.cpu = SimulatedCpu(fuses if fuses is not None else os.urandom(FUSES_BYTES))
+    Its authority's secret derives from the fuses: nobody else is to believe it.
+    """
+
+    def __init__(self, fuses: bytes | None = None, *, cpusvn: bytes = CPUSVN) -> None:
+        fuses = fuses if fuses is not None else os.urandom(FUSES_BYTES)
+        self._cpusvn = cpusvn
+        self.cpu = SimulatedCpu(fuses, hashlib.sha256(b"authority in memory" + fuses).digest(), cpusvn=cpusvn)
+
+    async def published(self) -> bytes:
+        """Return what a node of this platform publishes of it: only collateral, as nothing is measured."""
+        return msgspec.json.encode({"collateral": msgspec.Raw(self.cpu.collateral(datetime.now(UTC)).to_json())})
 
     def measurement(self, kind: EnclaveKind) -> bytes:
         """Return the constant that stands for the measurement of this kind."""
@@ -44,9 +61,15 @@ class MemoryPlatform:
         return LocalAttestor(self.cpu, self.identity(kind))
 
     def sealer(self, kind: EnclaveKind, policy: SealPolicy = "signer") -> KeySealer:
-        identity = self.identity(kind)
+        return self.sealer_of(self.identity(kind), policy)
 
-        async def get_key(wanted: SealPolicy, security_version: int, key_id: bytes) -> bytes:
-            return self.cpu.sealing_key(identity, wanted, security_version, key_id)
+    def sealer_of(self, identity: EnclaveIdentity, policy: SealPolicy = "signer") -> KeySealer:
+        """Return the sealer of any enclave of this machine."""
 
-        return KeySealer(get_key, policy)
+        async def get_key(request: KeyRequest) -> bytes:
+            return self.cpu.key(identity, request)
+
+        async def get_versions() -> tuple[int, bytes]:
+            return identity.security_version, self._cpusvn
+
+        return KeySealer(get_key, get_versions, policy)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 from core.codec import Codec, Message
 from enclave_sim.boundary.messages import Role
 
@@ -11,8 +9,11 @@ from enclave_sim.boundary.messages import Role
 
 
 class MakeReport(Message, frozen=True, tag=1):
+    """EREPORT. target: the measurement of the enclave that is to check it."""
+
     request: int
     report_data: bytes
+    target: bytes
 
 
 class VerifyReport(Message, frozen=True, tag=2):
@@ -25,18 +26,24 @@ class MakeQuote(Message, frozen=True, tag=3):
     report_data: bytes
 
 
-class GetSealingKey(Message, frozen=True, tag=4):
+class GetKey(Message, frozen=True, tag=4):
+    """EGETKEY. key_request: KEYREQUEST, 512 bytes."""
+
     request: int
-    policy: Literal["signer", "measurement"]
-    security_version: int
-    key_id: bytes
+    key_request: bytes
+
+
+class GetPublished(Message, frozen=True, tag=5):
+    """Ask for what the node publishes of its platform (evidence.py)."""
+
+    request: int
 
 
 # Platform -> enclave.
 
 
 class Made(Message, frozen=True, tag=11):
-    """A report, a quote or a key."""
+    """A report, a quote, a key or what is published."""
 
     request: int
     data: bytes
@@ -124,8 +131,8 @@ class PlatformRefused(Message, frozen=True, tag=35):
     count: int
 
 
-TO_CPU: Codec[MakeReport | VerifyReport | MakeQuote | GetSealingKey] = Codec(
-    MakeReport | VerifyReport | MakeQuote | GetSealingKey
+TO_CPU: Codec[MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished] = Codec(
+    MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished
 )
 FROM_CPU: Codec[Made | Verified | Denied] = Codec(Made | Verified | Denied)
 TO_PLATFORM: Codec[Measure | Launch | Kill] = Codec(Measure | Launch | Kill)

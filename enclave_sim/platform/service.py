@@ -4,28 +4,36 @@ from __future__ import annotations
 
 from typing import assert_never
 
-from core.errors import AuthenticationFailed, ChannelClosed, CocoError, LimitExceeded, MalformedMessage
-from core.ports import Transport
+from core.errors import AuthenticationFailed, ChannelClosed, LimitExceeded, MalformedMessage
+from core.ports import ReportClaims, Transport
 from enclave_sim.platform.cpu import EnclaveIdentity, SimulatedCpu
 from enclave_sim.platform.messages import (
     FROM_CPU,
     TO_CPU,
     Denied,
-    GetSealingKey,
+    GetKey,
+    GetPublished,
     Made,
     MakeQuote,
     MakeReport,
     Verified,
     VerifyReport,
 )
+from enclave_sim.sgx.fields import MalformedStructure
+from enclave_sim.sgx.keyrequest import parse_key_request
 
 
-async def serve_enclave(cpu: SimulatedCpu, identity: EnclaveIdentity, transport: Transport) -> None:
-    """Answer one enclave's requests until its channel closes. A malformed one is denied under request number 0."""
+async def serve_enclave(
+    cpu: SimulatedCpu, identity: EnclaveIdentity, transport: Transport, public: bytes = b"{}"
+) -> None:
+    """Answer one enclave's requests until its channel closes. A malformed one is denied under request number 0.
+
+    public: what the node publishes of its platform (JSON; evidence.py).
+    """
     while True:
         try:
             request = TO_CPU.decode(await transport.receive())
-            answer = _answer(cpu, identity, request)
+            answer = _answer(cpu, identity, request, public)
         except (MalformedMessage, LimitExceeded) as error:
             answer = Denied(0, error.message, error.hint)
         except ChannelClosed:
@@ -37,30 +45,32 @@ async def serve_enclave(cpu: SimulatedCpu, identity: EnclaveIdentity, transport:
 
 
 def _answer(
-    cpu: SimulatedCpu, identity: EnclaveIdentity, request: MakeReport | VerifyReport | MakeQuote | GetSealingKey
+    cpu: SimulatedCpu,
+    identity: EnclaveIdentity,
+    request: MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished,
+    public: bytes,
 ) -> Made | Verified | Denied:
     try:
         match request:
-            case MakeReport(number, report_data):
-                return Made(number, cpu.report(identity, report_data))
+            case MakeReport(number, report_data, target):
+                return Made(number, cpu.report(identity, report_data, target))
             case MakeQuote(number, report_data):
                 return Made(number, cpu.quote(identity, report_data))
-            case GetSealingKey(number, policy, security_version, key_id):
-                return Made(number, cpu.sealing_key(identity, policy, security_version, key_id))
+            case GetKey(number, key_request):
+                return Made(number, cpu.key(identity, parse_key_request(key_request)))
+            case GetPublished(number):
+                return Made(number, public)
             case VerifyReport(number, report):
-                return _verified(cpu, number, report)
+                return _verified(number, cpu.verify_report(identity, report))
             case _:
                 assert_never(request)
-    except AuthenticationFailed as error:
+    except (AuthenticationFailed, MalformedStructure) as error:
         return Denied(request.request, error.message, error.hint)
     except ValueError as error:
         return Denied(request.request, str(error), "")
 
 
-def _verified(cpu: SimulatedCpu, number: int, report: bytes) -> Verified:
-    claims = cpu.verify_report(report)
-    if not claims.simulated:
-        raise CocoError("a simulated platform verifies simulated reports only")
+def _verified(number: int, claims: ReportClaims) -> Verified:
     return Verified(
         number,
         claims.measurement,

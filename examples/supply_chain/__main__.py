@@ -21,11 +21,13 @@ from eth_account import Account
 from eth_account.messages import encode_defunct
 
 from cli.connection import connect
+from cli.evidence import verify_service
 from cli.store import Store
 from cli.wallet import Wallet
 from examples.supply_chain.story import SECRETS, Party, View, play, view_of
 
 NETWORK = "supply-chain"
+EVIDENCE = Path("networks", NETWORK, "node0", "evidence")
 USUAL_PORT = 8443
 PARTIES = ("manufacturer", "carrier", "retailer", "competitor")
 
@@ -92,6 +94,15 @@ def search_disk(home: Path) -> str:
     return f"{hits} of {len(SECRETS)} plaintexts found in {len(files)} files, {sum(map(len, content)):,} bytes"
 
 
+def show_attestation(home: Path) -> None:
+    """Verify the running node's quote as a client does, under the root pinned at its start, and print the verdict."""
+    service = connect(NETWORK, PARTIES[0], home=home).get("/node/network")
+    verdict = verify_service(service, Store(home).client(NETWORK).pinned_root())
+    simulated = " (SIMULATED)" if verdict.simulated else ""
+    print(f"  attestation: verified, {verdict.tee.upper()}{simulated}, {verdict.tcb_status.value}")
+    print(f"    {verdict.measurement.hex()}  {home / EVIDENCE / 'manager.sgxs'} (sha256sum)")
+
+
 def show_connection(home: Path) -> None:
     """Print how to use the running network."""
     client = Store(home).client(NETWORK)
@@ -125,6 +136,7 @@ def main() -> None:
     try:
         status = json.loads((home / "networks" / NETWORK / "node0" / "status.json").read_text())
         print("  processes: " + ", ".join(f"{role} {pid}" for role, pid in status["pids"].items()))
+        show_attestation(home)
         print("2. Each organisation proves its Ethereum address to its identity")
         parties = {name: join(home, name) for name in PARTIES}
         print("3. A shipment, by web3.py over TLS")

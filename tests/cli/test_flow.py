@@ -10,6 +10,7 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from web3 import Web3
@@ -31,6 +32,26 @@ def stopped_at_the_end(coco: Coco, home: Path) -> Iterator[None]:
         coco("network", "stop", name)
 
 
+def use_evidence(coco: Coco, home: Path, shown: dict[str, Any]) -> None:
+    """`coco attest verify` and `coco enclave` agree with `coco node status`, and a foreign root refuses the node."""
+    assert (shown["verdict"], shown["tee"], shown["simulated"]) == ("accepted", "sgx", True)
+    assert shown["same_code_as_here"] is shown["worker_same_code_as_here"] is True
+    folder = home / "networks/flow/node0/evidence"
+    arguments = ["attest", "verify", str(folder / "quote"), "--collateral", str(folder / "collateral.json")]
+    verdict = coco(*arguments, "--root", str(folder / "root.pem"), "--json").json
+    assert (verdict["verdict"], verdict["measurement"]) == ("accepted", shown["measurement"])
+    assert "unknown-root" in coco(*arguments, code=1).out
+    image = coco("enclave", "inspect", str(folder / "manager.sgxs"), "--json").json
+    assert (image["MRENCLAVE"], image["enclave"]) == (shown["measurement"], "manager")
+    pinned = home / "clients/flow/platform-root.pem"
+    root = pinned.read_bytes()
+    pinned.unlink()
+    assert "does not lead to a trusted root" in coco("node", "status", code=1).err
+    pinned.write_bytes(b"damaged")
+    assert "is damaged" in coco("node", "status", code=1).err
+    pinned.write_bytes(root)
+
+
 @pytest.mark.usefixtures("stopped_at_the_end")
 def test_from_create_to_destroy(coco: Coco, home: Path) -> None:
     coco("network", "create", "flow", "--port", "0", "-o", "maker", "-o", "buyer", "--fund", "alice=100")
@@ -48,7 +69,7 @@ def test_from_create_to_destroy(coco: Coco, home: Path) -> None:
     node = coco("node", "status", "--json").json
     constitution = Constitution.decode((home / "networks/flow/genesis.json").read_bytes())
     assert node["service"]["constitution_digest"] == constitution.digest().hex()
-    assert node["evidence"]["simulated"] is True
+    use_evidence(coco, home, node["evidence"])
     assert len(node["evidence"]["measurement"]) == 64
     assert "measurement" in coco("node", "status").out
 

@@ -37,6 +37,7 @@ def test_the_command_line_is_as_planned() -> None:
         *(f"adapter {verb}" for verb in ("list", "use", "info")),
         "transaction show",
         *("node status", "deploy", "call", "send", "ledger show", "proxy", "attest show", "attest verify"),
+        *(f"enclave {verb}" for verb in ("measure", "sign", "inspect")),
     }
 
 

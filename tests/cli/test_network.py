@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import cli.network
+import cli.pins
 from cli.store import ClientStore
 from core.crypto.certificates import common_name_of, public_key_of
 from core.crypto.keys import PrivateKey
@@ -260,11 +261,11 @@ def test_the_first_certificate_is_pinned_and_another_is_refused(home: Path, tmp_
     client = ClientStore(home / "clients" / "demo", "demo")
     shown = tmp_path / "front-end-ca.pem"
     shown.write_text("one\n")
-    cli.network.pin(client, shown)
-    cli.network.pin(client, shown)
+    cli.pins.pin(client, shown)
+    cli.pins.pin(client, shown)
     shown.write_text("two\n")
-    with pytest.raises(cli.network.PinDiffers) as caught:
-        cli.network.pin(client, shown)
+    with pytest.raises(cli.pins.PinDiffers) as caught:
+        cli.pins.pin(client, shown)
     assert caught.value.exit_code == 7
     assert client.pinned_ca() == b"one\n"
 

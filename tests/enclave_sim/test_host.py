@@ -215,7 +215,7 @@ def test_damaged_fuses_are_told_with_their_exit_code(make_network: MakeNetwork) 
     fuses = NodePaths(directory).fuses
     fuses.parent.mkdir(parents=True)
     fuses.write_bytes(b"short")
-    with pytest.raises(CocoError, match="hold 5 bytes") as caught:
+    with pytest.raises(CocoError, match="holds 5 bytes") as caught:
         host.start_detached(directory)
     assert caught.value.exit_code == IncompatibleData.exit_code
 

@@ -36,7 +36,10 @@ class FakeAttestor:
     measurement: bytes = bytes(32)
     quoted: list[bytes] = field(default_factory=list)
 
-    async def local_report(self, report_data: bytes) -> bytes:
+    async def own_measurement(self) -> bytes:
+        return self.measurement
+
+    async def local_report(self, report_data: bytes, *, target: bytes) -> bytes:
         return self.measurement + report_data
 
     async def verify_local_report(self, report: bytes) -> ReportClaims:

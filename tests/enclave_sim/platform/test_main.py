@@ -35,7 +35,7 @@ class Bench:
         self.passing = DescriptorSender(passing)
         self.receiver = DescriptorReceiver(passed)
         measurements = {"manager": bytes(32), "worker": bytes([1]) * 32}
-        self.platform = Platform(theirs, SimulatedCpu(FUSES), measurements, self.receiver)  # type: ignore[arg-type]
+        self.platform = Platform(theirs, SimulatedCpu(FUSES, FUSES), measurements, self.receiver)  # type: ignore[arg-type]
         self.task = asyncio.create_task(self.platform.run())
 
     async def answer(self) -> object:

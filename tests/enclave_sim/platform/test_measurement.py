@@ -2,37 +2,99 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
+import subprocess
 import sys
-from importlib import metadata
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from core.errors import CocoError
-from enclave_sim.platform import measurement
-from enclave_sim.platform.measurement import measure, measure_files
+from enclave_sim.platform.code_files import adapter_entry_points, adapter_files, source_root
+from enclave_sim.platform.measurement import code_manifest, image_records, measure, measure_files, measure_node
+from enclave_sim.sgx.sgxs import EnclaveImage, Page, parse_sgxs
 
 
-def files(folder: Path, contents: dict[str, bytes]) -> list[tuple[str, Path]]:
+def files(folder: Path, contents: dict[str, bytes]) -> dict[str, Path]:
     folder.mkdir(exist_ok=True)
     for name, data in contents.items():
         (folder / name).write_bytes(data)
-    return [(name, folder / name) for name in sorted(contents)]
+    return {name: folder / name for name in contents}
+
+
+CONFIGURATION = {"enclave": "worker"}
 
 
 def test_every_name_and_byte_counts(tmp_path: Path) -> None:
     base = {"a.py": b"one", "b.py": b"two"}
     variants = [base, {"a.py": b"one", "b.py": b"twO"}, {"a.py": b"onetwo", "b.py": b""}, {"a.py": b"one"}]
     variants += [{"a.py": b"one", "c.py": b"two"}, {**base, "c.py": b""}]
-    digests = [measure_files("worker", files(tmp_path / str(n), one)) for n, one in enumerate(variants)]
-    digests.append(measure_files("manager", files(tmp_path / "m", base)))
+
+    def measured(folder: str, contents: dict[str, bytes], configuration: dict[str, str] = CONFIGURATION) -> bytes:
+        return measure_files("worker", files(tmp_path / folder, contents), configuration).mrenclave
+
+    digests = [measured(str(number), one) for number, one in enumerate(variants)]
+    digests.append(measured("m", base, {"enclave": "manager"}))
     assert len(set(digests)) == len(digests)
-    assert measure_files("worker", files(tmp_path / "again", base)) == digests[0]
+    assert measured("again", base) == digests[0]
+
+
+def test_the_stream_is_canonical_and_holds_the_files(tmp_path: Path) -> None:
+    measured = measure_files("worker", files(tmp_path, {"a.py": b"one", "b.py": b"x" * 5000}), CONFIGURATION)
+    assert hashlib.sha256(measured.sgxs).digest() == measured.mrenclave
+    records = image_records(parse_sgxs(measured.sgxs))
+    assert records == {".configuration": b'{"enclave":"worker"}', "a.py": b"one", "b.py": b"x" * 5000}
+
+
+def test_another_image_has_no_records(tmp_path: Path) -> None:
+    empty = EnclaveImage(8192, 1, (Page(0, 0x201, bytes(4096)),))
+    with pytest.raises(CocoError, match="not an image"):
+        image_records(empty)
+    with pytest.raises(CocoError, match="damaged"):
+        image_records(replace(empty, pages=(Page(0, 0x201, b"COCOIMG1".ljust(4096, b"\xff")),)))
 
 
 def test_a_missing_file_is_told(tmp_path: Path) -> None:
     with pytest.raises(CocoError, match="cannot be measured"):
-        measure_files("worker", [("a.py", tmp_path / "a.py")])
+        measure_files("worker", {"a.py": tmp_path / "a.py"}, CONFIGURATION)
+
+
+SHOW = "import sys; sys.path.insert(0, sys.argv[1]); from enclave_sim.platform import measurement as m; "
+SHOW += "assert m.__file__.startswith(sys.argv[1]); print(*(one.mrenclave.hex() for one in m.measure_node()))"
+
+
+def test_a_copy_in_another_folder_measures_the_same_and_one_changed_byte_another(tmp_path: Path) -> None:
+    for package in ("core", "enclave_sim", "adapters"):
+        shutil.copytree(source_root() / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(source_root() / "pyproject.toml", tmp_path)
+
+    def copies() -> list[str]:
+        command = [sys.executable, "-I", "-c", SHOW, str(tmp_path)]
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+    here = [one.mrenclave.hex() for one in measure_node()]
+    assert copies() == here
+    with (tmp_path / "adapters/ethereum/vm.py").open("ab") as file:
+        file.write(b"\n")
+    changed = copies()
+    assert changed[0] == here[0]
+    assert changed[1] != here[1]
+
+
+def test_the_manifest_names_every_adapter_and_library_by_its_code() -> None:
+    manager, worker = measure_node()
+    manifest = msgspec.json.decode(code_manifest(manager, worker))
+    assert manifest["worker"]["measurement"] == worker.mrenclave.hex()
+    ethereum = next(one for one in manifest["worker"]["adapters"] if one["name"] == "ethereum")
+    assert len(ethereum["sha256"]) == 64
+    assert manifest["manager"]["adapters"] == []
+    libraries = {one["name"]: one for one in manifest["manager"]["libraries"]}
+    assert {"cryptography", "msgspec", "py-evm", "pycryptodome"} <= set(libraries)
+    assert all(one["files"] for one in libraries.values())
+    assert "pytest" not in libraries
 
 
 def test_this_installation() -> None:
@@ -72,8 +134,6 @@ def test_an_adapter_that_cannot_be_found_is_refused(tmp_path: Path, monkeypatch:
         measure("worker")
 
 
-def test_our_own_distribution_is_not_measured_twice(monkeypatch: pytest.MonkeyPatch) -> None:
-    seen: list[metadata.EntryPoint] = []
-    monkeypatch.setattr(measurement, "_adapter_files", lambda entry: seen.append(entry) or iter(()))
-    measure("manager")
-    assert seen == []
+def test_our_own_distribution_is_not_measured_twice() -> None:
+    ours = next(one for one in adapter_entry_points() if one.name == "ethereum")
+    assert adapter_files(ours) == {}

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from core import limits
-from core.errors import AuthenticationFailed, LimitExceeded
+from core.errors import AuthenticationFailed, IncompatibleData, LimitExceeded
+from enclave_sim.platform.cpu import CPUSVN
 from enclave_sim.platform.memory import MemoryPlatform
 
 CONTEXT = b"node secrets"
@@ -16,7 +19,7 @@ def platform() -> MemoryPlatform:
     return MemoryPlatform(bytes(range(32)))
 
 
-@pytest.mark.parametrize("policy", ["signer", "measurement"])
+@pytest.mark.parametrize("policy", ["signer", "enclave"])
 async def test_what_was_sealed_opens_again(platform: MemoryPlatform, policy: str) -> None:
     sealer = platform.sealer("manager", policy)  # type: ignore[arg-type]
     sealed = await sealer.seal(b"secret", context=CONTEXT)
@@ -58,3 +61,45 @@ async def test_blobs_are_bounded(platform: MemoryPlatform) -> None:
         await sealer.seal(bytes(limits.SEALED_BLOB_BYTES_MAX), context=CONTEXT)
     with pytest.raises(LimitExceeded):
         await sealer.unseal(bytes(limits.SEALED_BLOB_BYTES_MAX + 1), context=CONTEXT)
+
+
+@pytest.mark.parametrize(("policy", "opens"), [("signer", True), ("enclave", False)])
+async def test_new_code_opens_the_signers_seals_only(platform: MemoryPlatform, policy: str, opens: bool) -> None:
+    sealed = await platform.sealer("manager", policy).seal(b"secret", context=CONTEXT)  # type: ignore[arg-type]
+    new_code = platform.sealer_of(replace(platform.identity("manager"), measurement=bytes(32)))
+    if opens:
+        assert await new_code.unseal(sealed, context=CONTEXT) == b"secret"
+    else:
+        with pytest.raises(AuthenticationFailed):
+            await new_code.unseal(sealed, context=CONTEXT)
+
+
+async def test_newer_versions_open_older_seals_and_never_the_reverse(platform: MemoryPlatform) -> None:
+    old = platform.sealer("manager")
+    new = platform.sealer_of(replace(platform.identity("manager"), security_version=2))
+    assert await new.unseal(await old.seal(b"old", context=CONTEXT), context=CONTEXT) == b"old"
+    with pytest.raises(AuthenticationFailed, match="security version 2"):
+        await old.unseal(await new.seal(b"new", context=CONTEXT), context=CONTEXT)
+
+
+async def test_an_updated_processor_opens_older_seals_and_never_the_reverse(platform: MemoryPlatform) -> None:
+    old = platform.sealer("manager")
+    new = MemoryPlatform(bytes(range(32)), cpusvn=bytes([CPUSVN[0] + 1]) + CPUSVN[1:]).sealer("manager")
+    assert await new.unseal(await old.seal(b"old", context=CONTEXT), context=CONTEXT) == b"old"
+    with pytest.raises(AuthenticationFailed, match="SGX_INVALID_CPUSVN"):
+        await old.unseal(await new.seal(b"new", context=CONTEXT), context=CONTEXT)
+
+
+@pytest.mark.parametrize("other", [{"signer": bytes(32)}, {"debug": True}, {"kind": "worker"}])
+async def test_another_signer_product_or_a_debug_enclave_is_refused(
+    platform: MemoryPlatform, other: dict[str, object]
+) -> None:
+    sealed = await platform.sealer("manager").seal(b"secret", context=CONTEXT)
+    stranger = replace(platform.identity("manager"), **other)  # type: ignore[arg-type]
+    with pytest.raises(AuthenticationFailed):
+        await platform.sealer_of(stranger).unseal(sealed, context=CONTEXT)
+
+
+async def test_what_version_1_sealed_is_told(platform: MemoryPlatform) -> None:
+    with pytest.raises(IncompatibleData, match="version 1"):
+        await platform.sealer("manager").unseal(b"COCOSEAL\x01" + bytes(200), context=CONTEXT)
