@@ -64,7 +64,7 @@ EXPECTED: dict[str, str] = {
     "test_eth_get_storage_at": STORAGE,
     "test_eth_get_storage_at_ens_name": STORAGE,
     "test_gas_price_from_strategy_bypassed_for_dynamic_fee_txn": STRATEGY,
-    "test_eth_get_balance_with_block_identifier": "asks a miner's balance to have grown; nobody is paid for blocks here",
+    "test_eth_get_balance_with_block_identifier": "asks that a miner earned; nobody is paid for blocks here",
     "test_eth_simulate_v1": "eth_simulateV1 is not served",
 }
 
