@@ -1,8 +1,8 @@
 """Who takes part in consensus, and changes of it, as both engines exchange them with their caller: data and codec only.
 
-Each encoding starts with the codec's version. Invariant of a decoded Configuration: lists are sorted without repetition,
-nobody is voter and learner at once, and there are at most limits.CONSENSUS_NODES_MAX nodes. Source: Raft, section 6;
-go.etcd.io/raft, ConfChangeV2 and ConfState.
+Each encoding starts with the codec's version. Invariant of a decoded Configuration: lists are sorted without
+repetition, nobody is voter and learner at once, and there are at most limits.CONSENSUS_NODES_MAX nodes. Source: Raft,
+section 6; go.etcd.io/raft, ConfChangeV2 and ConfState.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from core.types import NodeId
 
 NodeIdField = Annotated[NodeId, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 NodeIds = Annotated[tuple[NodeIdField, ...], msgspec.Meta(max_length=limits.CONSENSUS_NODES_MAX)]
-Number = Annotated[int, msgspec.Meta(ge=0, lt=2**63)]
+Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 
 class ChangeKind(IntEnum):
@@ -52,8 +52,8 @@ class ConfigurationChange(Message, frozen=True, tag=1):
 
 
 class Configuration(Message, frozen=True, tag=2):
-    """voters: the incoming majority. outgoing: the other one while joint, else empty. learners_next: outgoing voters that
-    are learners once the joint configuration is left. leaves: whether that happens without being asked.
+    """voters: the incoming majority. outgoing: the other one while joint, else empty. learners_next: outgoing voters
+    that are learners once the joint configuration is left. leaves: whether that happens without being asked.
     """
 
     voters: NodeIds

@@ -1,20 +1,20 @@
 """The interface of a consensus engine, shaped like etcd's RawNode: no clock, no I/O, no threads, no randomness.
 
 The caller drives it: `tick` on a timer, `step` with each message of a peer, `propose` with each block; then, while
-`has_ready`, it takes what `ready` returns, carries it out and says so with `advance`. Bytes in, bytes out: one entry is one
-Coco block, opaque to the engine. Roles and leaders are read from `status` after any call.
+`has_ready`, it takes what `ready` returns, carries it out and says so with `advance`. Bytes in, bytes out: one entry is
+one Coco block, opaque to the engine. Roles and leaders are read from `status` after any call.
 
 What may overlap:
 
 - `messages` may be sent at once, in parallel with the write of the same Ready's `entries`: what depends on a write (the
   acknowledgement of entries) is made only after `advance` said that the write is done.
-- An engine may hand out further Readys while earlier ones are being written (`has_ready` is False when it will not). They
-  are written in order, and each `advance` stands for the oldest that is outstanding.
-- `committed` entries are on this node's disk already. They are applied in order, and may be applied before `entries` of the
-  same Ready are written.
+- An engine may hand out further Readys while earlier ones are being written (`has_ready` is False when it will not).
+  They are written in order, and each `advance` stands for the oldest that is outstanding.
+- `committed` entries are on this node's disk already. They are applied in order, and may be applied before `entries` of
+  the same Ready are written.
 
-A node never restarts under its old identity (DESIGN section 5), so that term and vote are kept in memory only; `entries` are
-for the ledger file. Source: go.etcd.io/raft, package documentation.
+A node never restarts under its old identity (DESIGN section 5), so that term and vote are kept in memory only;
+`entries` are for the ledger file. Source: go.etcd.io/raft, package documentation.
 """
 
 from __future__ import annotations
@@ -58,8 +58,9 @@ class Role(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """index: position in the consensus log, from 1. data: one block, or b"" in an entry that is the engine's own and takes
-    no seqno. change: of a configuration entry, the encoded ConfigurationChange; `data` is then the block that records it.
+    """index: position in the consensus log, from 1. data: one block, or b"" in an entry that is the engine's own and
+    takes no seqno. change: of a configuration entry, the encoded ConfigurationChange; `data` is then the block that
+    records it.
     """
 
     index: int
@@ -90,8 +91,8 @@ class SnapshotNeeded:
 class Ready:
     """What the caller must do: persist entries, send messages, apply committed; see the module for what may overlap.
 
-    entries: when they begin at or below an index that was handed out before, the file is cut there first. For each committed
-    configuration entry the caller calls `apply_conf_change` as it applies it.
+    entries: when they begin at or below an index that was handed out before, the file is cut there first. For each
+    committed configuration entry the caller calls `apply_conf_change` as it applies it.
     """
 
     entries: Sequence[LogEntry]

@@ -1,7 +1,8 @@
 """The rules of configuration changes: from one configuration and a change to the next. Pure functions.
 
-One voter at a time changes directly; more go through a joint configuration, in which both majorities must agree, so that
-at no time two disjoint majorities can decide. Source: Raft, section 6; Raft thesis, chapter 4; go.etcd.io/raft, confchange.
+One voter at a time changes directly; more go through a joint configuration, in which both majorities must agree, so
+that at no time two disjoint majorities can decide. Source: Raft, section 6; Raft thesis, chapter 4; go.etcd.io/raft,
+confchange.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """The log in memory, and how far it is handed out, on disk, committed and applied.
 
-Invariants: snapshot_index <= applied <= commit <= last_index; committed entries are handed out once, in order, when they are on
-disk; entries up to commit are never cut off. `stable` is up to where the disk holds this very log: a write that is under way
-when its entries are replaced no longer counts from there on, even if the same entries come back (etcd's ABA trap).
-Source: Raft, section 5.3; go.etcd.io/raft, log.go.
+Invariants: snapshot_index <= applied <= commit <= last_index; committed entries are handed out once, in order, when
+they are on disk; entries up to commit are never cut off. `stable` is up to where the disk holds this very log: a write
+that is under way when its entries are replaced no longer counts from there on, even if the same entries come back
+(etcd's ABA trap). Source: Raft, section 5.3; go.etcd.io/raft, log.go.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Messages between Raft engines: a version byte and MessagePack (core/codec.py), strict and bounded.
 
-The sender is not in the message: the channel knows it. Snapshots are not here either; the caller ships them, and the engine
-knows only their reference. Invariant of a decoded Append: its entries' terms do not fall, none is above the message's.
+The sender is not in the message: the channel knows it. Snapshots are not here either; the caller ships them, and the
+engine knows only their reference. Invariant of a decoded Append: its entries' terms do not fall, none is above the
+message's.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from core.codec import Codec, Message
 from core.consensus.configuration import Number, decode_change
 from core.errors import LimitExceeded, MalformedMessage
 
-Term = Annotated[int, msgspec.Meta(ge=1, lt=2**63)]
+Term = Annotated[int, msgspec.Meta(ge=1, lt=2**62)]
 
 
 class WireEntry(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):

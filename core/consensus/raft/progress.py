@@ -1,9 +1,9 @@
 """What a leader knows of one follower's log, and how fast it may send to it.
 
-PROBE: where the logs match is not known; one append at a time, none until it is answered. REPLICATE: appends are sent ahead
-of their acknowledgements, within a window of messages and bytes. SNAPSHOT: the entries it needs are compacted; nothing is sent
-until it has a snapshot. Invariants: match <= received < next; a window holds the last index of each append on its way.
-Source: Raft thesis, section 10.2; go.etcd.io/raft, package tracker.
+PROBE: where the logs match is not known; one append at a time, none until it is answered. REPLICATE: appends are sent
+ahead of their acknowledgements, within a window of messages and bytes. SNAPSHOT: the entries it needs are compacted;
+nothing is sent until it has a snapshot. Invariants: match <= received < next; a window holds the last index of each
+append on its way. Source: Raft thesis, section 10.2; go.etcd.io/raft, package tracker.
 """
 
 from __future__ import annotations

@@ -12,11 +12,11 @@ from core.errors import CocoError
 class RaftSettings:
     """Raises CocoError for values that cannot work.
 
-    election_ticks: a follower that hears nothing for this long, up to twice as long by chance, stands for election; a leader
-    that is not heard by a quorum for this long steps down. append_bytes_max: of an append's entries, unless one alone is
-    larger. inflight_*: what may be on its way to one follower. uncommitted_bytes_max: what is proposed and not committed;
-    above it proposals are refused. catch_up_entries_max: how far a learner may be behind when it is to become a voter.
-    departing_ticks_max: how long the leader goes on telling a removed node that it is removed.
+    election_ticks: a follower that hears nothing for this long, up to twice as long by chance, stands for election; a
+    leader that is not heard by a quorum for this long steps down. append_bytes_max: of an append's entries, unless one
+    alone is larger. inflight_*: what may be on its way to one follower. uncommitted_bytes_max: what is proposed and not
+    committed; above it proposals are refused. catch_up_entries_max: how far a learner may be behind when it is to
+    become a voter. departing_ticks_max: how long the leader goes on telling a removed node that it is removed.
     """
 
     election_ticks: int = 10
