@@ -107,7 +107,11 @@ class Ready:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """is_member: whether this node is in its own configuration, as a voter or a learner."""
+    """role: LEARNER is who may not stand for election, which a removed node may not either. is_member: whether this
+    node is in its own configuration. is_settled: on the leader, whether a quorum knows the configuration in force:
+    nodes that were removed are stopped only then, and the last one to be stopped is a removed leader, when it has
+    stepped down.
+    """
 
     role: Role
     term: View
@@ -116,6 +120,7 @@ class Status:
     commit_index: int
     applied_index: int = 0
     is_member: bool = True
+    is_settled: bool = True
     transferring_to: NodeId | None = None
 
 

@@ -49,7 +49,7 @@ class Elections(Membership):
             self.election_elapsed = 0
             # A transfer that took this long has failed; this node leads on.
             self.transferring_to = None
-            if not self._quorum_is_active():
+            if self.is_promotable() and not self._quorum_is_active():
                 self.become_follower(self.term, None)
                 return
             for node, progress in self.progress.items():

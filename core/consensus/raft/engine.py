@@ -151,5 +151,6 @@ class RaftEngine(Elections):
             commit_index=self.log.commit,
             applied_index=self.log.applied,
             is_member=self.node in self.configuration.members,
+            is_settled=self.is_settled(),
             transferring_to=self.transferring_to,
         )

@@ -170,7 +170,7 @@ class Log:
         self.snapshot_index, self.snapshot_term = index, term
 
     def restore(self, index: int, term: View) -> None:
-        """Go on from a snapshot that is past the commit index. What follows it here is kept if it is the same log."""
+        """Go on from a snapshot that is past what is applied. What follows it here is kept if it is the same log."""
         if self.outstanding:
             raise InvariantBroken("a snapshot was restored before all that was handed out was carried out")
         if self.term_at(index) == term:
@@ -178,8 +178,11 @@ class Log:
             self.stable = max(self.stable, index)
             self._handed = max(self._handed, index)
         else:
+            if index <= self.commit:
+                raise InvariantBroken(f"a snapshot holds another entry {index} than the one that is committed here")
             kept = []
             self.stable = self._handed = index
         self._entries = kept
         self.snapshot_index, self.snapshot_term = index, term
-        self.commit = self.applied = self._handed_committed = index
+        self.commit = max(self.commit, index)
+        self.applied = self._handed_committed = index

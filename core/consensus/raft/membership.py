@@ -5,8 +5,9 @@ a configuration in force anywhere overlaps with every other's. This rests on thr
 only when it has applied all that may be one before; an append that carries an entry carries a commit index at or past
 every change before it; and nobody stands for election with a committed change unapplied.
 
-A removed node stops standing for election when it applies its removal. The leader goes on sending it entries up to that
-one, and none after it, until it knows, or for a bounded time. Source: Raft, section 6; Raft thesis, chapter 4;
+A removed leader leads on, without proposals, until a quorum of the others knows that its removal is committed; any
+other removed node stops standing for election when it applies its removal. The leader goes on sending it entries up to
+that one, and none after it, until it knows, or for a bounded time. Source: Raft, section 6; Raft thesis, chapter 4;
 go.etcd.io/raft; CCF's retirement.
 """
 
@@ -61,6 +62,8 @@ class Membership(Reading):
         term: View | None = None,
     ) -> None:
         self.departed: dict[NodeId, Departure] = {}
+        self.change_index = 0
+        """The entry by which the configuration in force came about; 0 if it came with a snapshot."""
         super().__init__(node, settings, random_ticks, snapshot=snapshot, term=term)
 
     # Proposing.
@@ -68,6 +71,8 @@ class Membership(Reading):
     def _require_proposing(self) -> None:
         if self.role is not Role.LEADER:
             raise NotLeader(self.leader)
+        if not self.is_promotable():
+            raise NotLeader(None)
         if self.transferring_to is not None:
             raise TransferPending(self.transferring_to)
 
@@ -128,6 +133,7 @@ class Membership(Reading):
 
     def _switch(self, configuration: Configuration, index: int) -> None:
         before, self.configuration = self.configuration, configuration
+        self.change_index = index
         for node in configuration.members:
             self.departed.pop(node, None)
         for node in sorted(before.members - configuration.members):
@@ -140,11 +146,9 @@ class Membership(Reading):
         for node in sorted(configuration.members - before.members):
             self._track(node)
         self._due = True
-        if self.node not in configuration.all_voters:
-            self._hand_over()
-            return
         self._maybe_commit()
         self._confirm_reads()
+        self._maybe_hand_over()
         if self.transferring_to is not None and self.transferring_to not in configuration.all_voters:
             self.transferring_to = None
 
@@ -152,13 +156,30 @@ class Membership(Reading):
         """Begin to follow what a node has. It counts as active, so that it has time to be heard."""
         self.progress[node] = Progress(self.settings, max(self.log.last_index, 1), recent_active=True)
 
-    def _hand_over(self) -> None:
-        """Step down after this node's own removal: tell all that it is committed, and name the furthest to lead."""
+    def is_settled(self) -> bool:
+        """Return whether a quorum knows the configuration in force, so that the nodes it leaves out are not needed.
+
+        Before, the others may not know that the change is committed, and still need the old nodes' votes.
+        """
+
+        def known(node: NodeId) -> int:
+            if node == self.node:
+                return self.log.commit
+            progress = self.progress.get(node)
+            return progress.commit if progress is not None else 0
+
+        return self.role is Role.LEADER and self.agreed_index(known) >= self.change_index
+
+    def _maybe_hand_over(self) -> None:
+        """Step down after this node's own removal, once it is settled, and name the furthest node to lead.
+
+        Until then it leads on without proposals: of two nodes, the one that stays could not be elected without it.
+        """
+        if self.role is not Role.LEADER or self.is_promotable() or not self.is_settled():
+            return
         self._flush()
-        voters = [node for node in self.configuration.voters if self.progress[node].recent_active]
-        if voters:
-            successor = max(voters, key=lambda node: (self.progress[node].match, node))
-            self._send(successor, TimeoutNow(self.term))
+        successor = max(self.configuration.voters, key=lambda node: (self.progress[node].match, node))
+        self._send(successor, TimeoutNow(self.term))
         self.become_follower(self.term, None)
 
     # Removed nodes.
@@ -168,9 +189,12 @@ class Membership(Reading):
         return departure.index if departure is not None else _NO_LIMIT
 
     def _note_follower_commit(self, node: NodeId, commit: int) -> bool:
+        progress = self.progress[node]
+        progress.commit = max(progress.commit, commit)
         departure = self.departed.get(node)
         if departure is None or commit < departure.index:
-            return True
+            self._maybe_hand_over()
+            return self.role is Role.LEADER
         self._forget_departed(node)
         return False
 
@@ -194,14 +218,12 @@ class Membership(Reading):
         return encode_snapshot(SnapshotReference(self.log.applied, term, self.configuration))
 
     def restore(self, snapshot: bytes) -> None:
-        """Go on from a snapshot that the caller has on disk; one that is not past the commit index changes nothing.
+        """Go on from a snapshot that the caller has on disk; one that is not past what is applied changes nothing.
 
         What a snapshot holds is committed, whoever sent it, so that it needs no leader's word.
         """
         reference = decode_snapshot(snapshot)
-        if reference.index > self.log.commit:
-            if self._changes_handed:
-                raise InvariantBroken("a snapshot was restored before the changes handed out were applied")
+        if reference.index > self.log.applied:
             if self.role is not Role.FOLLOWER or reference.term > self.term:
                 self.become_follower(View(max(self.term, reference.term)), None)
             self.log.restore(reference.index, View(reference.term))

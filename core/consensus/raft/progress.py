@@ -23,13 +23,15 @@ class FollowerState(Enum):
 class Progress:
     """match: up to where the follower has our log on its disk; received: up to where it has it in memory.
 
-    nudged: answer its heartbeat with an append, though an empty one. sent_commit: the commit index it was told last.
+    commit: up to where it says that it knows entries to be committed. nudged: answer its heartbeat with an append,
+    though an empty one. sent_commit: the commit index it was told last.
     """
 
     __slots__ = (
         "_inflight",
         "_inflight_bytes",
         "_settings",
+        "commit",
         "match",
         "next",
         "nudged",
@@ -46,6 +48,7 @@ class Progress:
         self._inflight_bytes = 0
         self.state = FollowerState.PROBE
         self.match = 0
+        self.commit = 0
         self.received = 0
         self.next = next_index
         self.paused = False

@@ -114,7 +114,7 @@ class Reading(Replication):
 
     def _on_heartbeat_response(self, sender: NodeId, message: HeartbeatResponse) -> None:
         super()._on_heartbeat_response(sender, message)
-        if message.round > self._round_answered.get(sender, 0):
+        if self.role is Role.LEADER and message.round > self._round_answered.get(sender, 0):
             if message.round > self._round:
                 raise MalformedMessage(f"{sender[:16]} answers a round of reads that was not begun")
             self._round_answered[sender] = message.round

@@ -39,7 +39,7 @@ class Replication(RaftState):
         raise NotImplementedError
 
     def _note_follower_commit(self, node: NodeId, commit: int) -> bool:
-        """Note what a follower knows to be committed; returns False if it is a removed node that now knows it."""
+        """Note what a follower knows to be committed; returns False if there is no more to do for it."""
         raise NotImplementedError
 
     def _forget_departed(self, node: NodeId) -> None:
