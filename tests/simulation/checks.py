@@ -80,10 +80,12 @@ class Checks:
         if engine.log.applied < host.applied_seen or engine.log.applied > engine.log.commit:
             self.fail(f"the applied index of {host.node[:4]} is not between what it was and the commit index")
         host.applied_seen = engine.log.applied
-        member = host.node in engine.configuration.members
-        if host.was_member and not member and engine.role in (Role.CANDIDATE, Role.PRE_CANDIDATE):
+        if host.configuration_seen is not engine.configuration:
+            host.configuration_seen = engine.configuration
+            host.member = host.node in engine.configuration.members
+            host.was_member = host.was_member or host.member
+        if host.was_member and not host.member and engine.role in (Role.CANDIDATE, Role.PRE_CANDIDATE):
             self.fail(f"{host.node[:4]} is removed, and is a {engine.role.value}")
-        host.was_member = host.was_member or member
 
     def _check_leader(self, host: Host) -> None:
         """One leader per term; a leader has all that was committed in earlier terms."""
@@ -118,7 +120,7 @@ class Checks:
             self.fail(f"{host.node[:4]} has a snapshot of what is not committed")
 
     def _check_first_commit(self, host: Host, entry: LogEntry) -> None:
-        if host.engine.role is not Role.LEADER:
+        if host.leading_term != host.engine.term:  # it may have stepped down in the same call
             self.fail(f"{host.node[:4]} commits entry {entry.index}, which no leader has committed")
         hosts = self._cluster.hosts.values()
         holders = frozenset(one.node for one in hosts if one.disk.has(entry.index, entry.term))

@@ -158,6 +158,7 @@ class Cluster:
             host.apply(entry)
             if entry.change:
                 self.checks.check_change(host, *host.changes[-1])
+                self.checks.observe(host)
 
     def _write(self, host: Host) -> None:
         """Write what waits for the disk, all in one, which takes its time."""
@@ -184,6 +185,7 @@ class Cluster:
                 self._apply(host, ready)
             host.queue.popleft()
             host.engine.advance()
+            self.checks.observe(host)
 
     def _written(self, host: Host) -> None:
         if host.alive:

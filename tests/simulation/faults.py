@@ -29,7 +29,7 @@ MEMBERS_MAX = 7
 
 
 def possible_configurations(cluster: Cluster) -> list[Configuration]:
-    """Return the newest configuration that a quorum of its nodes knows, those after it, and what leaders' logs may bring."""
+    """Return the newest configuration that a quorum of its nodes knows, later ones, and what leaders' logs may bring."""
     alive = cluster.alive()
     found = []
     for index, configuration in reversed(cluster.checks.configurations()):
@@ -70,6 +70,9 @@ def one_tick(cluster: Cluster) -> None:
     if leaders and chance() < profile.transfer:
         host = rng.choice(leaders)
         cluster.call(host, host.engine.transfer_leadership, rng.choice(sorted(host.engine.configuration.all_voters)))
+    if chance() < profile.campaign:
+        for host in rng.sample(alive, min(2, len(alive))):
+            cluster.call(host, host.engine.campaign)
     if chance() < profile.partition:
         partition(cluster)
     if chance() < profile.slow_disk:

@@ -61,6 +61,8 @@ class Host:
         self.commit_seen = reference.index
         self.term_seen = 0
         self.leading_term = 0
+        self.configuration_seen: Configuration | None = None
+        self.member = False
         self.was_member = False
         self.changes: list[tuple[int, Configuration]] = []
 

@@ -32,6 +32,8 @@ class Profile:
     read: float
     compact: float
     transfer: float
+    campaign: float
+    """Per tick, the chance that two nodes are told to stand for election."""
     partition: float
     crash: float
     change: float
@@ -56,7 +58,8 @@ class Profile:
             read=rng.choice((0.0, 0.1, 0.3)),
             compact=rng.choice((0.0, 0.01, 0.05)),
             transfer=rng.choice((0.0, 0.0, 0.01, 0.03)),
-            partition=rng.choice((0.0, 0.01, 0.03)),
+            campaign=rng.choice((0.0, 0.0, 0.05, 0.2)),
+            partition=rng.choice((0.0, 0.01, 0.03, 0.1)),
             crash=rng.choice((0.0, 0.005, 0.02)),
             change=rng.choice((0.0, 0.02, 0.1, 0.3)),
             disaster=rng.random() < 0.1,

@@ -75,7 +75,7 @@ def _members(cluster: Cluster, leader: Host) -> list[Host]:
 
 
 def _lives(cluster: Cluster, leader: Host, markers: set[bytes], answered: dict[str, int]) -> bool:
-    """Return whether a block proposed after the last fault is applied by all, all have read, and no joint change hangs."""
+    """Return whether a block proposed after the last fault is applied by all, all have read, and no change hangs."""
     committed = [entry.index for entry, _ in cluster.checks.committed if entry.data in markers]
     if not committed or leader.engine.configuration.leaves:
         return False
