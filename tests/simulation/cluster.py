@@ -17,6 +17,7 @@ from core.consensus.configuration import (
 )
 from core.consensus.engine import PeerMessage, Ready, SnapshotNeeded
 from core.consensus.raft.engine import RaftEngine
+from core.consensus.raft.messages import decode_message
 from core.errors import CocoError, InvariantBroken, MalformedMessage
 from core.types import NodeId, View
 from tests.simulation.checks import Checks, Violation
@@ -238,6 +239,8 @@ class Cluster:
             if origin.alive and self.rng.random() < 0.2:
                 self.call(origin, origin.engine.report_unreachable, message.to)
             return
+        if self._trace is not None:
+            self.trace(f"{sender[:3]}->{message.to[:3]} {decode_message(message.payload)}")
         self.call(host, host.engine.step, sender, message.payload)
 
     # Clients.

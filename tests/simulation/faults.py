@@ -29,14 +29,14 @@ MEMBERS_MAX = 7
 
 
 def possible_configurations(cluster: Cluster) -> list[Configuration]:
-    """Return the newest configuration that a quorum of its nodes knows, later ones, and what leaders' logs may bring."""
+    """Return the newest configuration that a quorum of its nodes knows, later ones, and what is in logs."""
     alive = cluster.alive()
     found = []
     for index, configuration in reversed(cluster.checks.configurations()):
         found.append(configuration)
         if is_quorum(configuration, frozenset(host.node for host in alive if host.engine.log.applied >= index)):
             break
-    for host in cluster.leaders():
+    for host in alive:
         log, configuration = host.engine.log, host.engine.configuration
         for entry in log.entries(log.applied + 1, log.last_index):
             if entry.change:

@@ -154,9 +154,7 @@ class TakesOldAnswersForNew(RaftEngine):
 
     def _answer_earlier_term(self, sender: NodeId, message: object) -> None:
         if isinstance(message, AppendResponse):
-            self._on_append_response(
-                sender, AppendResponse(self.term, message.index, message.received, message.commit)
-            )
+            self._on_append_response(sender, AppendResponse(self.term, message.index, message.received, message.commit))
 
 
 MUTATIONS: tuple[type[RaftEngine], ...] = (

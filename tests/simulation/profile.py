@@ -63,7 +63,7 @@ class Profile:
             crash=rng.choice((0.0, 0.005, 0.02)),
             change=rng.choice((0.0, 0.02, 0.1, 0.3)),
             disaster=rng.random() < 0.1,
-            ticks=rng.choice((150, 250, 400)),
+            ticks=rng.choice((80, 150, 250)),
         )
 
 
