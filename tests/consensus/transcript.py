@@ -1,18 +1,19 @@
-"""Runs scenario files: commands to a cluster of engines, each with the transcript it must give. etcd's datadriven style.
+"""Runs scenario files: commands to a cluster of engines, each with the transcript it must give; etcd's datadriven style.
 
-A file is blocks of a command line, `----`, and what it prints, ended by an empty line; `#` begins a comment. Nodes are numbered;
-messages wait on their link, from one node to another, until they are delivered. Nothing happens by itself: there is no time but `tick`.
+A file is blocks of a command line, `----`, and what it prints, ended by an empty line; `#` begins a comment. Nodes are
+numbered; messages wait on their link, from one node to another, until they are delivered. Nothing happens by itself:
+there is no time but `tick`.
 
     nodes 3 [learners=4]     start nodes 1 to 3, voters; node 4, a learner
     start 5                  start a node that is in nobody's configuration yet, from the first configuration
     log 1 1 1 4              give node 1 entries of terms 1, 1 and 4, before anything else; term 1 1 4 sets its term
-    campaign 1 | tick 1 [3]  stand for election; let time pass (election timeout 10, plus the node's number; heartbeat 1)
+    campaign 1 | tick 1 [3]  stand for election; let time pass (election timeout: 9 and the node's number; heartbeat: 1)
     propose 1 hello          propose a block; change 1 +4 ~5 -2 [joint|explicit|leave] [block] a configuration change
     read 1 name | transfer 1 2 | compact 1 5 | unreachable 1 2
     deliver [1 2] [n]        deliver what waits on link 1-2 (or on all) when the command begins, at most n messages
     duplicate 1 2 | drop 1 2 | reorder 1 2    what waits: deliver it and keep it; lose it; turn it round
     cut 1 2 | cut 1 | heal   lose all that is sent from 1 to 2, or from and to 1; stop that
-    disk 2 hold | disk 2 go  keep the writes of node 2 waiting; let them be done
+    disk 2 hold|one|go       keep the writes of node 2 waiting; let one be done, or all
     ship 1 2 | fail-ship 1 2 ship the snapshot that node 1 was asked for, or report that it failed
     replay 1 2 name          deliver again the message kept by `keep 1 2 name`
     stabilize [1 2]          let all (or these) exchange messages until nothing waits
@@ -49,7 +50,7 @@ SEPARATOR = "----"
 
 @dataclass(slots=True)
 class Block:
-    """A command with its place in the file and what it is expected to print. comments: lines before it, kept in rewriting."""
+    """A command with its place in the file and what it is expected to print. comments: the lines before it."""
 
     line: int
     command: str
@@ -87,7 +88,7 @@ def run_file(path: Path, engine_class: type[RaftEngine] = RaftEngine) -> list[tu
 
 
 def rewrite(path: Path) -> bool:
-    """Write what the commands print into the file; returns whether it changed. For authors, who then read every line."""
+    """Write what the commands print into the file; returns whether it changed. Authors then read every line."""
     _, rest = parse(path.read_text())
     lines: list[str] = []
     for block, printed in run_file(path):
@@ -280,7 +281,12 @@ class Scenario:
         if what == "hold":
             self.held[number] = []
             return
-        for _ in self.held.pop(number):
+        done = self.held.pop(number)
+        if what == "one":
+            first = next((place for place, ready in enumerate(done) if ready.entries), len(done) - 1)
+            self.held[number] = done[first + 1 :]
+            done = done[: first + 1]
+        for _ in done:
             self.engines[number].advance()
             self._observe(number)
         self._pump(number)

@@ -1,4 +1,4 @@
-"""Engines with a known bug each: they show that the simulation can fail. Every one of these mistakes has been made somewhere."""
+"""Engines with a known bug each: they show that the simulation can fail. Most of these mistakes were made somewhere."""
 
 from __future__ import annotations
 
