@@ -1,4 +1,4 @@
-"""Runs scenario files: commands to a cluster of engines, each with the transcript it must give; etcd's datadriven style.
+"""Runs scenario files: commands to a cluster of engines, each with what it must print; etcd's datadriven style.
 
 A file is blocks of a command line, `----`, and what it prints, ended by an empty line; `#` begins a comment. Nodes are
 numbered; messages wait on their link, from one node to another, until they are delivered. Nothing happens by itself:
