@@ -217,7 +217,8 @@ def disaster(cluster: Cluster) -> None:
 
 def voters_disks(cluster: Cluster, configuration: Configuration) -> list[LedgerDisk]:
     """Return the voters' disks, some of them older than they should be: as many as leave a majority of each side."""
-    disks, old = [], set()
+    disks: list[LedgerDisk] = []
+    old: set[NodeId] = set()
     for node in sorted(configuration.all_voters):
         disk = cluster.hosts[node].disk
         honest = frozenset(configuration.all_voters - old - {node})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from core.consensus.engine import Role
 from core.consensus.raft.engine import RaftEngine
+from core.types import NodeId
 from tests.simulation.checks import Violation
 from tests.simulation.cluster import Cluster
 from tests.simulation.faults import disaster, one_tick
@@ -74,7 +75,7 @@ def _members(cluster: Cluster, leader: Host) -> list[Host]:
     return [host for host in cluster.alive() if host.node in members]
 
 
-def _lives(cluster: Cluster, leader: Host, markers: set[bytes], answered: dict[str, int]) -> bool:
+def _lives(cluster: Cluster, leader: Host, markers: set[bytes], answered: dict[NodeId, int]) -> bool:
     """Return whether a block proposed after the last fault is applied by all, all have read, and no change hangs."""
     committed = [entry.index for entry, _ in cluster.checks.committed if entry.data in markers]
     if not committed or leader.engine.configuration.leaves:

@@ -37,9 +37,9 @@ ONE, TWO, THREE = map(node_id, (1, 2, 3))
 ADD_TWO = encode_change(ConfigurationChange((NodeChange(ChangeKind.ADD_LEARNER, TWO),)))
 
 
-def make_engine(*voters: NodeId, node: NodeId = ONE, term: int = 0, **settings: int) -> RaftEngine:
+def make_engine(*voters: NodeId, node: NodeId = ONE, term: int = 0, settings: RaftSettings | None = None) -> RaftEngine:
     snapshot = encode_snapshot(SnapshotReference(0, 0, Configuration(voters or (ONE,))))
-    return RaftEngine(node, RaftSettings(**settings), lambda low, high: low, snapshot=snapshot, term=View(term))
+    return RaftEngine(node, settings or RaftSettings(), lambda low, high: low, snapshot=snapshot, term=View(term))
 
 
 def carry_out(engine: ConsensusEngine) -> list[Ready]:
@@ -55,8 +55,8 @@ def carry_out(engine: ConsensusEngine) -> list[Ready]:
     return done
 
 
-def make_leader_of_three(**settings: int) -> RaftEngine:
-    engine = make_engine(ONE, TWO, THREE, **settings)
+def make_leader_of_three(settings: RaftSettings | None = None) -> RaftEngine:
+    engine = make_engine(ONE, TWO, THREE, settings=settings)
     engine.campaign()
     engine.step(TWO, encode_message(VoteResponse(1, True, True)))
     engine.step(TWO, encode_message(VoteResponse(1, True, False)))
@@ -103,7 +103,7 @@ def test_calls_out_of_turn_stop_the_node() -> None:
     with pytest.raises(InvariantBroken):
         engine.compact(1)
     engine.campaign()
-    engine.propose_conf_change(ADD_TWO, b"nodes") if not carry_out(engine) else None
+    carry_out(engine)
     engine.propose_conf_change(ADD_TWO, b"nodes")
     engine.ready()
     engine.advance()
@@ -160,7 +160,7 @@ def test_proposals_that_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_is_uncommitted_is_bounded() -> None:
-    leader = make_leader_of_three(uncommitted_bytes_max=10)
+    leader = make_leader_of_three(RaftSettings(uncommitted_bytes_max=10))
     leader.propose(bytes(20))
     with pytest.raises(LimitExceeded):
         leader.propose(b"1")
