@@ -71,7 +71,11 @@ class Checks:
         engine = host.engine
         if engine.term < host.term_seen:
             self.fail(f"the term of {host.node[:4]} falls from {host.term_seen} to {engine.term}")
-        host.term_seen = engine.term
+        if engine.term != host.term_seen:
+            host.vote_seen = None
+        if host.vote_seen not in (None, engine.vote):
+            self.fail(f"{host.node[:4]} changes its vote of term {engine.term}")
+        host.term_seen, host.vote_seen = engine.term, engine.vote
         if engine.role is Role.LEADER and host.leading_term != engine.term:
             host.leading_term = engine.term
             self._check_leader(host)
@@ -109,6 +113,10 @@ class Checks:
         if log.commit < seen:
             self.fail(f"the commit index of {host.node[:4]} falls from {seen} to {log.commit}")
         host.commit_seen = log.commit
+        if host.leading_term == host.engine.term and log.term_at(log.commit) != host.engine.term:
+            self.fail(f"{host.node[:4]} commits up to an entry of an earlier term than its own, {host.engine.term}")
+        if host.leading_term != host.engine.term and log.commit > max(host.engine.verified, host.applied):
+            self.fail(f"{host.node[:4]} commits up to {log.commit}, which its leader has not verified")
         for index in range(max(seen + 1, log.first_index), log.commit + 1):
             entry = log.entry(index)
             if index <= len(self.committed):

@@ -229,7 +229,7 @@ class Cluster:
         for _ in range(copies):
             delay = 1 + int(chance() * profile.delay_max)
             if profile.late and chance() < profile.late:
-                delay *= 20
+                delay *= self.rng.choice((3, 5, 20))
             self.at(delay, self._deliver, sender, message)
 
     def _deliver(self, sender: NodeId, message: PeerMessage) -> None:

@@ -71,7 +71,7 @@ def one_tick(cluster: Cluster) -> None:
         host = rng.choice(leaders)
         cluster.call(host, host.engine.transfer_leadership, rng.choice(sorted(host.engine.configuration.all_voters)))
     if chance() < profile.campaign:
-        for host in rng.sample(alive, min(2, len(alive))):
+        for host in rng.sample(alive, rng.randint(1, len(alive))):
             cluster.call(host, host.engine.campaign)
     if chance() < profile.partition:
         partition(cluster)

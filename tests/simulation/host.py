@@ -60,6 +60,7 @@ class Host:
         self.applied_seen = reference.index
         self.commit_seen = reference.index
         self.term_seen = 0
+        self.vote_seen: NodeId | None = None
         self.leading_term = 0
         self.configuration_seen: Configuration | None = None
         self.member = False

@@ -20,7 +20,7 @@ class Profile:
     duplicates: float
     delay_max: int
     late: float
-    """Chance that a message takes twenty times as long: the network reorders."""
+    """Chance that a message takes many times as long: the network reorders."""
     disk_latency_max: int
     slow_disk: float
     """Per tick, the chance that a host's disk becomes slow, or quick again."""
@@ -33,7 +33,7 @@ class Profile:
     compact: float
     transfer: float
     campaign: float
-    """Per tick, the chance that two nodes are told to stand for election."""
+    """Per tick, the chance that some nodes are told to stand for election at once."""
     partition: float
     crash: float
     change: float
@@ -44,7 +44,7 @@ class Profile:
     @classmethod
     def draw(cls, rng: random.Random) -> Profile:
         rough = rng.random() < 0.5
-        return cls(
+        profile = cls(
             nodes=rng.choice((1, 2, 3, 3, 3, 4, 5, 5)),
             loss=rng.choice((0.0, 0.01, 0.1, 0.25)) if rough else 0.0,
             duplicates=rng.choice((0.0, 0.02, 0.1)),
@@ -65,6 +65,19 @@ class Profile:
             disaster=rng.random() < 0.1,
             ticks=rng.choice((80, 150, 250)),
         )
+        if rng.random() < 0.2:
+            profile._make_duel(rng)
+        return profile
+
+    def _make_duel(self, rng: random.Random) -> None:
+        """Have few nodes fight for leadership all the time, with logs that differ."""
+        self.nodes = rng.choice((3, 3, 5))
+        self.loss = rng.choice((0.05, 0.2))
+        self.delay_max = rng.choice((10, 30))
+        self.late = rng.choice((0.05, 0.2))
+        self.propose, self.campaign = 1.0, rng.choice((0.05, 0.1, 0.3))
+        self.read = 0.3
+        self.crash = self.change = 0.0
 
 
 def draw_settings(rng: random.Random) -> RaftSettings:
