@@ -99,6 +99,7 @@ CHUNK_BYTES_MIN = 5 * MEBIBYTE
 """A chunk is closed at the first signature at or past this size (CCF's default)."""
 SEALED_BLOB_BYTES_MAX = 1 * MEBIBYTE
 DISK_READ_BYTES_MAX = 4 * MEBIBYTE
+DISK_PATCH_BYTES_MAX = 64
 
 # Governance.
 IDENTITIES_MAX = 10_000

@@ -95,6 +95,10 @@ class Disk(Protocol):
         """Replace the whole file atomically: write aside, fsync, rename, fsync the directory."""
         ...
 
+    async def patch(self, name: str, offset: int, data: bytes) -> None:
+        """Overwrite bytes (at most limits.DISK_PATCH_BYTES_MAX) that are there already, and return after fdatasync."""
+        ...
+
     async def truncate(self, name: str, size_bytes: int) -> None:
         """Cut the file and fsync."""
         ...
