@@ -214,7 +214,11 @@ class AttestedConnection:
             raise ChannelClosed("the other end of the channel is gone")
 
     def _refuse(self, refusal: AuthenticationFailed) -> None:
-        self.state, self._refusal, self._peer, self._tls = State.REFUSED, refusal, None, None
+        self._drop()
+        self.state, self._refusal = State.REFUSED, refusal
+
+    def _drop(self) -> None:
+        self.state, self._peer, self._tls = State.CLOSED, None, None
         self._incoming.clear()
         self._plaintext.clear()
 
@@ -357,7 +361,7 @@ class AttestedConnection:
 
 
 class _Guard:
-    """Turns whatever refuses the other side inside the block into the end of the connection."""
+    """Makes whatever is raised inside the block the end of the connection: a refusal, or a fault of our own."""
 
     def __init__(self, connection: AttestedConnection) -> None:
         self._connection = connection
@@ -368,3 +372,5 @@ class _Guard:
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> None:
         if isinstance(error, AuthenticationFailed):
             self._connection._refuse(error)
+        elif error is not None:
+            self._connection._drop()
