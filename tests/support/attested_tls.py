@@ -28,6 +28,9 @@ SGX = Platform()
 SGX_ENDORSEMENTS = encode_endorsements(SGX.collateral())
 IDENTITY = VbsIdentity(b"o" * 32, b"u" * 32, b"a" * 32, b"f" * 16, b"i" * 16, 3, 4, 5, signing_level=6)
 
+SIGNATURES_DIFFER_BYTES = 16
+"""By more than this two handshakes of the same sides do not differ in length."""
+
 Change = Callable[[bytes], bytes]
 
 
