@@ -8,7 +8,7 @@ from core.consensus.configuration import decode_snapshot
 from core.consensus.raft import quorum
 from core.consensus.raft.engine import RaftEngine
 from core.consensus.raft.log import Log
-from core.consensus.raft.messages import Append, AppendResponse, HeartbeatResponse
+from core.consensus.raft.messages import AppendResponse, HeartbeatResponse
 from core.consensus.raft.progress import Progress
 from core.consensus.raft.quorum import VoteResult
 from core.consensus.raft.reading import PendingRead
@@ -69,15 +69,6 @@ class ReadsBeforeItsFirstCommit(RaftEngine):
 
     def has_committed_in_term(self) -> bool:
         return True
-
-
-class CommitsWhatWasNotVerified(RaftEngine):
-    """A follower commits past the entries that the append has verified (CCF, follower_overcommit_partial_verified)."""
-
-    def _on_append(self, sender: NodeId, message: Append) -> None:
-        super()._on_append(sender, message)
-        if self.log.term_at(message.previous_index) == message.previous_term:
-            self.log.commit_to(min(message.commit, self.log.last_index))
 
 
 class SeveralChangesAtOnce(RaftEngine):
@@ -149,14 +140,6 @@ class StandsWithAChangeUnapplied(RaftEngine):
         return self.is_promotable()
 
 
-class TakesOldAnswersForNew(RaftEngine):
-    """Responses of an earlier term are taken as of this one."""
-
-    def _answer_earlier_term(self, sender: NodeId, message: object) -> None:
-        if isinstance(message, AppendResponse):
-            self._on_append_response(sender, AppendResponse(self.term, message.index, message.received, message.commit))
-
-
 MUTATIONS: tuple[type[RaftEngine], ...] = (
     ForgetsItsVote,
     CommitsEarlierTerms,
@@ -165,12 +148,10 @@ MUTATIONS: tuple[type[RaftEngine], ...] = (
     AcknowledgesBeforeTheDisk,
     ReadsWithoutAQuorum,
     ReadsBeforeItsFirstCommit,
-    CommitsWhatWasNotVerified,
     SeveralChangesAtOnce,
     CountsReplacedWrites,
     LeavesAtOnce,
     StaysJoint,
     ForgetsLostAppends,
     StandsWithAChangeUnapplied,
-    TakesOldAnswersForNew,
 )

@@ -21,14 +21,12 @@ FOUND_BY = {
     "AcknowledgesBeforeTheDisk": 0,
     "ReadsWithoutAQuorum": 27,
     "ReadsBeforeItsFirstCommit": 7,
-    "CommitsWhatWasNotVerified": 0,
     "SeveralChangesAtOnce": 0,
     "CountsReplacedWrites": 22,
     "LeavesAtOnce": 6,
     "StaysJoint": 0,
     "ForgetsLostAppends": 0,
     "StandsWithAChangeUnapplied": 0,
-    "TakesOldAnswersForNew": 0,
 }
 """For each mutation, a seed that finds it. A change of the engine or of the simulation may ask for other ones."""
 

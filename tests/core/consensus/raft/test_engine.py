@@ -206,6 +206,34 @@ def test_a_node_that_sees_its_committed_entries_contradicted_stops() -> None:
         follower.step(TWO, encode_message(Append(2, 0, 0, 1, (WireEntry(2, b"b", b""), WireEntry(2, b"c", b"")))))
 
 
+def test_a_follower_commits_no_further_than_what_the_append_verifies() -> None:
+    follower = make_engine(ONE, TWO, THREE)
+    old = tuple(WireEntry(1, block, b"") for block in (b"a", b"b", b"c"))
+    follower.step(TWO, encode_message(Append(1, 0, 0, 0, old)))
+    carry_out(follower)
+    # The leader of term 2 has another second entry, and all of its log is committed.
+    follower.step(THREE, encode_message(Append(2, 0, 0, 3, old[:1])))
+    assert follower.status().commit_index == 1
+    follower.step(THREE, encode_message(Append(2, 1, 1, 3, (WireEntry(2, b"d", b""),))))
+    carry_out(follower)
+    assert (follower.status().commit_index, follower.status().last_index) == (2, 2)
+
+
+def test_answers_of_an_earlier_term_count_for_nothing() -> None:
+    leader = make_leader_of_three()
+    leader.step(THREE, encode_message(Append(2, 0, 0, 0, ())))
+    leader.campaign()
+    for pre in (True, False):
+        leader.step(TWO, encode_message(VoteResponse(3, True, pre)))
+    carry_out(leader)
+    assert leader.status().role is Role.LEADER
+    leader.step(TWO, encode_message(AppendResponse(1, 1, 1, 0)))
+    leader.step(TWO, encode_message(AppendResponse(2, 2, 2, 0)))
+    assert leader.status().commit_index == 0
+    leader.step(TWO, encode_message(AppendResponse(3, 2, 2, 0)))
+    assert leader.status().commit_index == 2
+
+
 def test_many_proposals_make_one_append() -> None:
     leader = make_leader_of_three()
     leader.step(TWO, encode_message(AppendResponse(1, 1, 1, 0)))
