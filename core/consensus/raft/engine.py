@@ -135,7 +135,7 @@ class RaftEngine(Elections):
             if own.acknowledged(self.log.stable, self.log.stable):
                 self._maybe_commit()
             self._maybe_leave_joint()
-        elif self.log.stable > before and self.leader is not None and self.verified > before:
+        elif self.log.stable > before and self.leader is not None and max(self.verified, self.log.commit) > before:
             self._acknowledge(self.leader)
 
     def status(self) -> Status:

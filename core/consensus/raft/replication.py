@@ -146,9 +146,12 @@ class Replication(RaftState):
         if max(message.index, message.received) > self.log.last_index:
             raise MalformedMessage(f"{sender[:16]} acknowledges entries that this leader does not have")
         progress.recent_active = True
+        answers_probe = message.received >= progress.next - 1
         new = progress.acknowledged(message.index, message.received)
         if progress.state is FollowerState.PROBE:
-            progress.become_replicate()
+            # An old acknowledgement says nothing about the probe: by it, what is compacted would be asked for.
+            if new or answers_probe:
+                progress.become_replicate()
         elif progress.state is FollowerState.SNAPSHOT:
             if progress.received + 1 >= self.log.first_index:
                 progress.become_replicate()
@@ -205,7 +208,6 @@ class Replication(RaftState):
         if skipped > 0:
             # What is committed here is in the leader's log as well, and may be compacted here: look only behind it.
             if len(entries) < skipped:
-                self.verified = max(self.verified, self.log.commit)
                 self._acknowledge(sender)
                 return
             previous_term = entries[skipped - 1].term
@@ -232,9 +234,9 @@ class Replication(RaftState):
             self._acknowledge(sender)
 
     def _acknowledge(self, leader: NodeId) -> None:
-        """Tell the leader how far its log is here, on disk and in memory."""
-        stable = min(self.verified, self.log.stable)
-        self._send(leader, AppendResponse(self.term, stable, self.verified, self.log.commit))
+        """Tell the leader how far its log is here, on disk and in memory. What is committed here is in its log too."""
+        known = max(self.verified, self.log.commit)
+        self._send(leader, AppendResponse(self.term, min(known, self.log.stable), known, self.log.commit))
 
     def _on_heartbeat(self, sender: NodeId, message: Heartbeat) -> None:
         self.log.commit_to(message.commit)

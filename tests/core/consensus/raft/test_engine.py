@@ -284,6 +284,37 @@ def test_a_snapshot_names_its_place_and_configuration() -> None:
     assert decode_snapshot(joiner.snapshot()).index == 2
 
 
+def test_a_snapshot_that_is_not_needed_is_answered_with_what_is_there() -> None:
+    """Found by the simulation: the leader took the answer for an empty log, and shipped the next snapshot."""
+    follower = make_engine(ONE, TWO, THREE)
+    early = encode_snapshot(SnapshotReference(1, 1, Configuration((ONE, TWO, THREE))))
+    blocks = tuple(WireEntry(1, block, b"") for block in (b"a", b"b", b"c"))
+    follower.step(TWO, encode_message(Append(1, 0, 0, 2, blocks)))
+    carry_out(follower)
+    follower.step(THREE, encode_message(Heartbeat(2, 0, 0)))
+    carry_out(follower)
+    follower.restore(early)
+    [message] = follower.ready().messages
+    assert decode_message(message.payload) == AppendResponse(2, 2, 2, 2)
+
+
+def test_an_old_acknowledgement_does_not_answer_a_probe() -> None:
+    leader = make_leader_of_three()
+    for node in (TWO, THREE):
+        leader.step(node, encode_message(AppendResponse(1, 1, 1, 1)))
+    for block in (b"a", b"b"):
+        leader.propose(block)
+    carry_out(leader)
+    leader.step(TWO, encode_message(AppendResponse(1, 3, 3, 1)))
+    carry_out(leader)
+    leader.compact(3)
+    leader.report_unreachable(THREE)
+    leader.progress[THREE].next = 4
+    leader.step(THREE, encode_message(AppendResponse(1, 1, 1, 1)))
+    assert [ready.snapshots for ready in carry_out(leader) if ready.snapshots] == []
+    assert leader.progress[THREE].next == 4
+
+
 def test_randomness_is_what_was_asked_for() -> None:
     with pytest.raises(InvariantBroken):
         RaftEngine(ONE, RaftSettings(), lambda low, high: high + 1, snapshot=make_engine().snapshot())
