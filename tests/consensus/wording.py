@@ -36,7 +36,9 @@ def describe_message(payload: bytes) -> str:
                 " transfer" if message.transfer else ""
             )
         case VoteResponse():
-            return f"{'pre-vote' if message.pre else 'vote'} {'granted' if message.granted else 'refused'} {text}"
+            given = "granted" if message.granted else "refused"
+            known = f" knows {message.commit_term}@{message.commit}" if message.commit else ""
+            return f"{'pre-vote' if message.pre else 'vote'} {given} {text}{known}"
         case Append():
             first = message.previous_index + 1
             entries = " ".join(f"{first + place}/{entry.term}" for place, entry in enumerate(message.entries))

@@ -11,7 +11,8 @@ from itertools import product
 from typing import TYPE_CHECKING
 
 from core.consensus.configuration import Configuration
-from core.consensus.engine import LogEntry, Ready, Role
+from core.consensus.engine import LogEntry, PeerMessage, Ready, Role
+from core.consensus.raft.messages import Append, decode_message
 from core.types import NodeId
 from tests.simulation.host import Host
 
@@ -115,8 +116,6 @@ class Checks:
         host.commit_seen = log.commit
         if host.leading_term == host.engine.term and log.term_at(log.commit) != host.engine.term:
             self.fail(f"{host.node[:4]} commits up to an entry of an earlier term than its own, {host.engine.term}")
-        if host.leading_term != host.engine.term and log.commit > max(host.engine.verified, host.applied):
-            self.fail(f"{host.node[:4]} commits up to {log.commit}, which its leader has not verified")
         for index in range(max(seen + 1, log.first_index), log.commit + 1):
             entry = log.entry(index)
             if index <= len(self.committed):
@@ -165,6 +164,13 @@ class Checks:
                 self.fail(f"two quorums without a common node: {before.describe()} and {configuration.describe()}")
             self._newest_change = index
             self._count("changes of configuration")
+
+    def check_sent_to_removed(self, host: Host, message: PeerMessage) -> None:
+        """A leader that has put a removal in force sends the removed node nothing past it."""
+        index = host.engine.departed[message.to].index
+        sent = decode_message(message.payload)
+        if isinstance(sent, Append) and sent.entries and sent.previous_index + len(sent.entries) > index:
+            self.fail(f"{host.node[:4]} sends {message.to[:4]} entries past {index}, by which it was removed")
 
     def configurations(self) -> list[tuple[int, Configuration]]:
         """Return the configurations that were in force, oldest first."""

@@ -140,6 +140,8 @@ class Cluster:
 
     def _carry_out(self, host: Host, ready: Ready) -> None:
         for message in ready.messages:
+            if message.to in host.engine.departed:
+                self.checks.check_sent_to_removed(host, message)
             self.post(host.node, message)
         if not self.profile.apply_late:
             self._apply(host, ready)

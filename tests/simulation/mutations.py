@@ -109,10 +109,20 @@ class CountsReplacedWrites(RaftEngine):
 
 
 class LeavesAtOnce(RaftEngine):
-    """A removed leader steps down before the others know that its removal is committed."""
+    """A removed leader steps down before the others know that its removal is committed, and they do not learn it."""
 
     def is_settled(self) -> bool:
         return True
+
+    def _learn_commit(self, index: int, term: int) -> None:
+        pass
+
+
+class TellsRemovedNodesAll(RaftEngine):
+    """A removed node is sent what comes after its removal."""
+
+    def _send_limit(self, node: NodeId) -> int:
+        return self.log.last_index
 
 
 class StaysJoint(RaftEngine):
@@ -151,6 +161,7 @@ MUTATIONS: tuple[type[RaftEngine], ...] = (
     SeveralChangesAtOnce,
     CountsReplacedWrites,
     LeavesAtOnce,
+    TellsRemovedNodesAll,
     StaysJoint,
     ForgetsLostAppends,
     StandsWithAChangeUnapplied,

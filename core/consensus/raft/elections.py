@@ -141,7 +141,7 @@ class Elections(Membership):
                 # It may be stuck with us in a later term: by this it steps down.
                 self._send(sender, AppendResponse(self.term, 0, 0, 0))
             case VoteRequest(pre=True):
-                self._send(sender, VoteResponse(self.term, False, True))
+                self._answer_vote(sender, self.term, granted=False, pre=True)
             case _:
                 pass
 
@@ -149,15 +149,33 @@ class Elections(Membership):
         free = self.vote is None and self.leader is None
         may = self.vote == sender or free or (message.pre and message.term > self.term)
         if not may or not self.is_up_to_date(message.last_index, message.last_term):
-            self._send(sender, VoteResponse(self.term, False, message.pre))
+            self._answer_vote(sender, self.term, granted=False, pre=message.pre)
             return
         # With the request's term: a pre-candidate could not use ours.
-        self._send(sender, VoteResponse(message.term, True, message.pre))
+        self._answer_vote(sender, View(message.term), granted=True, pre=message.pre)
         if not message.pre:
             self.election_elapsed = 0
             self.vote = sender
 
+    def _answer_vote(self, sender: NodeId, term: View, *, granted: bool, pre: bool) -> None:
+        commit_term = self.log.term_at(self.log.commit) or 0
+        self._send(sender, VoteResponse(term, granted, pre, self.log.commit, commit_term))
+
+    def _learn_commit(self, index: int, term: int) -> None:
+        """Commit what another node knows to be committed, if this log has that very entry.
+
+        So a node that cannot be elected, since a removed one has the longer log, learns that it does not need its vote.
+        """
+        if term and self.log.term_at(index) == term:
+            self.log.commit_to(index)
+
     def _on_vote_response(self, sender: NodeId, message: VoteResponse) -> None:
+        if self.role is not Role.LEADER:
+            self._learn_commit(message.commit, message.commit_term)
+            if self.role is not Role.FOLLOWER and self.log.has_unapplied_change():
+                # It was about to be elected by other voters than it has now.
+                self.become_follower(self.term, self.leader)
+                return
         if (self.role is Role.PRE_CANDIDATE and message.pre) or (self.role is Role.CANDIDATE and not message.pre):
             self._count_vote(sender, granted=message.granted)
 

@@ -76,7 +76,11 @@ class Log:
         return self._entries[low - self.first_index : high - self.snapshot_index]
 
     def entries_within(self, low: int, high: int, bytes_max: int, count_max: int) -> Sequence[LogEntry]:
-        """Return entries from low to high at most, as many as fit bytes_max, but one in any case."""
+        """Return entries from low to high at most: what fits bytes_max, but one in any case, or none if high < low."""
+        if min(high, self.last_index) < low:
+            return []
+        if low < self.first_index:
+            raise InvariantBroken(f"entry {low} is compacted (up to {self.snapshot_index})")
         place, end = low - self.first_index, min(high, self.last_index) - self.snapshot_index
         taken: list[LogEntry] = []
         total = 0

@@ -38,11 +38,13 @@ class VoteRequest(Message, frozen=True, tag=1):
 
 
 class VoteResponse(Message, frozen=True, tag=2):
-    """term: the request's when granted, the responder's when not."""
+    """term: the request's when granted, the responder's when not. commit: what the responder knows to be committed."""
 
     term: Term
     granted: bool
     pre: bool
+    commit: Number
+    commit_term: Number
 
 
 class Append(Message, frozen=True, tag=3):

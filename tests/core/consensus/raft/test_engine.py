@@ -58,8 +58,8 @@ def carry_out(engine: ConsensusEngine) -> list[Ready]:
 def make_leader_of_three(settings: RaftSettings | None = None) -> RaftEngine:
     engine = make_engine(ONE, TWO, THREE, settings=settings)
     engine.campaign()
-    engine.step(TWO, encode_message(VoteResponse(1, True, True)))
-    engine.step(TWO, encode_message(VoteResponse(1, True, False)))
+    engine.step(TWO, encode_message(VoteResponse(1, True, True, 0, 0)))
+    engine.step(TWO, encode_message(VoteResponse(1, True, False, 0, 0)))
     carry_out(engine)
     assert engine.status().role is Role.LEADER
     return engine
@@ -224,7 +224,7 @@ def test_answers_of_an_earlier_term_count_for_nothing() -> None:
     leader.step(THREE, encode_message(Append(2, 0, 0, 0, ())))
     leader.campaign()
     for pre in (True, False):
-        leader.step(TWO, encode_message(VoteResponse(3, True, pre)))
+        leader.step(TWO, encode_message(VoteResponse(3, True, pre, 0, 0)))
     carry_out(leader)
     assert leader.status().role is Role.LEADER
     leader.step(TWO, encode_message(AppendResponse(1, 1, 1, 0)))

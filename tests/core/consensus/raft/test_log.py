@@ -139,3 +139,14 @@ def test_a_slice_holds_one_entry_at_least() -> None:
     assert len(log.entries_within(1, 9, 100, 2)) == 2
     assert len(log.entries_within(1, 1, 100, 10)) == 1
     assert log.entries_within(2, 1, 100, 10) == []
+
+
+def test_a_slice_that_ends_before_the_log_is_empty() -> None:
+    """Found by the simulation: a removed node was sent entries past its removal, once those up to it were compacted."""
+    log = written(make_log(1, 1, 1, 1, 1))
+    log.commit_to(5)
+    written(log)
+    log.compact(3)
+    assert log.entries_within(5, 1, 100, 10) == []
+    with pytest.raises(InvariantBroken):
+        log.entries_within(2, 5, 100, 10)

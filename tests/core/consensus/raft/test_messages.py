@@ -30,7 +30,7 @@ from tests.consensus.wording import node_id
 CHANGE = encode_change(ConfigurationChange((NodeChange(ChangeKind.REMOVE, node_id(1)),)))
 MESSAGES: list[RaftMessage] = [
     VoteRequest(3, 7, 2, True, False),
-    VoteResponse(3, True, False),
+    VoteResponse(3, True, False, 6, 2),
     Append(3, 7, 2, 6, (WireEntry(2, b"block", b""), WireEntry(3, b"", CHANGE))),
     Append(1, 0, 0, 0, ()),
     AppendResponse(3, 7, 8, 6),
