@@ -114,8 +114,7 @@ class Checks:
         if log.commit < seen:
             self.fail(f"the commit index of {host.node[:4]} falls from {seen} to {log.commit}")
         host.commit_seen = log.commit
-        if host.leading_term == host.engine.term and log.term_at(log.commit) != host.engine.term:
-            self.fail(f"{host.node[:4]} commits up to an entry of an earlier term than its own, {host.engine.term}")
+        known = len(self.committed)
         for index in range(max(seen + 1, log.first_index), log.commit + 1):
             entry = log.entry(index)
             if index <= len(self.committed):
@@ -123,6 +122,8 @@ class Checks:
                     self.fail(f"state machine safety: {host.node[:4]} commits another entry {index}")
                 continue
             self._check_first_commit(host, entry)
+        if len(self.committed) > known and log.term_at(log.commit) != host.engine.term:
+            self.fail(f"{host.node[:4]} commits up to an entry of an earlier term than its own, {host.engine.term}")
         if log.commit > len(self.committed):
             self.fail(f"{host.node[:4]} has a snapshot of what is not committed")
 
