@@ -27,6 +27,7 @@ from enclave_sim.boundary.messages import (
     DiskResult,
     DiskTruncate,
     Failed,
+    Isolated,
     LogLine,
     Refused,
     Running,
@@ -40,13 +41,17 @@ from enclave_sim.host_log import HostLog
 
 
 class OcallServer:
-    """See the module. running, stopped: once the enclave said so, or ended. failed: its last words, if any."""
+    """See the module. running, stopped: once the enclave said so, or ended. failed: its last words, if any.
+
+    isolated: what it says that it has given up after its start, once it has.
+    """
 
     def __init__(self, name: str, transport: SocketTransport, log: HostLog, disk: Disk | None) -> None:
         self.name = name
         self.running: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
         self.failed: Failed | None = None
+        self.isolated: asyncio.Future[Isolated] = asyncio.get_running_loop().create_future()
         self._transport = transport
         self._log = log
         self._disk = disk
@@ -88,6 +93,12 @@ class OcallServer:
             case Running():
                 if not self.running.done():
                     self.running.set_result(message)
+            case Isolated(holds, missing):
+                if not self.isolated.done():
+                    self.isolated.set_result(message)
+                self._log.line(self.name, f"isolated: {', '.join(holds) or 'nothing'}")
+                for reason in missing:
+                    self._log.line(self.name, f"LESS ISOLATION: {printable(reason, FAILURE_CHARACTERS_MAX)}")
             case Stopped():
                 self.stopped.set()
             case Failed():

@@ -88,6 +88,13 @@ class Supervisor:
         platform = {"platform": self._platform.pid} if self._platform is not None else {}
         return platform | {enclave.name: enclave.pid for enclave in self._enclaves}
 
+    @property
+    def less_isolation(self) -> dict[str, tuple[str, ...]]:
+        """What the kernel did not give, by name of the process; see enclave_sim/isolation."""
+        told = [(enclave.name, enclave.server.isolated) for enclave in self._enclaves]
+        missing = {name: isolated.result().missing for name, isolated in told if isolated.done()}
+        return {name: reasons for name, reasons in missing.items() if reasons}
+
     async def start(self, listener: socket.socket) -> Running:
         """Start everything; return what the first gateway said once all serve. Closes the listener.
 
@@ -122,6 +129,7 @@ class Supervisor:
         readers = [enclave.server.running for enclave in await self._readers.start()]
         gateways = [enclave.server.running for enclave in self._enclaves if enclave.role == "gateway"]
         running: list[Running] = await self._unless_ended(asyncio.gather(*gateways, *readers))
+        await self._unless_ended(asyncio.gather(*(enclave.server.isolated for enclave in self._enclaves)))
         self._serves = True
         return running[0]
 

@@ -23,6 +23,7 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     Failed,
+    Isolated,
     LogLine,
     Refused,
     Role,
@@ -54,6 +55,7 @@ class HostLink:
         self._lines: deque[str] = deque()
         self._lines_dropped = 0
         self._line_added = asyncio.Event()
+        self._isolated: Isolated | None = None
         self.disk = OcallDisk(self._call)
         self.started: asyncio.Future[ManagerConfig | ExecutorConfig | GatewayConfig | ReaderConfig] = (
             asyncio.get_running_loop().create_future()
@@ -84,6 +86,11 @@ class HostLink:
 
     async def report_running(self, service: bytes, certificate_chain: bytes) -> None:
         await self._transport.send(TO_HOST.encode(Running(self._role, service, certificate_chain)))
+
+    def report_isolated(self, holds: tuple[str, ...], missing: tuple[str, ...]) -> None:
+        """Tell the host what this process has given up. Never waits."""
+        self._isolated = Isolated(holds, missing)
+        self._line_added.set()
 
     async def report_stopped(self) -> None:
         await self._transport.send(TO_HOST.encode(Stopped()))
@@ -153,6 +160,9 @@ class HostLink:
             return
 
     async def _send_lines(self) -> None:
+        if self._isolated is not None:
+            isolated, self._isolated = self._isolated, None
+            await self._transport.send(TO_HOST.encode(isolated))
         while self._lines:
             await self._transport.send(TO_HOST.encode(LogLine(self._lines.popleft())))
         if self._lines_dropped:

@@ -120,6 +120,13 @@ class Running(Message, frozen=True, tag=32):
     certificate_chain: bytes
 
 
+class Isolated(Message, frozen=True, tag=36):
+    """What the process has given up after its start, and, with the reason, what it could not."""
+
+    holds: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class Stopped(Message, frozen=True, tag=35):
     """A gateway has stopped; its process, and with it its channel to the executor, stays until the host ends it."""
 
@@ -147,7 +154,7 @@ Start = StartManager | StartExecutor | StartGateway | StartReader
 TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
     StartManager | StartExecutor | StartGateway | StartReader | Stop | DiskDone | DiskData | DiskFiles | DiskFailed
 )
-TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Codec(
+TO_HOST: Codec[DiskCall | LogLine | Running | Isolated | Stopped | Failed | Refused] = Codec(
     DiskList
     | DiskRead
     | DiskAppend
@@ -156,6 +163,7 @@ TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Code
     | DiskRename
     | LogLine
     | Running
+    | Isolated
     | Stopped
     | Failed
     | Refused
