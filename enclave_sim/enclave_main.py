@@ -35,7 +35,7 @@ from core.ports import Transport
 from enclave_sim.boundary.host_link import HostLink
 from enclave_sim.boundary.messages import Role
 from enclave_sim.boundary.socket_transport import open_fd_transport
-from enclave_sim.isolation.isolate import isolate
+from enclave_sim.isolation.isolate import before_event_loop, isolate
 from enclave_sim.isolation.preload import load_whole_adapters
 from enclave_sim.platform.client import PlatformClient
 from enclave_sim.process import (
@@ -137,6 +137,7 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
         channels = PassedChannels(socket.socket(fileno=arguments.channels_fd))
     match await link.started:
         case ManagerConfig() as config:
+            _isolate(link, "manager")
             manager = await make_manager(
                 config,
                 disk=link.disk,
@@ -146,7 +147,6 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
                 log=link.log,
                 published=platform.published,
             )
-            _isolate(link, arguments.role)
             return _Role(manager.run, _ends_with_executor)
         case ExecutorConfig() as config:
             load = _isolating_loader(link, "executor")
@@ -215,7 +215,7 @@ def _isolate(link: HostLink, role: Role) -> None:
         if not loop.is_closed():
             loop.call_soon_threadsafe(link.log, line)
 
-    isolation = isolate(role, log)
+    isolation = isolate(role, log, required=link.isolation_required)
     link.report_isolated(isolation.holds, isolation.missing)
 
 
@@ -305,6 +305,7 @@ def main() -> int:
     die_with_parent(arguments.parent)
     forbid_inspection()
     _silence()
+    before_event_loop()
     return _run(run_enclave(arguments))
 
 

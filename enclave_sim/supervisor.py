@@ -220,7 +220,9 @@ class Supervisor:
         async def add(number: int, name: str, ours: socket.socket) -> Enclave:
             return await self._add_enclave(number, name, "reader", ours)
 
-        side = HostSide(platform, dict(enumerate(self._passing)), add, self._tell, lambda: self.on_change())
+        required = self._config.isolation == "required"
+        peers = dict(enumerate(self._passing))
+        side = HostSide(platform, peers, add, self._tell, lambda: self.on_change(), required)
         return ReaderHosting(side, self._log, count=self._config.readers, first_number=len(self._enclaves))
 
     async def _add_enclave(self, number: int, name: str, role: Role, ours: socket.socket) -> Enclave:
@@ -246,10 +248,12 @@ class Supervisor:
             measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max, config.readers
         )
         connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
+        gateway = GatewayConfig(measured.worker, connections_max, readers=config.readers)
+        required = config.isolation == "required"
         return [
-            StartManager(ManagerConfig(self._genesis, config.names, measured.worker, sealing=config.sealing)),
-            StartExecutor(executor),
-            *[StartGateway(GatewayConfig(measured.worker, connections_max, readers=config.readers))] * config.gateways,
+            StartManager(ManagerConfig(self._genesis, config.names, measured.worker, sealing=config.sealing), required),
+            StartExecutor(executor, required),
+            *[StartGateway(gateway, required)] * config.gateways,
         ]
 
     async def _watch_platform(self, process: asyncio.subprocess.Process, channel: SocketTransport) -> None:

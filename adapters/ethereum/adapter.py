@@ -14,6 +14,7 @@ import orjson
 from adapters.ethereum.chain import INDEXED_TABLES
 from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.methods import Methods
+from adapters.ethereum.multicall import multicall3_code
 from adapters.ethereum.openrpc import openrpc_document
 from adapters.ethereum.requests import QUERIES, query_class
 from adapters.ethereum.rpc import RpcFrontEnd
@@ -54,6 +55,7 @@ class EthereumAdapter(Adapter):
         """settings: see settings.py; raises CocoError when they are wrong."""
         super().__init__(settings, network)
         self._settings = parse_settings(settings)
+        multicall3_code()  # Genesis comes when files can no longer be opened (enclave_sim/isolation).
 
     @cached_property
     def _methods(self) -> Methods:

@@ -46,7 +46,7 @@ LOG_LINES_QUEUED_MAX = 256
 class HostLink:
     """See the module. `serve` runs until the host is gone; everything else may be used meanwhile.
 
-    started: the configuration, once the host has given it. stop_requested: set by Stop. refused: messages refused.
+    started: the configuration, once the host has given it; isolation_required comes with it. stop_requested: set by Stop. refused: messages refused.
     """
 
     def __init__(self, transport: Transport, role: Role) -> None:
@@ -60,6 +60,7 @@ class HostLink:
         self.started: asyncio.Future[ManagerConfig | ExecutorConfig | GatewayConfig | ReaderConfig] = (
             asyncio.get_running_loop().create_future()
         )
+        self.isolation_required = False
         self.stop_requested = asyncio.Event()
         self.refused = 0
 
@@ -141,6 +142,7 @@ class HostLink:
         elif self.started.done():
             await self._refuse("already started")
         else:
+            self.isolation_required = message.isolation_required
             self.started.set_result(message.config)
 
     async def _refuse(self, reason: str) -> None:

@@ -17,23 +17,27 @@ Role = Literal["manager", "executor", "gateway", "reader"]
 LOG_LINE_CHARACTERS_MAX = 2 * limits.KIBIBYTE
 FAILURE_CHARACTERS_MAX = 8 * limits.KIBIBYTE
 
-# Host -> enclave: start and stop.
+# Host -> enclave: start and stop. isolation_required: end rather than run with less (enclave_sim/isolation).
 
 
 class StartManager(Message, frozen=True, tag=1):
     config: ManagerConfig
+    isolation_required: bool = False
 
 
 class StartExecutor(Message, frozen=True, tag=2):
     config: ExecutorConfig
+    isolation_required: bool = False
 
 
 class StartGateway(Message, frozen=True, tag=3):
     config: GatewayConfig
+    isolation_required: bool = False
 
 
 class StartReader(Message, frozen=True, tag=5):
     config: ReaderConfig
+    isolation_required: bool = False
 
 
 class Stop(Message, frozen=True, tag=4):

@@ -1,7 +1,8 @@
 """Assembles seccomp filters: classic BPF over `struct seccomp_data` (Linux, userspace-api/seccomp_filter).
 
-A filter is a list of rules. The first rule of a call decides; a call without a rule is refused with EPERM. Conditions
-look at the low 32 bits of an argument, which is all the kernel takes of the flags and commands that they test.
+A filter is a list of rules. The first rule of a call decides; what becomes of a call without a rule is the caller's
+choice. Tests look at the low 32 bits of an argument, which is all the kernel takes of the flags and commands that are
+tested. Calls made through another architecture's interface (32 bits, x32) have no rule.
 """
 
 from __future__ import annotations
@@ -30,6 +31,7 @@ _NUMBER_OFFSET = 0
 _ARCHITECTURE_OFFSET = 4
 _ARGUMENTS_OFFSET = 16
 _ARGUMENT_BYTES = 8
+_TEST_INSTRUCTIONS = 3
 _WORD = 0xFFFFFFFF
 
 
@@ -44,20 +46,20 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What becomes of a call. any_of: it gets `action` if one of them holds, and is refused otherwise.
+    """What becomes of a call. any_of: it gets `action` if all tests of one group hold, and is refused otherwise.
 
     Without `any_of` the call gets `action`, whatever its arguments.
     """
 
     call: str
-    any_of: tuple[Test, ...] = ()
+    any_of: tuple[tuple[Test, ...], ...] = ()
     action: int = ALLOW
 
 
-def assemble(rules: Sequence[Rule], machine: str) -> bytes:
+def assemble(rules: Sequence[Rule], machine: str, otherwise: int = REFUSE) -> bytes:
     """Return the program as the array of `struct sock_filter` that the kernel takes. machine: of ARCHITECTURES.
 
-    Calls made through another architecture's interface are refused. Raises ValueError for a program that is too long.
+    otherwise: what becomes of calls without a rule. Raises ValueError for a program that is too long.
     """
     program = [
         _INSTRUCTION.pack(_LOAD, 0, 0, _ARCHITECTURE_OFFSET),
@@ -71,7 +73,7 @@ def assemble(rules: Sequence[Rule], machine: str) -> bytes:
             continue
         block = _block(rule)
         program += [_INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, len(block), known), *block]
-    program.append(_INSTRUCTION.pack(_RETURN, 0, 0, REFUSE))
+    program.append(_INSTRUCTION.pack(_RETURN, 0, 0, otherwise))
     if len(program) > INSTRUCTIONS_MAX:
         raise ValueError(f"the filter has {len(program)} instructions; at most {INSTRUCTIONS_MAX} are possible")
     return b"".join(program)
@@ -82,11 +84,13 @@ def _block(rule: Rule) -> list[bytes]:
     if not rule.any_of:
         return [_INSTRUCTION.pack(_RETURN, 0, 0, rule.action)]
     block = []
-    for test in rule.any_of:
-        block += [
-            _INSTRUCTION.pack(_LOAD, 0, 0, _ARGUMENTS_OFFSET + _ARGUMENT_BYTES * test.argument),
-            _INSTRUCTION.pack(_AND, 0, 0, test.mask),
-            _INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, 1, test.value),
-            _INSTRUCTION.pack(_RETURN, 0, 0, rule.action),
-        ]
+    for group in rule.any_of:
+        for place, test in enumerate(group):
+            to_next_group = _TEST_INSTRUCTIONS * (len(group) - place - 1) + 1
+            block += [
+                _INSTRUCTION.pack(_LOAD, 0, 0, _ARGUMENTS_OFFSET + _ARGUMENT_BYTES * test.argument),
+                _INSTRUCTION.pack(_AND, 0, 0, test.mask),
+                _INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, to_next_group, test.value),
+            ]
+        block.append(_INSTRUCTION.pack(_RETURN, 0, 0, rule.action))
     return [*block, _INSTRUCTION.pack(_RETURN, 0, 0, REFUSE)]

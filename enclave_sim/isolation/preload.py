@@ -7,6 +7,8 @@ is loaded (docs/writing-an-adapter.md).
 from __future__ import annotations
 
 import pkgutil
+import ssl
+import time
 from collections.abc import Iterable, Mapping
 from importlib import import_module
 from typing import Any
@@ -15,17 +17,22 @@ from core.adapter.interface import Adapter
 from core.adapter.loading import load_adapters
 
 _LATE_MODULES = (
-    "concurrent.futures.thread", "encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.punycode",
-    "encodings.unicode_escape", "encodings.utf_16", "encodings.utf_32", "linecache", "stringprep", "traceback",
-    "unicodedata", "_strptime", "locale", "decimal", "fractions", "tokenize",
+    "_strptime", "asyncio.base_futures", "asyncio.base_tasks", "concurrent.futures.thread", "decimal",
+    "encodings.ascii", "encodings.base64_codec", "encodings.cp1252", "encodings.hex_codec", "encodings.idna",
+    "encodings.latin_1", "encodings.punycode", "encodings.raw_unicode_escape", "encodings.unicode_escape",
+    "encodings.utf_16", "encodings.utf_16_be", "encodings.utf_16_le", "encodings.utf_32", "encodings.utf_8_sig",
+    "fractions", "linecache", "locale", "stringprep", "tokenize", "traceback", "tracemalloc", "unicodedata",
+    "zoneinfo",
 )  # fmt: skip
 """What the standard library, and packages that adapters use, import at first use."""
 
 
 def preload() -> None:
-    """Import _LATE_MODULES."""
+    """Import _LATE_MODULES, and have the C libraries read their files: time zone, OpenSSL's configuration."""
     for name in _LATE_MODULES:
         import_module(name)
+    time.tzset()
+    ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
 
 
 def load_whole_adapters(settings: Mapping[str, Mapping[str, Any]], network: str) -> dict[str, Adapter]:
