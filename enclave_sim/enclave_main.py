@@ -281,13 +281,31 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
-    """Run on uvloop where it is installed."""
+    """Run on uvloop where it is installed. Once only: for each further run, uvloop makes sockets."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+    try:
+        return loop.run_until_complete(_with_all_tasks(work))
+    finally:
+        loop.close()
+
+
+async def _with_all_tasks(work: Coroutine[Any, Any, int]) -> int:
+    """Await the work, then end what else still runs, as asyncio.Runner does in runs of their own."""
+    try:
+        return await work
+    finally:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_asyncgens()
+        await loop.shutdown_default_executor()
 
 
 def _silence() -> None:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from adapters.ethereum.chain import INDEXED_TABLES
+from adapters.ethereum.late_imports import load_late_imports
 from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.methods import Methods
-from adapters.ethereum.multicall import multicall3_code
 from adapters.ethereum.openrpc import openrpc_document
 from adapters.ethereum.requests import QUERIES, query_class
 from adapters.ethereum.rpc import RpcFrontEnd
@@ -55,7 +55,7 @@ class EthereumAdapter(Adapter):
         """settings: see settings.py; raises CocoError when they are wrong."""
         super().__init__(settings, network)
         self._settings = parse_settings(settings)
-        multicall3_code()  # Genesis comes when files can no longer be opened (enclave_sim/isolation).
+        load_late_imports()
 
     @cached_property
     def _methods(self) -> Methods:

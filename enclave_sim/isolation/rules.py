@@ -30,8 +30,8 @@ _PLAIN = (
     "poll", "ppoll", "select", "pselect6", "sched_yield", "nanosleep", "clock_nanosleep", "clock_getres", "getrusage",
     "getpid", "gettid", "getppid", "getuid", "geteuid", "getgid", "getegid", "uname", "sysinfo", "getcpu",
     "sched_getaffinity", "membarrier", "rseq", "set_robust_list", "get_robust_list", "rt_sigaction", "rt_sigprocmask",
-    "rt_sigreturn", "sigaltstack", "restart_syscall", "getrlimit", "fstat", "lseek", "mlock", "munlock", "getsockname",
-    "getpeername", "getsockopt", "shutdown", "exit", "exit_group",
+    "rt_sigreturn", "sigaltstack", "setitimer", "getitimer", "restart_syscall", "getrlimit", "fstat", "lseek", "mlock",
+    "munlock", "getsockname", "getpeername", "getsockopt", "shutdown", "exit", "exit_group",
 )  # fmt: skip
 
 
