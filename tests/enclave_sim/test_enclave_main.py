@@ -62,7 +62,7 @@ async def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
 
         monkeypatch.setattr(enclave_main, f"make_{role}", make)
         # It would isolate the process that runs the tests, for good.
-        monkeypatch.setattr(enclave_main, "isolate", lambda *_: Isolation(("nothing", ), ("this is a test",)))
+        monkeypatch.setattr(enclave_main, "isolate", lambda *_, required: Isolation((), ("a test",)))
         (ours, host_end), (platform, platform_end), (peer, peer_end) = (socket.socketpair() for _ in range(3))
         listener = socket.create_server(("127.0.0.1", 0))
         arguments = argparse.Namespace(
