@@ -285,7 +285,7 @@ def status(store: Store, name: str | None, as_json: bool) -> None:
     shown: dict[str, Any] = {"network": chosen, "state": state, "host_directory": str(directory), "pid": pid}
     if found is not None:
         shown |= {"url": found.url, "started_at": found.started_at, "processes": found.pids}
-        shown |= {"less_isolation": found.less_isolation} if found.less_isolation else {}
+        shown |= {"less_isolation": found.less_isolation}
     if as_json:
         print_json(shown)
     else:
@@ -323,7 +323,7 @@ def _warn_of_less_isolation(found: Status | None) -> None:
         for reason in reasons:
             missing.setdefault(reason, []).append(process)
     for reason, processes in missing.items():
-        note(f"WARNING: less isolation of {', '.join(processes)}: {reason}. See docs/threat-model.md.")
+        note(f"WARNING: less isolation of {', '.join(processes)}: {reason}. See docs/operating.md#isolation.")
 
 
 def _running_pid(directory: Path) -> int | None:
@@ -372,7 +372,7 @@ def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
     shown = {"network": name, "url": found.url, "certificate": str(certificate), "log": str(paths.log)}
     _warn_of_less_isolation(found)
     if as_json:
-        print_json(shown | {"identities": identities})
+        print_json(shown | {"identities": identities, "less_isolation": found.less_isolation})
         return
     print_fields(shown | {"identities": ", ".join(identities) or None})
     if client is None:

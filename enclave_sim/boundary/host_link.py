@@ -46,7 +46,8 @@ LOG_LINES_QUEUED_MAX = 256
 class HostLink:
     """See the module. `serve` runs until the host is gone; everything else may be used meanwhile.
 
-    started: the configuration, once the host has given it; isolation_required comes with it. stop_requested: set by Stop. refused: messages refused.
+    started: the configuration, once the host has given it; isolation_required comes with it. stop_requested: set by
+    Stop. refused: messages refused.
     """
 
     def __init__(self, transport: Transport, role: Role) -> None:

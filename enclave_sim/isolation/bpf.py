@@ -1,8 +1,8 @@
 """Assembles seccomp filters: classic BPF over `struct seccomp_data` (Linux, userspace-api/seccomp_filter).
 
 A filter is a list of rules. The first rule of a call decides; what becomes of a call without a rule is the caller's
-choice. Tests look at the low 32 bits of an argument, which is all the kernel takes of the flags and commands that are
-tested. Calls made through another architecture's interface (32 bits, x32) have no rule.
+choice. Conditions look at the low 32 bits of an argument, which is all the kernel takes of the flags and commands they
+are about. Calls made through another architecture's interface (32 bits, x32) have no rule.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ _NUMBER_OFFSET = 0
 _ARCHITECTURE_OFFSET = 4
 _ARGUMENTS_OFFSET = 16
 _ARGUMENT_BYTES = 8
-_TEST_INSTRUCTIONS = 3
+_CONDITION_INSTRUCTIONS = 3
 _WORD = 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)
-class Test:
+class Condition:
     """Holds when `argument & mask == value`. argument: its place, from 0."""
 
     argument: int
@@ -46,13 +46,13 @@ class Test:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What becomes of a call. any_of: it gets `action` if all tests of one group hold, and is refused otherwise.
+    """What becomes of a call. any_of: it gets `action` if all conditions of one group hold, and is refused otherwise.
 
     Without `any_of` the call gets `action`, whatever its arguments.
     """
 
     call: str
-    any_of: tuple[tuple[Test, ...], ...] = ()
+    any_of: tuple[tuple[Condition, ...], ...] = ()
     action: int = ALLOW
 
 
@@ -85,12 +85,12 @@ def _block(rule: Rule) -> list[bytes]:
         return [_INSTRUCTION.pack(_RETURN, 0, 0, rule.action)]
     block = []
     for group in rule.any_of:
-        for place, test in enumerate(group):
-            to_next_group = _TEST_INSTRUCTIONS * (len(group) - place - 1) + 1
+        for place, condition in enumerate(group):
+            to_next_group = _CONDITION_INSTRUCTIONS * (len(group) - place - 1) + 1
             block += [
-                _INSTRUCTION.pack(_LOAD, 0, 0, _ARGUMENTS_OFFSET + _ARGUMENT_BYTES * test.argument),
-                _INSTRUCTION.pack(_AND, 0, 0, test.mask),
-                _INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, to_next_group, test.value),
+                _INSTRUCTION.pack(_LOAD, 0, 0, _ARGUMENTS_OFFSET + _ARGUMENT_BYTES * condition.argument),
+                _INSTRUCTION.pack(_AND, 0, 0, condition.mask),
+                _INSTRUCTION.pack(_JUMP_IF_EQUAL, 0, to_next_group, condition.value),
             ]
         block.append(_INSTRUCTION.pack(_RETURN, 0, 0, rule.action))
     return [*block, _INSTRUCTION.pack(_RETURN, 0, 0, REFUSE)]

@@ -70,13 +70,15 @@ def _not_inspectable() -> str:
 
 
 def _filter(role: Role, missing: list[str]) -> str:
-    """Install the filter. missing: is told of what it has to leave open."""
+    """Install the filter. missing: is told of the ways that it leaves open."""
+    ways: list[str] = []
     try:
         check_no_ring()
     except IsolationMissing as error:
-        missing.append(error.message)
+        ways.append(error.message)
     reads_files = role == "gateway" and not tls_memory.is_possible()
     if reads_files:
-        missing.append("files can be opened for reading: this Python's TLS library takes keys from files only")
+        ways.append("files can be opened for reading: this Python's TLS library takes keys from files only")
     install_filter(rules_for(role, os.getpid(), reads_files=reads_files))
+    missing += ways
     return "allowed system calls only"

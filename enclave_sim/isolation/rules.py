@@ -15,7 +15,7 @@ import os
 import socket
 
 from enclave_sim.boundary.messages import Role
-from enclave_sim.isolation.bpf import UNKNOWN, Rule, Test
+from enclave_sim.isolation.bpf import UNKNOWN, Condition, Rule
 
 _THREAD_OF_GLIBC, _THREAD_OF_MUSL = 0x003D0F00, 0x007D0F00
 _MSG_FASTOPEN = 0x20000000
@@ -44,26 +44,28 @@ def rules_for(role: Role, pid: int, *, reads_files: bool = False) -> list[Rule]:
     rules = [Rule("accept4"), Rule("accept")] if role == "gateway" else []
     rules += [Rule(call) for call in _PLAIN]
     rules += [
-        Rule("sendto", ((Test(3, 0, _MSG_FASTOPEN), Test(5, 0)),)),
-        Rule("sendmsg", ((Test(2, 0, _MSG_FASTOPEN),),)),
-        Rule("mmap", ((Test(2, 0, mmap.PROT_EXEC),),)),
-        Rule("mprotect", ((Test(2, 0, mmap.PROT_EXEC),),)),
+        Rule("sendto", ((Condition(3, 0, _MSG_FASTOPEN), Condition(5, 0)),)),
+        Rule("sendmsg", ((Condition(2, 0, _MSG_FASTOPEN),),)),
+        Rule("mmap", ((Condition(2, 0, mmap.PROT_EXEC),),)),
+        Rule("mprotect", ((Condition(2, 0, mmap.PROT_EXEC),),)),
         # Threads only. The flags of clone3 are out of a filter's sight; the C library then takes clone.
-        Rule("clone", ((Test(0, _THREAD_OF_GLIBC),), (Test(0, _THREAD_OF_MUSL),))),
+        Rule("clone", ((Condition(0, _THREAD_OF_GLIBC),), (Condition(0, _THREAD_OF_MUSL),))),
         Rule("clone3", action=UNKNOWN),
-        Rule("fcntl", tuple((Test(1, command),) for command in _fcntl_commands())),
-        Rule("ioctl", tuple((Test(1, command),) for command in (_FIONBIO, _FIONREAD, _FIOCLEX, _FIONCLEX, _TCGETS))),
-        Rule("setsockopt", ((Test(1, socket.IPPROTO_TCP), Test(2, _TCP_NODELAY)),)),
-        Rule("prctl", ((Test(0, _PR_SET_NAME),), (Test(0, _PR_SET_VMA),))),
+        Rule("fcntl", tuple((Condition(1, command),) for command in _fcntl_commands())),
+        Rule(
+            "ioctl", tuple((Condition(1, command),) for command in (_FIONBIO, _FIONREAD, _FIOCLEX, _FIONCLEX, _TCGETS))
+        ),
+        Rule("setsockopt", ((Condition(1, socket.IPPROTO_TCP), Condition(2, _TCP_NODELAY)),)),
+        Rule("prctl", ((Condition(0, _PR_SET_NAME),), (Condition(0, _PR_SET_VMA),))),
         # Of this process only: a reader's watchdog moves its limit on processor time.
-        Rule("prlimit64", ((Test(0, 0),),)),
-        Rule("tgkill", ((Test(0, pid),),)),
+        Rule("prlimit64", ((Condition(0, 0),),)),
+        Rule("tgkill", ((Condition(0, pid),),)),
     ]
     if role == "gateway" and reads_files:
         rules += [
             Rule("memfd_create"),
             Rule("dup"),
-            Rule("openat", ((Test(2, os.O_RDONLY, _ANY_FLAG_BUT_CLOSE_ON_EXEC),),)),
+            Rule("openat", ((Condition(2, os.O_RDONLY, _ANY_FLAG_BUT_CLOSE_ON_EXEC),),)),
             Rule("newfstatat"),
             Rule("stat"),
         ]

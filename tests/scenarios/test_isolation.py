@@ -1,6 +1,6 @@
 """What the enclaves of a running node can no longer do, tried from inside, and what others can do to them.
 
-An adapter of a third party's tries everything in the executor, in readers and in a gateway: tests/support/coco_probe.py.
+A third party's adapter tries everything in the executor, in readers and in a gateway: tests/support/coco_probe.py.
 """
 
 from __future__ import annotations
@@ -178,10 +178,38 @@ def test_a_process_of_the_same_user_looks_into_no_enclave(make: Callable[..., Ne
         pytest.skip(f"this system refuses the same of any process, so nothing is shown: {sorted(not_told_apart)}")
 
 
-def test_a_node_that_must_be_isolated_wholly_starts_where_it_is(make: Callable[..., Network]) -> None:
-    network = make()
-    network.coco("network", "stop", "isolated")
+def require_isolation(network: Network) -> None:
     file = network.host_directory / "network.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "isolation": "required"}))
-    network.coco("network", "start", "isolated")
+
+
+def test_a_node_that_must_be_isolated_starts_where_it_is(make: Callable[..., Network]) -> None:
+    network = make()
+    network.coco("network", "stop", "isolated")
+    require_isolation(network)
+    started = network.coco("network", "start", "isolated", "--json")
+    assert "less isolation" not in started.stderr
+    assert json.loads(started.stdout)["less_isolation"] == {}
     assert set(pids(network)) == ENCLAVES
+
+
+def test_a_kernel_without_filters_is_told_of_loudly_or_refused(make: Callable[..., Network]) -> None:
+    network = make(sys.executable, str(SUPPORT / "without_filters.py"))
+    stated = network.coco("network", "status", "isolated", "--json")
+    missing = json.loads(stated.stdout)["less_isolation"]
+    assert missing == {name: ["no system-call filter: Function not implemented"] for name in ENCLAVES}
+    for command in ("status", "start"):
+        if command == "start":
+            network.coco("network", "stop", "isolated")
+        warning = network.coco("network", command, "isolated").stderr
+        assert "WARNING: less isolation of " in warning
+        assert "no system-call filter" in warning
+    log = (network.host_directory / "node0" / "host.log").read_text()
+    assert "manager: LESS ISOLATION: no system-call filter: Function not implemented" in log
+    network.coco("network", "stop", "isolated")
+    require_isolation(network)
+    refused = network.coco("network", "start", "isolated", check=False)
+    assert refused.returncode != 0
+    assert "manager's process cannot be isolated as required: no system-call filter" in refused.stderr
+    assert '"isolation" to "best"' in refused.stderr
+    assert network.coco("network", "status", "isolated", check=False).returncode == 3

@@ -1,6 +1,6 @@
 """Tries to look into processes, as another process of their user would; prints what came of it, as JSON.
 
-    python look_into.py PID...
+python look_into.py PID...
 """
 
 from __future__ import annotations

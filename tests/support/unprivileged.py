@@ -2,8 +2,8 @@
 
     python unprivileged.py COMMAND...
 
-One capability stays: to read files (CAP_DAC_READ_SEARCH), since a root's interpreter may lie where no one else may look.
-It helps nobody to look into processes.
+One capability stays: to read files (CAP_DAC_READ_SEARCH), since a root's interpreter may lie where no one else may
+look. It helps nobody to look into processes.
 """
 
 from __future__ import annotations

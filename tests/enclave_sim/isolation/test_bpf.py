@@ -11,8 +11,8 @@ from typing import get_args
 import pytest
 
 from enclave_sim.boundary.messages import Role
-from enclave_sim.isolation.bpf import ALLOW, REFUSE, UNKNOWN, Rule, assemble
-from enclave_sim.isolation.rules import rules_for
+from enclave_sim.isolation.bpf import ALLOW, REFUSE, UNKNOWN, Condition, Rule, assemble
+from enclave_sim.isolation.rules import rules_before_start, rules_for
 from enclave_sim.isolation.syscalls import AARCH64, ARCHITECTURES, X86_64, number
 
 PID = 4321
@@ -68,8 +68,8 @@ def test_what_a_role_needs_is_allowed(role: Role, machine: str) -> None:
     101, 310, 311, 438,  # ptrace, process_vm_readv, process_vm_writev, pidfd_getfd
     62, 129, 200, 234,  # kill, rt_sigqueueinfo, tkill, tgkill of another process
     32, 33, 292, 22, 293, 284, 290, 291,  # dup, dup2, dup3, pipe, pipe2, eventfd, eventfd2, epoll_create1
-    425, 426, 427, 317, 321, 298, 165, 161, 272, 304,  # io_uring, seccomp, bpf, perf, mount, chroot, unshare, open_by_handle
-    82, 87, 83, 90, 105, 21, 89, 217, 0xFFFF, 0x40000000,  # rename, unlink, mkdir, chmod, setuid, access, readlink, getdents
+    425, 426, 427, 317, 321, 298, 165, 161, 272, 304,  # io_uring, seccomp, bpf, perf, mount, chroot, unshare, by handle
+    82, 87, 83, 90, 105, 21, 89, 217, 0xFFFF, 0x40000000,  # rename, unlink, mkdir, chmod, setuid, access, readlink
 ])  # fmt: skip
 def test_all_else_is_refused(role: Role, call: int) -> None:
     assert run(assemble(rules_for(role, PID), X86_64), call) == REFUSE
@@ -78,20 +78,57 @@ def test_all_else_is_refused(role: Role, call: int) -> None:
 
 @pytest.mark.parametrize("role", ROLES)
 @pytest.mark.parametrize(("name", "arguments"), [
-    ("clone", (17,)), ("clone", (0x01000011,)), ("mmap", (0, 4096, 7)), ("mprotect", (0, 4096, 5)),
-    ("fcntl", (3, fcntl.F_DUPFD)), ("fcntl", (3, fcntl.F_SETOWN)), ("ioctl", (0, 0x5412)), ("prctl", (4, 1)),
-    ("prlimit64", (1,)), ("tgkill", (1, 1, 9)), ("openat", (0, 0, os.O_RDWR)), ("openat", (0, 0, os.O_CREAT)),
-    ("openat", (0, 0, os.O_WRONLY | os.O_TRUNC)), ("openat", (0, 0, os.O_PATH)),
+    ("clone", (17,)), ("clone", (0x01000011,)), ("clone", (0x103D0F00,)), ("clone", (0x00020000 | 0x3D0F00,)),
+    ("mmap", (0, 4096, 7)), ("mmap", (0, 4096, 4)), ("mprotect", (0, 4096, 5)), ("prctl", (4, 1)), ("prctl", (22, 2)),
+    ("fcntl", (3, fcntl.F_DUPFD)), ("fcntl", (3, fcntl.F_SETOWN)), ("ioctl", (0, 0x5412)), ("prlimit64", (1,)),
+    ("prlimit64", (PID,)), ("tgkill", (1, 1, 9)), ("sendto", (3, 0, 0, 0x20000000, 0, 0)),
+    ("sendto", (3, 0, 0, 0, 1, 16)), ("sendmsg", (3, 0, 0x20000000)), ("setsockopt", (3, 1, 26)),
+    ("setsockopt", (3, 0, 1)), ("setsockopt", (3, 6, 19)),
 ])  # fmt: skip
 def test_a_call_with_other_arguments_is_refused(role: Role, name: str, arguments: tuple[int, ...]) -> None:
     for machine in (X86_64, AARCH64):
         assert decide(role, name, *arguments, machine=machine) == REFUSE
 
 
-def test_only_a_gateway_accepts_and_takes_certificates_from_memory() -> None:
-    for name in ("accept4", "accept", "memfd_create", "openat", "newfstatat"):
+@pytest.mark.parametrize("machine", [X86_64, AARCH64])
+@pytest.mark.parametrize("role", ROLES)
+def test_the_same_calls_as_they_are_needed(role: Role, machine: str) -> None:
+    for name, arguments in (
+        ("mmap", (0, 4096, 3)), ("mprotect", (0, 4096, 3)), ("prctl", (15, 1)), ("prlimit64", (0, 0)),
+        ("tgkill", (PID, 1, 6)), ("sendto", (3, 0, 0, 0x4000, 0, 0)), ("sendmsg", (3, 0, 0x4000)),
+        ("setsockopt", (3, 6, 1)), ("fcntl", (3, fcntl.F_DUPFD_CLOEXEC)), ("ioctl", (3, 0x5421)),
+    ):  # fmt: skip
+        assert decide(role, name, *arguments, machine=machine) == ALLOW
+
+
+def test_only_a_gateway_accepts() -> None:
+    for name in ("accept4", "accept"):
         for role in ROLES:
             assert decide(role, name) == (ALLOW if role == "gateway" else REFUSE)
+
+
+def test_only_a_gateway_opens_files_and_only_where_tls_needs_it_and_only_to_read() -> None:
+    for role in ROLES:
+        assert decide(role, "openat", 0, 0, os.O_CLOEXEC) == REFUSE
+        opens = run(assemble(rules_for(role, PID, reads_files=True), X86_64), 257, (0, 0, os.O_CLOEXEC))
+        assert opens == (ALLOW if role == "gateway" else REFUSE)
+    program = assemble(rules_for("gateway", PID, reads_files=True), X86_64)
+    for flags in (os.O_RDWR, os.O_CREAT, os.O_WRONLY | os.O_TRUNC, os.O_PATH):
+        assert run(program, 257, (0, 0, flags)) == REFUSE
+
+
+@pytest.mark.parametrize("machine", [X86_64, AARCH64])
+def test_before_the_start_only_io_uring_is_not_there(machine: str) -> None:
+    program = assemble(rules_before_start(), machine, ALLOW)
+    assert [run(program, call, (), ARCHITECTURES[machine]) for call in (425, 426, 427)] == [UNKNOWN] * 3
+    assert run(program, 56, (), ARCHITECTURES[machine]) == ALLOW
+
+
+def test_a_rule_holds_when_all_tests_of_one_group_do() -> None:
+    rule = Rule("ioctl", ((Condition(0, 1), Condition(1, 2)), (Condition(0, 3, mask=3), Condition(2, 0))))
+    program = assemble([rule], X86_64)
+    outcomes = {arguments: run(program, 16, arguments) for arguments in ((1, 2, 9), (7, 0, 0), (1, 3, 0), (7, 2, 1))}
+    assert outcomes == {(1, 2, 9): ALLOW, (7, 0, 0): ALLOW, (1, 3, 0): REFUSE, (7, 2, 1): REFUSE}
 
 
 def test_calls_of_another_architecture_are_refused() -> None:
