@@ -26,8 +26,10 @@ needs_filters = pytest.mark.skipif(
     reason="no system-call filter is made for this system",
 )
 
-START = """
+START = f"""
 import json
+import sys
+sys.path.insert(0, {str(ROOT)!r})
 from core.node import tls_memory
 from enclave_sim.isolation.isolate import before_event_loop, isolate
 from enclave_sim.process import forbid_inspection
@@ -43,9 +45,9 @@ print(json.dumps({"report": report(), "missing": isolation.missing, "holds": iso
 
 
 def run(text: str, *before: str) -> dict[str, Any]:
-    """Return what a program prints as JSON. before: what runs the interpreter."""
+    """Return what a program prints as JSON. before: what runs the interpreter, in isolated mode as enclaves run."""
     done = subprocess.run(
-        [*before, sys.executable, "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
+        [*before, sys.executable, "-I", "-c", text], cwd=ROOT, capture_output=True, text=True, timeout=60, check=False
     )
     assert done.returncode == 0, done.stderr
     found: dict[str, Any] = json.loads(done.stdout)
