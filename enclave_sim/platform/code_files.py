@@ -21,6 +21,9 @@ from core.errors import CocoError
 APPLICATION = "coco-ledger"
 """Our own distribution, whose adapters are measured with adapters/."""
 
+GROUP = "coco.adapters"
+"""The entry points of adapters."""
+
 Files = dict[str, Path]
 """Measured files by their names."""
 
@@ -45,7 +48,7 @@ def package_files(root: Path, packages: Iterable[str]) -> Files:
 
 def adapter_entry_points() -> list[metadata.EntryPoint]:
     """Return every installed adapter by name; one that two distributions have counts twice."""
-    return sorted(metadata.entry_points(group="coco.adapters"), key=lambda one: (one.name, one.value))
+    return sorted(metadata.entry_points(group=GROUP), key=lambda one: (one.name, one.value))
 
 
 def adapter_files(entry_point: metadata.EntryPoint) -> Files:
