@@ -82,7 +82,7 @@ def interpreter_files() -> Files:
     for folder, folders, names in os.walk(library):
         folders[:] = [one for one in folders if one not in _NOT_INTERPRETER and not one.startswith("config-")]
         for name in names:
-            if not name.endswith((".pyc", ".pyo")) and not name.startswith("_sysconfigdata"):
+            if not name.endswith((".pyc", ".pyo")) and not name.startswith(("_sysconfigdata", "_tkinter")):
                 file = Path(folder, name)
                 files[f"lib/{file.relative_to(library).as_posix()}"] = file
     return files

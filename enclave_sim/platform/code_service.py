@@ -36,13 +36,54 @@ _FIRST_FILES = (
 """What runs before the loader can ask."""
 
 
-class CodeService:
-    """The code of one kind of enclave. `close` frees the sealed memory; enclaves keep what they have."""
+class CodeStore:
+    """What has been compiled and sealed, for all enclaves of a node. `close` frees it; enclaves keep what they have."""
 
-    def __init__(self, code: CodeList) -> None:
+    def __init__(self) -> None:
+        self._compiled: dict[tuple[str, bytes], bytes] = {}
+        self._libraries: dict[bytes, tuple[int, tuple[str, ...]]] = {}
+
+    def compiled(self, path: str, file: CodeFile) -> bytes:
+        """Return a module's code, as marshal writes it. Raises CodeChanged."""
+        key = path, file.digest
+        if key not in self._compiled:
+            source = file.read()
+            try:
+                with warnings.catch_warnings():
+                    warnings.simplefilter("ignore")
+                    code = compile(source, f"{ROOT}/{path}", "exec", dont_inherit=True, optimize=0)
+            except (SyntaxError, ValueError) as error:
+                raise CodeChanged(f"{path} is not Python of this version: {error}") from None
+            self._compiled[key] = marshal.dumps(code)
+        return self._compiled[key]
+
+    def library(self, path: str, file: CodeFile) -> tuple[int, tuple[str, ...]]:
+        """Return a descriptor, which stays ours, of a shared library, and the names of those it needs.
+
+        Raises CodeChanged.
+        """
+        if file.digest not in self._libraries:
+            data = file.read()
+            self._libraries[file.digest] = sealed(PurePosixPath(path).name, data), needed_libraries(data)
+        return self._libraries[file.digest]
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Those of sealed memory."""
+        return [descriptor for descriptor, _ in self._libraries.values()]
+
+    def close(self) -> None:
+        for descriptor in self.descriptors:
+            os.close(descriptor)
+        self._libraries.clear()
+
+
+class CodeService:
+    """The code of one kind of enclave."""
+
+    def __init__(self, code: CodeList, store: CodeStore) -> None:
         self._code = code
-        self._compiled: dict[str, bytes] = {}
-        self._libraries: dict[str, tuple[int, bytes]] = {}
+        self._store = store
         self._by_name: dict[str, str] = {}
         for path in code.files:
             self._by_name.setdefault(PurePosixPath(path).name, path)
@@ -63,7 +104,7 @@ class CodeService:
     def extension(self, module: str) -> int | None:
         """Return a descriptor of a top-level extension module's bytes, which stays ours; None when there is none."""
         path = next((path for path in self._code.files if path.startswith(f"{module}.") and path.endswith(".so")), None)
-        return None if path is None else self._library(path)[0]
+        return None if path is None else self._store.library(path, self._file(path))[0]
 
     async def serve(self, end: socket.socket, process: int, on_refused: Callable[[str], None]) -> None:
         """Answer the loader of an enclave's process until it closes its end."""
@@ -84,25 +125,21 @@ class CodeService:
                 except (EOFError, OSError):
                     return  # The enclave is gone, or needs no more.
 
-    def close(self) -> None:
-        for descriptor, _ in self._libraries.values():
-            os.close(descriptor)
-        self._libraries.clear()
-
     def _answer(self, request: bytes, process: int, on_refused: Callable[[str], None]) -> tuple[int, bytes, int | None]:
         kind, path = request[:1], request[1:].decode("utf-8", "replace")
         try:
             match kind:
                 case _ if kind == HELLO:
-                    check_mapped(process, self._code, [descriptor for descriptor, _ in self._libraries.values()])
+                    check_mapped(process, self._code, self._store.descriptors)
                     return GIVEN, self._index(), None
                 case _ if kind == CODE:
-                    return GIVEN, self._compile(path), None
+                    return GIVEN, self._store.compiled(path, self._file(path)), None
                 case _ if kind == DATA:
                     return GIVEN, self._file(path).read(), None
                 case _ if kind == LIBRARY:
-                    descriptor, needed = self._library(path)
-                    return GIVEN, needed, descriptor
+                    descriptor, names = self._store.library(path, self._file(path))
+                    needed = [self._by_name[name] for name in names if name in self._by_name]
+                    return GIVEN, "\n".join(needed).encode(), descriptor
         except CocoError as error:
             on_refused(error.message)
             return REFUSED, error.message.encode(), None
@@ -117,25 +154,6 @@ class CodeService:
         if file is None:
             raise CodeChanged(f"{path} is not among the measured files")
         return file
-
-    def _compile(self, path: str) -> bytes:
-        if path not in self._compiled:
-            source = self._file(path).read()
-            try:
-                with warnings.catch_warnings():
-                    warnings.simplefilter("ignore")
-                    code = compile(source, f"{ROOT}/{path}", "exec", dont_inherit=True, optimize=0)
-            except (SyntaxError, ValueError) as error:
-                raise CodeChanged(f"{path} is not Python of this version: {error}") from None
-            self._compiled[path] = marshal.dumps(code)
-        return self._compiled[path]
-
-    def _library(self, path: str) -> tuple[int, bytes]:
-        if path not in self._libraries:
-            data = self._file(path).read()
-            needed = [self._by_name[name] for name in needed_libraries(data) if name in self._by_name]
-            self._libraries[path] = (sealed(PurePosixPath(path).name, data), "\n".join(needed).encode())
-        return self._libraries[path]
 
 
 async def _receive(loop: asyncio.AbstractEventLoop, end: socket.socket, size: int) -> bytes:

@@ -29,7 +29,7 @@ from enclave_sim.boundary.messages import FAILURE_CHARACTERS_MAX, Role, printabl
 from enclave_sim.boundary.socket_transport import open_fd_transport, open_socket_transport
 from enclave_sim.loader.channel import REFUSED_EXIT_CODE
 from enclave_sim.platform.code_list import CodeChanged
-from enclave_sim.platform.code_service import CodeService
+from enclave_sim.platform.code_service import CodeService, CodeStore
 from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
 from enclave_sim.platform.evidence import evidence_beside, published, write_evidence
 from enclave_sim.platform.fuses import load_or_create_authority, load_or_create_fuses, sealed_keys_beside
@@ -224,9 +224,10 @@ async def _run(host_fd: int, channels_fd: int, fuses: Path) -> int:
         write_evidence(evidence_beside(fuses), cpu.root_certificate, collateral, manager, worker)
         measurements: dict[EnclaveKind, bytes] = {"manager": manager.mrenclave, "worker": worker.mrenclave}
         public = published(manager, worker, collateral)
+        store = CodeStore()
         code: dict[EnclaveKind, CodeService] = {
-            "manager": CodeService(manager.code),
-            "worker": CodeService(worker.code),
+            "manager": CodeService(manager.code, store),
+            "worker": CodeService(worker.code, store),
         }
         await Platform(host, cpu, measurements, channels, public, code).run()
     except ChannelClosed:
