@@ -10,6 +10,7 @@ environment is ours alone: nothing of the host's is passed on, neither PYTHON* n
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import sys
@@ -37,31 +38,39 @@ async def launch_enclave(
     on_refused: told why, when code is refused; the process then ends itself. Raises CodeChanged, or NodeStopped when
     the system starts no process.
     """
-    ours, theirs = socket.socketpair()
-    made = [sealed("coco-loader", code.first_files()), sealed("coco-start", _SCRIPT)]
-    first, script = made
+    first_files = code.first_files()
     extension = None if "_socket" in sys.builtin_module_names else code.extension("_socket")
-    inherited = [theirs.fileno(), *made, *([] if extension is None else [extension])]
-    command = [code.program, *_SWITCHES, f"/proc/self/fd/{script}", str(theirs.fileno())]
-    command += [str(-1 if extension is None else extension), module, *arguments]
+    with contextlib.ExitStack() as given, contextlib.ExitStack() as kept:
+        ours, theirs = socket.socketpair()
+        kept.enter_context(ours)
+        inherited = [given.enter_context(theirs).fileno()]
+        for name, data in (("coco-loader", first_files), ("coco-start", _SCRIPT)):
+            inherited.append(sealed(name, data))
+            given.callback(os.close, inherited[-1])
+        code_fd, first, script = inherited
+        command = [code.program, *_SWITCHES, f"/proc/self/fd/{script}", str(code_fd)]
+        command += [str(-1 if extension is None else extension), module, *arguments]
+        inherited += [*descriptors, *([] if extension is None else [extension])]
+        process = await _spawn(command, f"/proc/self/fd/{first}", inherited, error_fd)
+        kept.pop_all()
+    return process, asyncio.create_task(code.serve(ours, process.pid, on_refused))
+
+
+async def _spawn(
+    command: Sequence[str], first: str, inherited: Collection[int], error_fd: int
+) -> asyncio.subprocess.Process:
     try:
-        process = await asyncio.create_subprocess_exec(
+        return await asyncio.create_subprocess_exec(
             *command,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=error_fd,
-            env={"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": f"/proc/self/fd/{first}"},
-            pass_fds=(*inherited, *descriptors),
+            env={"LANG": "C.UTF-8", "TZ": "UTC", "PYTHONPATH": first},
+            pass_fds=tuple(inherited),
             close_fds=True,
         )
     except OSError as error:
-        ours.close()
         raise NodeStopped(
             f"an enclave cannot be started: {error.strerror}",
             hint="Check the system's limits on processes, memory and open files (ulimit -a).",
         ) from None
-    finally:
-        theirs.close()
-        for descriptor in made:
-            os.close(descriptor)
-    return process, asyncio.create_task(code.serve(ours, process.pid, on_refused))
