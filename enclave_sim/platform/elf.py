@@ -16,7 +16,7 @@ def needed_libraries(data: bytes) -> tuple[str, ...]:
         return ()
     try:
         return tuple(_needed(data))
-    except (struct.error, ValueError):
+    except (struct.error, ValueError, OverflowError):
         return ()
 
 
@@ -28,7 +28,7 @@ def _needed(data: bytes) -> Iterator[str]:
     if dynamic is None:
         return
     tags = list(struct.iter_unpack("<QQ", data[dynamic[2] : dynamic[2] + dynamic[5] // 16 * 16]))
-    strings = next(value for tag, value in tags if tag == _STRING_TABLE) if tags else 0
+    strings = next((value for tag, value in tags if tag == _STRING_TABLE), 0)
     for kind, _, offset, address, _, length in segments:
         if kind == _LOAD and address <= strings < address + length:
             strings += offset - address
