@@ -62,7 +62,7 @@ def find_measured_files(files: MeasuredFiles) -> None:
         return list(files.children[name])
 
     os.stat = stat_measured
-    os.listdir = listdir_measured  # type: ignore[assignment]
+    os.listdir = listdir_measured
 
 
 def load_libraries_from(files: MeasuredFiles, module: ModuleType) -> None:
