@@ -39,6 +39,7 @@ from enclave_sim.platform.messages import (
     TO_PLATFORM,
     CodeRefused,
     Exited,
+    FromPlatform,
     Kill,
     Launch,
     Launched,
@@ -256,7 +257,7 @@ class Supervisor:
             for enclave in self._enclaves:
                 enclave.ended.set()
 
-    def _take(self, message: Measured | Launched | Exited | PlatformFailed | PlatformRefused | CodeRefused) -> None:
+    def _take(self, message: FromPlatform) -> None:
         match message:
             case Measured():
                 if not self._measured.done():

@@ -3,7 +3,7 @@
     python -P -s -S -B SCRIPT CODE_FD SOCKET_FD MODULE ARGUMENTS...
 
 SCRIPT calls main(). It, this package and what the interpreter itself imports at its start (encodings) come in memory
-that the platform sealed (enclave_sim/platform/launching.py); that memory is the only environment variable that Python
+that the platform sealed (enclave_sim/platform/starting.py); that memory is the only environment variable that Python
 reads, PYTHONPATH. SOCKET_FD: the extension module _socket, likewise; -1 where it is built into the interpreter.
 Then everything else comes over CODE_FD, and nothing of the host's files is imported.
 """

@@ -33,13 +33,13 @@ from enclave_sim.platform.code_service import CodeService, CodeStore
 from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
 from enclave_sim.platform.evidence import evidence_beside, published, write_evidence
 from enclave_sim.platform.fuses import load_or_create_authority, load_or_create_fuses, sealed_keys_beside
-from enclave_sim.platform.launching import launch_enclave
 from enclave_sim.platform.measurement import measure_node
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
     CodeRefused,
     Exited,
+    FromPlatform,
     Kill,
     Launch,
     Launched,
@@ -49,6 +49,7 @@ from enclave_sim.platform.messages import (
     PlatformRefused,
 )
 from enclave_sim.platform.service import serve_enclave
+from enclave_sim.platform.starting import start_enclave
 from enclave_sim.process import die_with_parent, forbid_inspection, ignore_terminal_signals
 
 KIND_OF_ROLE: dict[Role, EnclaveKind] = {
@@ -146,7 +147,7 @@ class Platform:
         if message.channels_fd >= 0:
             arguments += ["--channels-fd", str(message.channels_fd)]
         try:
-            process, handing_code = await launch_enclave(
+            process, handing_code = await start_enclave(
                 self._code[kind],
                 "enclave_sim.enclave_main",
                 arguments,
@@ -191,7 +192,7 @@ class Platform:
         status = await process.wait()
         await self._send(Exited(enclave, status))
 
-    async def _send(self, message: Measured | Launched | Exited | PlatformRefused | CodeRefused) -> None:
+    async def _send(self, message: FromPlatform) -> None:
         await self._host.send(FROM_PLATFORM.encode(message))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:

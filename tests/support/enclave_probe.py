@@ -11,7 +11,7 @@ from pathlib import Path
 
 from enclave_sim.platform.code_list import CodeFile, CodeList
 from enclave_sim.platform.code_service import CodeService, CodeStore
-from enclave_sim.platform.launching import launch_enclave
+from enclave_sim.platform.starting import start_enclave
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Probes:
         store, refused = CodeStore(), list[str]()
         with tempfile.TemporaryFile() as errors:
             try:
-                process, serving = await launch_enclave(
+                process, serving = await start_enclave(
                     CodeService(code, store),
                     module,
                     [],

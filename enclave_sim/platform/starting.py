@@ -24,7 +24,7 @@ _SCRIPT = b"import sys\nsys.path[1:] = []\nfrom enclave_sim.loader.boot import m
 _SWITCHES = ("-P", "-s", "-S", "-B", "-X", "frozen_modules=on")
 
 
-async def launch_enclave(
+async def start_enclave(
     code: CodeService,
     module: str,
     arguments: Sequence[str],
