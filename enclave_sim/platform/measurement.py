@@ -81,7 +81,10 @@ def measure_enclave(kind: EnclaveKind, interpreter: Digested) -> Measured:
     """Measure one enclave. interpreter: Python's own files."""
     files = package_files(source_root(), _PACKAGES[kind])
     entry_points = adapter_entry_points() if kind == "worker" else []
-    theirs = {_distribution(one): adapter_files(one) for one in entry_points if adapter_files(one)}
+    theirs: dict[str, Files] = {}
+    for one in entry_points:
+        if found := adapter_files(one):
+            theirs.setdefault(_distribution(one), {}).update(found)
     contents = {name: _read(file) for group in (files, *theirs.values()) for name, file in group.items()}
     own, *others = (
         {name: _digested(name, file, contents) for name, file in group.items()} for group in (files, *theirs.values())

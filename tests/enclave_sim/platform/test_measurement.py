@@ -153,6 +153,19 @@ def test_what_is_handed_over_is_what_is_in_the_image() -> None:
         assert not any(path.endswith((".pyc", ".pth")) for path in measured.code.files)
 
 
+def test_a_distribution_with_two_adapters_is_measured_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    third_party(tmp_path, monkeypatch, "_editable.pth,,\n")
+    (tmp_path / "their_adapter-1.0.dist-info" / "entry_points.txt").write_text(
+        "[coco.adapters]\none = their_one:Adapter\ntwo = their_two:Adapter\n"
+    )
+    for name in ("their_one.py", "their_two.py"):
+        (tmp_path / name).write_text("class Adapter: pass\n")
+    manager, worker = measure_node()
+    assert {"their_one.py", "their_two.py"} <= set(worker.code.files)
+    adapters = msgspec.json.decode(code_manifest(manager, worker))["worker"]["adapters"]
+    assert [one["files"] for one in adapters if one["distribution"] == "their-adapter"] == [2, 2]
+
+
 def test_an_adapter_that_cannot_be_found_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     third_party(tmp_path, monkeypatch, "")
     with pytest.raises(CocoError, match="'theirs'"):
