@@ -107,7 +107,7 @@ class CodeService:
         return None if path is None else self._store.library(path, self._file(path))[0]
 
     async def serve(self, end: socket.socket, process: int, on_refused: Callable[[str], None]) -> None:
-        """Answer the loader of an enclave's process until it closes its end."""
+        """Answer the loader of an enclave's process until it closes its end, or is refused something."""
         loop = asyncio.get_running_loop()
         end.setblocking(False)
         with end:
@@ -122,6 +122,8 @@ class CodeService:
                     # Nothing is on its way to the enclave now, so that the header always fits.
                     socket.send_fds(end, [header], [] if descriptor is None else [descriptor])
                     await loop.sock_sendall(end, payload)
+                    if status == REFUSED:
+                        return
                 except (EOFError, OSError):
                     return  # The enclave is gone, or needs no more.
 

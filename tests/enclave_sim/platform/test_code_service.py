@@ -99,7 +99,8 @@ async def test_what_is_refused(bench: Bench, kind: bytes, path: str, reason: str
     assert status == REFUSED
     assert reason in payload.decode()
     assert [reason in one for one in bench.refused] == [True]
-    assert (await bench.ask(DATA, "data.bin"))[0] == GIVEN
+    with pytest.raises(OSError):  # Nothing more is given.
+        await bench.ask(DATA, "data.bin")
 
 
 async def test_a_file_that_is_gone_is_refused(bench: Bench) -> None:
@@ -110,7 +111,10 @@ async def test_a_file_that_is_gone_is_refused(bench: Bench) -> None:
 
 
 async def test_an_unknown_kind_is_refused(bench: Bench) -> None:
-    assert (await bench.ask(b"\xff", "one.py"))[0] == REFUSED
+    assert await bench.ask(b"\xff", "one.py") == (REFUSED, b"no such request")
+
+
+async def test_a_path_that_is_no_text_is_refused(bench: Bench) -> None:
     assert (await bench.ask(DATA, "\udc80".encode("utf-8", "surrogatepass").decode("latin-1")))[0] == REFUSED
 
 
