@@ -37,7 +37,9 @@ from enclave_sim.ocall_server import OcallServer
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
+    CodeRefused,
     Exited,
+    FromPlatform,
     Kill,
     Launch,
     Launched,
@@ -267,7 +269,7 @@ class Supervisor:
             for enclave in self._enclaves:
                 enclave.ended.set()
 
-    def _take(self, message: Measured | Launched | Exited | PlatformFailed | PlatformRefused) -> None:
+    def _take(self, message: FromPlatform) -> None:
         match message:
             case Measured():
                 if not self._measured.done():
@@ -280,8 +282,15 @@ class Supervisor:
                 self._platform_failed = message
             case PlatformRefused(reason, count):
                 self._log.line("platform", f"refused a message of the host ({count} so far): {reason}")
+            case CodeRefused(number, reason):
+                self._code_refused(self._enclaves[number], reason)
             case _:
                 assert_never(message)
+
+    def _code_refused(self, enclave: Enclave, reason: str) -> None:
+        self._log.line("platform", f"refused the {enclave.name} code: {reason}")
+        if enclave.role != "reader" or not self._serves:
+            self._platform_failed = PlatformFailed("CodeChanged", reason, RESTART, NodeStopped.exit_code)
 
     def _exited(self, enclave: Enclave, status: int) -> None:
         enclave.status = status
