@@ -38,12 +38,14 @@ from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
     Exited,
+    FromPlatform,
     Kill,
     Launch,
     Launched,
     Measure,
     Measured,
     PlatformFailed,
+    PlatformNotice,
     PlatformRefused,
 )
 from enclave_sim.process import spawn
@@ -103,7 +105,7 @@ class Supervisor:
             fds = ["--host-fd", str(platform_end.fileno()), "--channels-fd", str(passed.fileno())]
             self._platform = await spawn(
                 "enclave_sim.platform.main",
-                [*fds, "--fuses", str(self._fuses), "--parent", str(os.getpid())],
+                [*fds, "--fuses", str(self._fuses), "--parent", str(os.getpid()), *self._machine_arguments()],
                 descriptors=[end.fileno() for end in theirs],
                 error_fd=self._log.fileno(),
                 new_session=True,
@@ -114,7 +116,8 @@ class Supervisor:
         self._begin(self._watch_platform(self._platform, self._platform_channel))
         await self._tell(Measure())
         measured = await self._unless_ended(self._measured)
-        self._log.line("host", f"platform {measured.platform} (SIMULATED), manager {measured.manager.hex()}")
+        shown = f"{measured.tee} {measured.platform} (SIMULATED), manager {measured.manager.hex()}"
+        self._log.line("host", f"platform {shown}, signed by {measured.signed_by}")
         for launch in launches:
             await self._tell(launch)
         for enclave, start in zip(self._enclaves, self._start_messages(measured), strict=True):
@@ -244,6 +247,13 @@ class Supervisor:
             *[StartGateway(GatewayConfig(measured.worker, connections_max, readers=config.readers))] * config.gateways,
         ]
 
+    def _machine_arguments(self) -> list[str]:
+        """Which machine the platform is, and what signs the enclaves; files are named from the network's directory."""
+        arguments = ["--tee", self._config.platform]
+        for kind, file in self._config.sigstruct.items():
+            arguments += ["--sigstruct", f"{kind}={self._fuses.parents[2] / file}"]
+        return arguments
+
     async def _watch_platform(self, process: asyncio.subprocess.Process, channel: SocketTransport) -> None:
         try:
             while True:
@@ -255,7 +265,7 @@ class Supervisor:
             for enclave in self._enclaves:
                 enclave.ended.set()
 
-    def _take(self, message: Measured | Launched | Exited | PlatformFailed | PlatformRefused) -> None:
+    def _take(self, message: FromPlatform) -> None:
         match message:
             case Measured():
                 if not self._measured.done():
@@ -268,6 +278,8 @@ class Supervisor:
                 self._platform_failed = message
             case PlatformRefused(reason, count):
                 self._log.line("platform", f"refused a message of the host ({count} so far): {reason}")
+            case PlatformNotice(text):
+                self._log.line("platform", text)
             case _:
                 assert_never(message)
 

@@ -254,7 +254,7 @@ class Bench:
 
 def constitution(default: str = "one") -> Constitution:
     identities = (Identity("admin", "member", "PEM"), Identity("alice", "participant", "PEM"))
-    return Constitution(1, "test", identities, {"one": {}, "two": {}}, default)
+    return Constitution(2, "test", identities, {"one": {}, "two": {}}, default)
 
 
 @pytest.fixture

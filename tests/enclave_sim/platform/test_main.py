@@ -13,7 +13,7 @@ import pytest
 from enclave_sim.boundary.descriptors import DescriptorReceiver, DescriptorSender
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
 from enclave_sim.platform import main
-from enclave_sim.platform.cpu import SimulatedCpu
+from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
 from enclave_sim.platform.main import Platform
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
@@ -34,8 +34,9 @@ class Bench:
         passing, passed = socket.socketpair()
         self.passing = DescriptorSender(passing)
         self.receiver = DescriptorReceiver(passed)
-        measurements = {"manager": bytes(32), "worker": bytes([1]) * 32}
-        self.platform = Platform(theirs, SimulatedCpu(FUSES, FUSES), measurements, self.receiver)  # type: ignore[arg-type]
+        manager, worker = EnclaveIdentity(bytes(32), "manager"), EnclaveIdentity(bytes([1]) * 32, "worker")
+        identities: dict[EnclaveKind, EnclaveIdentity] = {"manager": manager, "worker": worker}
+        self.platform = Platform(theirs, SimulatedCpu(FUSES, FUSES), identities, self.receiver)
         self.task = asyncio.create_task(self.platform.run())
 
     async def answer(self) -> object:

@@ -29,7 +29,7 @@ def cpu() -> SimulatedCpu:
 @pytest.fixture
 async def channel(cpu: SimulatedCpu) -> AsyncIterator[Transport]:
     enclave, platform = memory_pair()
-    serving = asyncio.create_task(serve_enclave(cpu, IDENTITY, platform, b'{"code": 1}'))
+    serving = asyncio.create_task(serve_enclave(cpu, IDENTITY, platform, lambda: b'{"code": 1}'))
     yield enclave
     await enclave.close()
     await serving
@@ -43,8 +43,8 @@ async def test_reports_quotes_and_sealing(cpu: SimulatedCpu, channel: Transport)
     assert parse_quote(await client.quote(b"q" * 64)).body.report_data == b"q" * 64
     assert await client.own_measurement() == OWN
     assert await client.published() == b'{"code": 1}'
-    sealed = await client.sealer().seal(b"secret", context=b"c")
-    assert await client.sealer().unseal(sealed, context=b"c") == b"secret"
+    sealer = await client.sealer()
+    assert await (await client.sealer()).unseal(await sealer.seal(b"secret", context=b"c"), context=b"c") == b"secret"
 
 
 async def test_bad_reports_and_sizes_are_denied(channel: Transport) -> None:
