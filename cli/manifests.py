@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
-import msgspec
 
 from cli.errors import NotFound, WrongUse
 from cli.files import ensure_directory
-from core import limits
-from core.governance.manifests import CodeEntry, EntryT, TeeEntry, parse_manifest
-from enclave_sim.platform.machine import PlatformKind
+
+if TYPE_CHECKING:
+    from core.governance.manifests import CodeEntry, EntryT, TeeEntry
+    from enclave_sim.platform.machine import PlatformKind
 
 CodeRule = Literal["signed", "measured"]
 SIMULATED_NOTE = (
@@ -66,6 +67,8 @@ def make_manifests(
     Without a file, the TEE manifest names the root of this simulated machine, which is made; the code manifest approves
     what the machine's development key signs, or exactly the code that is installed here.
     """
+    from core.governance.manifests import CodeEntry, TeeEntry
+
     ensure_directory(fuses.parent.parent)
     ensure_directory(fuses.parent)
     tee, tee_text = _from_file(tee_file, TeeEntry) if tee_file else _this_machine(fuses, platform)
@@ -79,6 +82,7 @@ def make_manifests(
 
 
 def _this_machine(fuses: Path, platform: PlatformKind) -> tuple[tuple[TeeEntry, ...], str]:
+    from core.governance.manifests import TeeEntry
     from enclave_sim.platform.machines import root_digest
 
     root = root_digest(platform, fuses).hex()
@@ -86,6 +90,7 @@ def _this_machine(fuses: Path, platform: PlatformKind) -> tuple[tuple[TeeEntry, 
 
 
 def _signed_here(fuses: Path, adapters: Iterable[str]) -> tuple[tuple[CodeEntry, ...], str]:
+    from core.governance.manifests import CodeEntry
     from enclave_sim.platform.cpu import PRODUCT, SECURITY_VERSION
     from enclave_sim.platform.launching import DEVELOPMENT, development_signer
 
@@ -99,10 +104,11 @@ def _signed_here(fuses: Path, adapters: Iterable[str]) -> tuple[tuple[CodeEntry,
 
 
 def _measured_here(adapters: Iterable[str]) -> tuple[tuple[CodeEntry, ...], str]:
+    from core.governance.manifests import CodeEntry
     from enclave_sim.platform.measurement import code_manifest, measure_node
 
     manager, worker = measure_node()
-    shown: dict[str, Any] = msgspec.json.decode(code_manifest(manager, worker))
+    shown: dict[str, Any] = json.loads(code_manifest(manager, worker))
     digests = {str(one["name"]): str(one["sha256"]) for one in shown["worker"]["adapters"]}
     measured = {"manager": manager.mrenclave.hex(), "worker": worker.mrenclave.hex()}
     for name in adapters:
@@ -116,6 +122,9 @@ def _measured_here(adapters: Iterable[str]) -> tuple[tuple[CodeEntry, ...], str]
 
 
 def _from_file(file: Path, kind: type[EntryT]) -> tuple[tuple[EntryT, ...], str]:
+    from core import limits
+    from core.governance.manifests import parse_manifest
+
     try:
         with file.open("rb") as opened:
             data = opened.read(limits.GOVERNANCE_MESSAGE_BYTES_MAX + 1)

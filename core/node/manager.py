@@ -250,7 +250,8 @@ class Manager:
             return
         network = running.began.state.constitution.network
         chain = running.began.secrets.issue_front_end(key, network, self._config.names, self._clock())
-        await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode())))
+        service = running.service_info(await self._read_published())
+        await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode(), service)))
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1
@@ -270,7 +271,10 @@ class _Running:
         self.quote = quote
         self._published = published
 
-    def service_info(self) -> bytes:
+    def service_info(self, published: dict[str, Any] | None = None) -> bytes:
+        """published: the platform's words as they are now, which are kept. Its collateral is renewed meanwhile."""
+        if published is not None:
+            self._published = published
         constitution, kept = self.began.state.constitution, self.began.secrets
         return msgspec.json.encode(
             self._published

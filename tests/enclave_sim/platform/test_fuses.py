@@ -113,7 +113,9 @@ def test_no_new_authority_where_evidence_was_issued_under_an_old_one(tmp_path: P
 def test_an_authority_that_is_not_the_old_one_is_refused_and_kept(tmp_path: Path) -> None:
     fuses = tmp_path / "node0" / "platform" / "fuses"
     secret = load_or_create_authority(fuses)
-    issued = issue(fuses, encode_chain((SimulatedCpu(bytes(32), b"another authority's secret......").root_certificate,)))
+    issued = issue(
+        fuses, encode_chain((SimulatedCpu(bytes(32), b"another authority's secret......").root_certificate,))
+    )
     for root in (issued.read_bytes(), b"", b"damaged"):
         issued.write_bytes(root)
         with pytest.raises(IncompatibleData, match="under another root"):

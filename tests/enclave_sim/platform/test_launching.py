@@ -15,8 +15,8 @@ from core.errors import IncompatibleData, OlderThanSealed, StorageFailed
 from enclave_sim.platform.cpu import NO_SIGNER, EnclaveKind
 from enclave_sim.platform.launching import (
     DEVELOPMENT_KEY_FILE,
-    development_sigstruct,
     development_signer,
+    development_sigstruct,
     launch_identities,
     load_or_create_signing_key,
 )

@@ -44,7 +44,9 @@ async def sealed_by(identity: EnclaveIdentity, machine: Machine = MACHINE, polic
         return await (await client.sealer(policy)).seal(b"secret", context=b"c")
 
 
-async def opened_by(sealed: bytes, identity: EnclaveIdentity, machine: Machine = MACHINE, context: bytes = b"c") -> bytes:
+async def opened_by(
+    sealed: bytes, identity: EnclaveIdentity, machine: Machine = MACHINE, context: bytes = b"c"
+) -> bytes:
     async with client_of(identity, machine) as client:
         sealer: Sealer = await client.sealer()
         return await sealer.unseal(sealed, context=context)

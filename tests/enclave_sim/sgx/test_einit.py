@@ -57,4 +57,6 @@ def test_the_card_says_who_the_enclave_is() -> None:
     assert enclave.mrsigner == mrsigner_of(KEY.public_key().public_numbers().n)
     assert enclave.attributes.has(AttributeFlag.INIT)
     assert not enclave.attributes.debug
-    assert einit(MEASURED, Attributes(AttributeFlag.MODE64BIT, 3), SIGNED).attributes.xfrm == 3  # The mask leaves XFRM out.
+    assert (
+        einit(MEASURED, Attributes(AttributeFlag.MODE64BIT, 3), SIGNED).attributes.xfrm == 3
+    )  # The mask leaves XFRM out.

@@ -32,7 +32,8 @@ def test_another_image_owner_author_or_a_debugger(changes: dict[str, object]) ->
 
 
 @pytest.mark.parametrize(
-    ("version", "what"), [("enclave_svn", "enclave"), ("secure_kernel_svn", "secure kernel"), ("platform_svn", "platform")]
+    ("version", "what"),
+    [("enclave_svn", "enclave"), ("secure_kernel_svn", "secure kernel"), ("platform_svn", "platform")],
 )
 def test_newer_opens_older_and_never_the_reverse(version: str, what: str) -> None:
     number = getattr(SEALER, version)
