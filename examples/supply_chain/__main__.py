@@ -101,9 +101,8 @@ def show_attestation(home: Path) -> None:
     constitution = read_constitution(Store(home), NETWORK)
     verdict = verify_service(service, Store(home).client(NETWORK).pinned_root(), constitution=constitution)
     simulated = " (SIMULATED)" if verdict.simulated else ""
-    print(
-        f"  attestation: verified, {verdict.tee.upper()}{simulated}, {verdict.tcb_status.value}, admitted by the constitution"
-    )
+    print(f"  attestation: verified, {verdict.tee.upper()}{simulated}, {verdict.tcb_status.value}")
+    print("    admitted by the constitution's TEE and code manifests")
     print(f"    {verdict.measurement.hex()}  {home / EVIDENCE / 'manager.sgxs'} (sha256sum)")
 
 
