@@ -135,7 +135,7 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
             manager = await make_manager(
                 config,
                 disk=link.disk,
-                sealer=await platform.sealer(config.sealing),
+                sealer=platform.sealer(config.sealing),
                 attestor=platform,
                 executor=peers[0],
                 log=link.log,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from core.errors import AuthenticationFailed, ChannelClosed, MalformedMessage
-from core.ports import ReportClaims, Sealer, Transport
+from core.ports import ReportClaims, Transport
 from enclave_sim.platform.machine import SealPolicy
 from enclave_sim.platform.messages import (
     FROM_CPU,
@@ -83,7 +83,10 @@ class PlatformClient:
         """Return the JSON that names all code of this node and holds its collateral (evidence.py)."""
         return self._made(await self._ask(GetPublished(self._number())))
 
-    async def sealer(self, policy: SealPolicy = "signer") -> Sealer:
+    def sealer(self, policy: SealPolicy = "signer") -> PlatformSealer:
+        return PlatformSealer(self, policy)
+
+    async def own_sealer(self, policy: SealPolicy) -> KeySealer | VbsSealer:
         """Return the sealer of this kind of machine."""
         if await self.tee() == VSM:
             return VbsSealer(self._seal, self._unseal, self._vbs_identity, policy)
@@ -126,3 +129,17 @@ class PlatformClient:
         if isinstance(answer, Denied):
             raise AuthenticationFailed(f"the platform denied it: {answer.reason}", hint=answer.hint)
         return answer
+
+
+class PlatformSealer:
+    """The Sealer port on whatever the machine is, which is asked when something is sealed or unsealed."""
+
+    def __init__(self, client: PlatformClient, policy: SealPolicy) -> None:
+        self._client = client
+        self._policy: SealPolicy = policy
+
+    async def seal(self, plaintext: bytes, *, context: bytes) -> bytes:
+        return await (await self._client.own_sealer(self._policy)).seal(plaintext, context=context)
+
+    async def unseal(self, sealed: bytes, *, context: bytes) -> bytes:
+        return await (await self._client.own_sealer(self._policy)).unseal(sealed, context=context)

@@ -43,8 +43,8 @@ async def test_reports_quotes_and_sealing(cpu: SimulatedCpu, channel: Transport)
     assert parse_quote(await client.quote(b"q" * 64)).body.report_data == b"q" * 64
     assert await client.own_measurement() == OWN
     assert await client.published() == b'{"code": 1}'
-    sealer = await client.sealer()
-    assert await (await client.sealer()).unseal(await sealer.seal(b"secret", context=b"c"), context=b"c") == b"secret"
+    sealed = await client.sealer().seal(b"secret", context=b"c")
+    assert await client.sealer().unseal(sealed, context=b"c") == b"secret"
 
 
 async def test_bad_reports_and_sizes_are_denied(channel: Transport) -> None:

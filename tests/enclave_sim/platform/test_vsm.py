@@ -41,14 +41,14 @@ async def client_of(identity: EnclaveIdentity = MANAGER, machine: Machine = MACH
 
 async def sealed_by(identity: EnclaveIdentity, machine: Machine = MACHINE, policy: SealPolicy = "signer") -> bytes:
     async with client_of(identity, machine) as client:
-        return await (await client.sealer(policy)).seal(b"secret", context=b"c")
+        return await client.sealer(policy).seal(b"secret", context=b"c")
 
 
 async def opened_by(
     sealed: bytes, identity: EnclaveIdentity, machine: Machine = MACHINE, context: bytes = b"c"
 ) -> bytes:
     async with client_of(identity, machine) as client:
-        sealer: Sealer = await client.sealer()
+        sealer: Sealer = client.sealer()
         return await sealer.unseal(sealed, context=context)
 
 
@@ -109,7 +109,7 @@ async def test_purposes_policies_and_bounds() -> None:
     with pytest.raises(AuthenticationFailed):
         await opened_by(await sealed_by(MANAGER, policy="enclave"), new_code)
     async with client_of() as client:
-        sealer = await client.sealer()
+        sealer = client.sealer()
         with pytest.raises(LimitExceeded):
             await sealer.seal(bytes(limits.SEALED_BLOB_BYTES_MAX), context=b"c")
         with pytest.raises(LimitExceeded):
