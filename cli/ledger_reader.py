@@ -6,22 +6,15 @@ and an auditor with the service's certificate. Source of the layout: core/ledger
 
 from __future__ import annotations
 
-import struct
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from core.errors import LedgerDamaged, MalformedMessage, StorageFailed
 from core.kv.write_set import decode_domain
-from core.ledger.entry import HEADER_BYTES, EntryType, position_of
+from core.ledger.entry import parse_entry
 from core.ledger.files import FOLDER, arrange_chunks, read_records
 from core.ports import FileInfo
-
-_PUBLIC_LENGTH_AT = HEADER_BYTES + 16 + 12
-_LENGTH = struct.Struct("<Q")
-_TYPE_AND_SEQNO_BYTES = 9
-_CLAIMS_AND_EVIDENCE_BYTES = 64
-TYPE_NAMES = {EntryType.SIGNATURE: "signature", EntryType.WRITE_SET: "write set"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +66,9 @@ class ReadOnlyDisk:
     async def replace(self, name: str, data: bytes) -> None:
         raise _read_only(name)
 
+    async def patch(self, name: str, offset: int, data: bytes) -> None:
+        raise _read_only(name)
+
     async def truncate(self, name: str, size_bytes: int) -> None:
         raise _read_only(name)
 
@@ -114,22 +110,14 @@ async def read_entries(disk: ReadOnlyDisk) -> AsyncIterator[ReadableEntry | Torn
 
 def read_entry(data: bytes, file: str, offset: int) -> ReadableEntry:
     """Read one whole entry without its key; raises MalformedMessage."""
-    view, seqno = position_of(data)
-    (length,) = _LENGTH.unpack_from(data, _PUBLIC_LENGTH_AT)
-    start = _PUBLIC_LENGTH_AT + _LENGTH.size
-    domain = data[start : start + length]
-    try:
-        kind = EntryType(domain[0])
-    except (IndexError, ValueError):
-        raise MalformedMessage("an entry of a type this coco does not know") from None
-    head = _TYPE_AND_SEQNO_BYTES + (_CLAIMS_AND_EVIDENCE_BYTES if kind is EntryType.WRITE_SET else 0)
+    entry = parse_entry(data)
     return ReadableEntry(
-        seqno=seqno,
-        view=view,
-        type=TYPE_NAMES[kind],
+        seqno=entry.seqno,
+        view=entry.view,
+        type="signature" if entry.is_signature else "write set",
         file=file,
         offset=offset,
         size_bytes=len(data),
-        private_bytes=max(0, len(data) - start - length),
-        tables=decode_domain(domain[head:]) if len(domain) > head else {},
+        private_bytes=len(entry.private),
+        tables=decode_domain(entry.public),
     )

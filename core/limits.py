@@ -99,6 +99,7 @@ CHUNK_BYTES_MIN = 5 * MEBIBYTE
 """A chunk is closed at the first signature at or past this size (CCF's default)."""
 SEALED_BLOB_BYTES_MAX = 1 * MEBIBYTE
 DISK_READ_BYTES_MAX = 4 * MEBIBYTE
+DISK_PATCH_BYTES_MAX = 64
 
 # Governance.
 IDENTITIES_MAX = 10_000
@@ -107,3 +108,12 @@ GOVERNANCE_MESSAGE_AGE_SECONDS_MAX = 600
 MANIFEST_ENTRIES_MAX = 256
 MANIFEST_VALUES_MAX = 256
 """Roots or measurements of one entry."""
+
+# Node to node.
+NODE_HANDSHAKE_SECONDS_MAX = 10
+"""From the first byte to a confirmed channel, with the making and checking of evidence."""
+NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE
+"""What one side takes before the channel is confirmed. OpenSSL takes no certificate message above 100 KiB."""
+EVIDENCE_BYTES_MAX = 24 * KIBIBYTE
+ENDORSEMENTS_BYTES_MAX = 64 * KIBIBYTE
+"""Collateral in a node's certificate."""

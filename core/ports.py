@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -57,6 +58,34 @@ class Attestor(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a remote verifier checks. tag: the CBOR tag that names the format of `data`.
+
+    endorsements: what the sender gives along (collateral), in the format that belongs to the tag; b"" for nothing.
+    """
+
+    tag: int
+    data: bytes
+    endorsements: bytes = b""
+
+
+class EvidenceSource(Protocol):
+    """Evidence on this enclave, for nodes elsewhere."""
+
+    async def evidence(self, report_data: bytes) -> Evidence:
+        """Return new evidence over report_data (64 bytes)."""
+        ...
+
+
+class EvidenceVerifier(Protocol):
+    """Knows the roots, the collateral and the policy by which evidence of other platforms is believed."""
+
+    def verify(self, evidence: Evidence, *, at: datetime) -> ReportClaims:
+        """Verify at that time; raises an AuthenticationFailed, one class per reason."""
+        ...
+
+
 class Sealer(Protocol):
     """Encryption to this enclave's identity on this platform (MRENCLAVE or MRSIGNER policy)."""
 
@@ -99,6 +128,10 @@ class Disk(Protocol):
 
     async def replace(self, name: str, data: bytes) -> None:
         """Replace the whole file atomically: write aside, fsync, rename, fsync the directory."""
+        ...
+
+    async def patch(self, name: str, offset: int, data: bytes) -> None:
+        """Overwrite bytes (at most limits.DISK_PATCH_BYTES_MAX) that are there already, and return after fdatasync."""
         ...
 
     async def truncate(self, name: str, size_bytes: int) -> None:

@@ -21,6 +21,7 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     DiskList,
+    DiskPatch,
     DiskRead,
     DiskRename,
     DiskReplace,
@@ -120,6 +121,8 @@ async def _do(disk: Disk, call: DiskCall) -> DiskResult:
             await disk.append(name, offset, data)
         case DiskReplace(request, name, data):
             await disk.replace(name, data)
+        case DiskPatch(request, name, offset, data):
+            await disk.patch(name, offset, data)
         case DiskTruncate(request, name, size_bytes):
             await disk.truncate(name, size_bytes)
         case DiskRename(request, old, new):

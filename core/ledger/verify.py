@@ -9,12 +9,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from core.crypto.keys import PublicKey
+from core.crypto.certificates import public_key_of
 from core.errors import AuthenticationFailed, CocoError, LedgerDamaged, MalformedMessage
-from core.ledger.entry import EntryType, OpenedEntry, framed_bytes, nonce_of, open_entry, position_of
+from core.ledger.cose import verify_root
+from core.ledger.entry import OpenedEntry, framed_bytes, nonce_of, open_entry, position_of, signature_evidence
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import EntryKey, Keyring
-from core.ledger.tables import NODES, DomainCodec, NodeInfo, RootSignature
+from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, DomainCodec, SignedRoot, TrustedNodes
 from core.types import Seqno, View
 
 DAMAGE_HINT = (
@@ -57,7 +58,8 @@ class LedgerVerifier:
         self._keyring = keyring
         self._domains = domains
         self._service_certificate = service_certificate
-        self._node_keys: dict[str, PublicKey] = {}
+        self._service_key = public_key_of(service_certificate)
+        self._nodes = TrustedNodes()
         self._frontier = MerkleFrontier()
         self._views: list[tuple[View, Seqno]] = []
         self.signed = SignedState(Seqno(0), View(0), self._frontier.copy(), ())
@@ -71,9 +73,9 @@ class LedgerVerifier:
         seqno = self.next_seqno
         try:
             entry = open_entry(data, self._key_of(data))
-            if entry.type is EntryType.SIGNATURE:
+            if entry.is_signature:
                 self._verify_signature(entry)
-            elif NODES in self._domains.names(entry.public):
+            elif entry.public:
                 self._learn_nodes(entry)
         except AuthenticationFailed as error:
             raise damaged(place, seqno, error.message) from None
@@ -120,29 +122,31 @@ class LedgerVerifier:
         if not self._views or entry.view != self._views[-1][0]:
             self._views.append((entry.view, entry.seqno))
         self._frontier.append(entry.leaf)
-        if entry.type is EntryType.SIGNATURE:
+        if entry.is_signature:
             self.signed = SignedState(entry.seqno, entry.view, self._frontier.copy(), tuple(self._views))
 
     def _verify_signature(self, entry: OpenedEntry) -> None:
-        signature = RootSignature.from_tables(self._domains.decode(entry.public))
+        signed = SignedRoot.from_tables(self._domains.decode(entry.public))
+        if self._domains.encode(signed.to_tables()) != entry.public:
+            raise MalformedMessage("a signature entry is not in its one canonical form")
+        signature, root = signed.node, self._frontier.root()
         leader = self._keyring.find(entry.view, entry.seqno)
         if leader is None or signature.node != leader.node:
             raise AuthenticationFailed("the signer did not lead this view")
         if (signature.view, signature.seqno) != (entry.view, entry.seqno):
             raise AuthenticationFailed("the signature was made for another entry")
-        key = self._node_keys.get(signature.node)
+        key = self._nodes.find(signature.node)
         if key is None:
             raise AuthenticationFailed("the signer is not a trusted node of this ledger")
-        signature.verify(key, self._frontier.root())
+        signature.verify(key, root)
+        verify_root(signed.service, self._service_key, root, entry.view, entry.seqno)
+        if entry.evidence != signature_evidence(entry.view, entry.seqno, root):
+            raise AuthenticationFailed("the signature entry's commit evidence is not that of its root")
 
     def _learn_nodes(self, entry: OpenedEntry) -> None:
-        for raw_node, value in self._domains.decode(entry.public)[NODES].items():
-            node = raw_node.decode("ascii", "replace")
-            info = None if value is None else NodeInfo.decode(value)
-            if info is None or info.status != "Trusted":
-                self._node_keys.pop(node, None)
-            else:
-                self._node_keys[node] = info.verify_key(node, self._service_certificate)
+        tables = self._domains.decode(entry.public)
+        if NODES in tables or ENDORSED_CERTIFICATES in tables:
+            self._nodes.absorb(tables, self._service_certificate)
 
     def _opens(self, data: bytes, view: View, seqno: Seqno) -> bool:
         key = self._keyring.find(view, seqno)

@@ -22,8 +22,9 @@ from core.consensus.single import SingleNodeEngine
 from core.crypto.keys import PublicKey
 from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage
 from core.kv.write_set import encode_domain
+from core.ledger.cose import RootSigner
 from core.ledger.secrets import Keyring
-from core.ledger.tables import NodeInfo
+from core.ledger.tables import NodeInfo, QuoteInfo
 from core.node.admission import REPORT_DATA_BYTES, VerifyEvidence, check_own_admission
 from core.node.config import ManagerConfig
 from core.node.manager_blocks import BlockSealer, SealedBlock
@@ -112,7 +113,8 @@ class Manager:
         key = Keyring(began.secrets.epochs).find(epoch.first_view, epoch.first_seqno)
         if key is None:
             raise InvariantBroken("the new view has no key")
-        sealer = BlockSealer(key, began.node_key, signed.frontier.copy(), began.state, self._clock)
+        service = RootSigner(began.secrets.service_key)
+        sealer = BlockSealer(key, began.node_key, service, signed.frontier.copy(), began.state, self._clock)
         quote = await self._attestor.quote(bytes.fromhex(epoch.node).ljust(REPORT_DATA_BYTES, b"\0"))
         log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, self._announce)
         running = _Running(began, sealer, log, quote, await self._read_published())
@@ -159,15 +161,13 @@ class Manager:
 
     async def _write_start_block(self, running: _Running, sender: ReplaySender) -> None:
         began = running.began
-        info = NodeInfo(
-            "Trusted",
-            began.secrets.endorse_node(began.node_key.public_key(), self._clock()),
-            base64.b64encode(running.quote).decode(),
-        )
+        node_key = began.node_key.public_key()
+        info = NodeInfo("Trusted", node_key.to_pem(), QuoteInfo(base64.b64encode(running.quote).decode()))
         writes = [
             start_writes(
                 began.state,
                 info,
+                began.secrets.endorse_node(node_key, self._clock()),
                 began.epoch,
                 began.secrets.service_certificate,
                 began.secrets.front_end_certificate,

@@ -15,10 +15,11 @@ from core.crypto.keys import PrivateKey
 from core.errors import CocoError, InvariantBroken, MalformedMessage
 from core.governance.messages import verify_message
 from core.kv.write_set import PUBLIC_PREFIX, decode_domain, encode_domain, table_names
+from core.ledger.cose import RootSigner
 from core.ledger.entry import EntrySealer, SealedEntry
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import EntryKey
-from core.ledger.tables import RootSignature
+from core.ledger.tables import RootSignature, SignedRoot
 from core.node.manager_tables import EMPTY_DOMAIN, GOVERNANCE, SystemState, rejection
 from core.node.messages import EntryDraft, GovernanceResult, ProposeBlock
 from core.types import NO_CLAIMS, Digest, NodeId, Seqno, View
@@ -43,6 +44,7 @@ class BlockSealer:
         self,
         key: EntryKey,
         node_key: PrivateKey,
+        service: RootSigner,
         frontier: MerkleFrontier,
         state: SystemState,
         clock: Callable[[], float],
@@ -50,6 +52,7 @@ class BlockSealer:
         self._node = key.node
         self._view = key.view
         self._node_key = node_key
+        self._service = service
         self._frontier = frontier
         self._sealer = EntrySealer(key, Seqno(frontier.last_seqno))
         self._state = state
@@ -103,8 +106,10 @@ class BlockSealer:
 
     def _finish(self, first: Seqno, sealed: Sequence[SealedEntry], results: Sequence[GovernanceResult]) -> SealedBlock:
         last = Seqno(self.last_seqno + 1)
-        signature = RootSignature.make(self._node_key, self._node, self._view, last, self._frontier.root())
-        entry = self._sealer.seal_signature(last, encode_domain(signature.to_tables()), EMPTY_DOMAIN)
+        root = self._frontier.root()
+        signature = RootSignature.make(self._node_key, self._node, self._view, last, root)
+        signed = SignedRoot(signature, self._service.sign(root, self._view, last))
+        entry = self._sealer.seal_signature(last, encode_domain(signed.to_tables()), root)
         self._frontier.append(entry.leaf)
         data = b"".join([*(one.data for one in sealed), entry.data])
         return SealedBlock(data, first, last, tuple(results))

@@ -13,7 +13,7 @@ import msgspec
 
 from core import limits
 from core.crypto.certificates import issue, self_signed
-from core.crypto.keys import Curve, PrivateKey, PublicKey
+from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import AuthenticationFailed, IncompatibleData, LimitExceeded, MalformedMessage, OlderThanSealed
 from core.ledger.secrets import EpochSecret
 from core.ports import Disk, Sealer
@@ -21,7 +21,7 @@ from core.types import Digest, NodeId, Seqno, View
 
 FOLDER = "sealed"
 FILE = "sealed/keys"
-DATA_VERSION = 1
+DATA_VERSION = 2
 """Version of the whole data directory: of this file and of the ledger beside it."""
 
 AUTHORITY_DAYS = 3650
@@ -94,7 +94,7 @@ class _SealedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def make_secrets(constitution: Digest, network: str, now: float) -> NodeSecrets:
     """Make the keys of a new network."""
-    service_key, front_end_key = PrivateKey.generate(Curve.P384), PrivateKey.generate()
+    service_key, front_end_key = PrivateKey.generate(), PrivateKey.generate()
     start = _from_unix(now)
     return NodeSecrets(
         constitution=constitution,

@@ -15,8 +15,8 @@ from core import limits
 from core.crypto.keys import PrivateKey
 from core.errors import AuthenticationFailed, CocoError, IncompatibleData, LedgerDamaged, MalformedMessage
 from core.governance.constitution import Constitution
-from core.ledger.entry import VIEW_MAX, EntryType, OpenedEntry
-from core.ledger.files import FOLDER, LedgerWriter
+from core.ledger.entry import VIEW_MAX, OpenedEntry
+from core.ledger.files import FOLDER, LedgerWriter, finish_chunk
 from core.ledger.replay import Replayed
 from core.ledger.replay import replay as replay_ledger
 from core.ledger.secrets import EpochSecret, Keyring
@@ -116,7 +116,7 @@ async def begin(
     )
     begun = replace(kept, epochs=(*kept.epochs, epoch))
     await store_secrets(disk, sealer, begun)
-    writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.open_bytes)
+    writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.positions)
     return Began(begun, node_key, state, replayed, writer)
 
 
@@ -158,14 +158,22 @@ def _check_reach(replayed: Replayed, kept: NodeSecrets, state: SystemState) -> N
 
 
 async def _cut(disk: Disk, replayed: Replayed, log: Log) -> None:
-    cut = replayed.cut
+    """Cut off what was never acknowledged, or finish the closing of a file."""
+    cut, unfinished = replayed.cut, replayed.unfinished
+    if unfinished is not None:
+        await finish_chunk(disk, unfinished.first, unfinished.last, unfinished.table_at)
+        log(f"ledger_{unfinished.first}: its closing was cut short, and is now done")
     if cut is None:
         return
-    log(
-        f"{cut.file}: cut after entry {replayed.signed.seqno}, the last one signed: {cut.entries} whole entries and "
-        f"{cut.torn_bytes} bytes of a torn one followed{', all of them zero' if cut.zeros and cut.torn_bytes else ''}; "
-        "none was acknowledged, unless the disk lost what it had confirmed"
-    )
+    if cut.is_table:
+        log(f"{cut.file}: {cut.torn_bytes} bytes of a table are cut off: the closing of the file was cut short")
+    else:
+        zeros = ", all of them zero" if cut.zeros and cut.torn_bytes else ""
+        log(
+            f"{cut.file}: cut after entry {replayed.signed.seqno}, the last one signed: {cut.entries} whole entries "
+            f"and {cut.torn_bytes} bytes of a torn one followed{zeros}; "
+            "none was acknowledged, unless the disk lost what it had confirmed"
+        )
     await disk.truncate(cut.file, cut.keep_bytes)
 
 
@@ -181,7 +189,7 @@ class _Deliverer:
 
     async def deliver(self, block: Sequence[OpenedEntry]) -> None:
         for entry in block:
-            if entry.type is EntryType.SIGNATURE:
+            if entry.is_signature:
                 continue
             try:
                 self._state.absorb(entry.public)

@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from core.errors import AuthenticationFailed, CocoError, MalformedMessage
 from core.governance.constitution import Constitution
 from core.governance.messages import SetDefaultAdapter, VerifiedMessage
 from core.kv.write_set import PUBLIC_PREFIX, Writes, decode_domain, encode_domain, table_names
 from core.ledger.secrets import EpochSecret
-from core.ledger.tables import NODES, SINGLETON_KEY, DomainCodec, NodeInfo
+from core.ledger.tables import (
+    ENDORSED_CERTIFICATES,
+    NODES,
+    SERVICE,
+    SINGLETON_KEY,
+    DomainCodec,
+    NodeInfo,
+    ServiceInfo,
+)
 from core.types import Digest
 
 CONSTITUTION = "public:coco.constitution"
@@ -18,7 +27,6 @@ EPOCHS = "public:coco.epochs"
 FRONT_END = "public:coco.front_end"
 MESSAGES = "public:coco.governance.messages"
 REJECTED = "public:coco.governance.rejected"
-SERVICE = "public:ccf.gov.service.info"
 
 CURRENT = b"current"
 DEFAULT_ADAPTER = b"default_adapter"
@@ -85,20 +93,28 @@ def genesis_writes(constitution: Constitution) -> Writes:
 
 
 def start_writes(
-    state: SystemState, node: NodeInfo, secret: EpochSecret, service_certificate: str, front_end_certificate: str
+    state: SystemState,
+    node: NodeInfo,
+    certificate: str,
+    secret: EpochSecret,
+    service_certificate: str,
+    front_end_certificate: str,
 ) -> Writes:
-    """What each start of a node records: the new node in place of the old ones, the epoch, and the authorities."""
+    """What each start of a node records: the new node in place of the old ones, the epoch, and the authorities.
+
+    certificate: the node's, endorsed by the service (PEM).
+    """
     nodes: dict[bytes, bytes | None] = {
-        old: NodeInfo("Retired", info.cert, info.quote).encode()
+        old: replace(info, status="Retired").encode()
         for old, info in sorted(state.nodes.items())
         if info.status == "Trusted"
     }
     nodes[secret.node.encode()] = node.encode()
     epoch = {"first_seqno": secret.first_seqno, "node": secret.node, "view": secret.first_view}
-    service = {"cert": service_certificate, "status": "Open"}
     return {
         NODES: nodes,
-        SERVICE: {SINGLETON_KEY: msgspec.json.encode(service)},
+        ENDORSED_CERTIFICATES: {secret.node.encode(): certificate.encode()},
+        SERVICE: {SINGLETON_KEY: ServiceInfo(service_certificate, "Open").encode()},
         EPOCHS: {str(secret.epoch).encode(): msgspec.json.encode(epoch)},
         FRONT_END: {CURRENT: front_end_certificate.encode()},
     }

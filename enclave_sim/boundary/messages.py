@@ -105,6 +105,13 @@ class DiskRename(Message, frozen=True, tag=26):
     new: str
 
 
+class DiskPatch(Message, frozen=True, tag=27):
+    request: int
+    name: str
+    offset: int
+    data: bytes
+
+
 # Enclave -> host: news.
 
 
@@ -141,7 +148,7 @@ class Refused(Message, frozen=True, tag=34):
 
 
 DiskResult = DiskDone | DiskData | DiskFiles | DiskFailed
-DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskTruncate | DiskRename
+DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskPatch | DiskTruncate | DiskRename
 Start = StartManager | StartExecutor | StartGateway | StartReader
 
 TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
@@ -152,6 +159,7 @@ TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Code
     | DiskRead
     | DiskAppend
     | DiskReplace
+    | DiskPatch
     | DiskTruncate
     | DiskRename
     | LogLine

@@ -21,6 +21,7 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     DiskList,
+    DiskPatch,
     DiskRead,
     DiskRename,
     DiskReplace,
@@ -68,6 +69,9 @@ class OcallDisk:
 
     async def replace(self, name: str, data: bytes) -> None:
         await self._call(lambda request: DiskReplace(request, name, data), DiskDone)
+
+    async def patch(self, name: str, offset: int, data: bytes) -> None:
+        await self._call(lambda request: DiskPatch(request, name, offset, data), DiskDone)
 
     async def truncate(self, name: str, size_bytes: int) -> None:
         await self._call(lambda request: DiskTruncate(request, name, size_bytes), DiskDone)

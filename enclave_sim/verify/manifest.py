@@ -10,10 +10,13 @@ from core.governance.constitution import Constitution
 from core.governance.manifests import MANAGER, TeeEntry, check_kind
 from core.ports import ReportClaims
 from enclave_sim.pki.collateral import Collateral
+from enclave_sim.pki.documents import TcbStatus
 from enclave_sim.sgx.quote import TDX_VERSION
 from enclave_sim.verify.collateral_file import parse_any_collateral
 from enclave_sim.verify.errors import SimulatedRootOff, UnknownRoot
 from enclave_sim.verify.evidence import AnyCollateral, verify_evidence
+from enclave_sim.verify.policy import Policy
+from enclave_sim.verify.port import RemoteVerifier
 from enclave_sim.verify.snp import SnpCollateral
 from enclave_sim.verify.trust import RootKind, TrustedRoot, TrustStore
 from enclave_sim.verify.verdict import Verdict
@@ -72,6 +75,15 @@ def verify_own_evidence(
 ) -> ReportClaims:
     """The core.node.admission.VerifyEvidence of nodes."""
     return verify_by_manifest(evidence, parse_any_collateral(collateral), at=at, tee_manifest=tee_manifest).claims()
+
+
+def remote_verifier(tee_manifest: Sequence[TeeEntry]) -> RemoteVerifier:
+    """Return the EvidenceVerifier of connections under a constitution: its roots, and any status that it accepts.
+
+    Which entry accepts what, and which code is approved, is for check_admitted to say, with the claims this returns.
+    """
+    statuses = frozenset(TcbStatus(status) for entry in tee_manifest for status in entry.tcb_statuses)
+    return RemoteVerifier(trust_store_of(tee_manifest), Policy(tcb_statuses=statuses))
 
 
 def tee_of(evidence: bytes, collateral: AnyCollateral) -> TeeName:

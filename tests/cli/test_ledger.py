@@ -12,7 +12,7 @@ from core.errors import StorageFailed
 from core.kv.write_set import encode_domain
 from core.ledger.entry import EntrySealer
 from core.ledger.secrets import EntryKey
-from core.types import NodeId, Seqno, View
+from core.types import NO_CLAIMS, NodeId, Seqno, View
 from tests.cli.runner import Coco
 
 SECRET = b"the retailer's goods"
@@ -24,7 +24,9 @@ def entries() -> list[bytes]:
     return [
         sealer.seal(Seqno(1), encode_domain({"public:coco.constitution": {b"\x00": b'{"a":1}'}}), b"").data,
         sealer.seal(Seqno(2), encode_domain({}), private).data,
-        sealer.seal_signature(Seqno(3), encode_domain({"public:ccf.internal.signatures": {b"k": None}}), b"").data,
+        sealer.seal_signature(
+            Seqno(3), encode_domain({"public:ccf.internal.signatures": {b"k": None}}), NO_CLAIMS
+        ).data,
     ]
 
 
@@ -32,7 +34,7 @@ def entries() -> list[bytes]:
 def ledger(tmp_path: Path) -> Path:
     directory = tmp_path / "net" / "node0" / "disk" / "ledger"
     directory.mkdir(parents=True)
-    (directory / "ledger_1").write_bytes(b"".join(entries()))
+    (directory / "ledger_1").write_bytes(bytes(8) + b"".join(entries()))
     return directory
 
 
@@ -54,7 +56,7 @@ def test_what_a_host_can_read(coco: Coco, ledger: Path) -> None:
     assert second["private_bytes"] == len(encode_domain({"ethereum.accounts": {b"key": SECRET}}))
     assert third["public_tables"] == {"public:ccf.internal.signatures": {"k": None}}
     assert [entry["size_bytes"] for entry in shown.json["entries"]] == [len(data) for data in entries()]
-    assert third["offset"] == first["size_bytes"] + second["size_bytes"]
+    assert third["offset"] == 8 + first["size_bytes"] + second["size_bytes"]
     assert shown.json["count"] == 3
     assert shown.json["torn"] is None
     assert SECRET.decode() not in shown.out
@@ -76,7 +78,7 @@ def test_the_last_entries(coco: Coco, ledger: Path) -> None:
 
 
 def test_a_torn_tail_is_shown(coco: Coco, ledger: Path) -> None:
-    data = b"".join(entries())
+    data = bytes(8) + b"".join(entries())
     (ledger / "ledger_1").write_bytes(data[:-10])
     shown = coco("ledger", "show", str(ledger), "--json").json
     assert shown["count"] == 2
@@ -85,7 +87,7 @@ def test_a_torn_tail_is_shown(coco: Coco, ledger: Path) -> None:
 
 
 def test_zeros_at_the_end_are_a_torn_tail(coco: Coco, ledger: Path) -> None:
-    data = b"".join(entries())
+    data = bytes(8) + b"".join(entries())
     (ledger / "ledger_1").write_bytes(data + bytes(5000))
     shown = coco("ledger", "show", str(ledger), "--json").json
     assert shown["count"] == 3
@@ -94,9 +96,9 @@ def test_zeros_at_the_end_are_a_torn_tail(coco: Coco, ledger: Path) -> None:
     assert f"byte {len(data)}" in coco("ledger", "show", str(ledger), code=4).err
 
 
-@pytest.mark.parametrize("offset", [0, 1, 44])
+@pytest.mark.parametrize("offset", [0, 8, 9, 52])
 def test_damage_is_placed(coco: Coco, ledger: Path, offset: int) -> None:
-    data = bytearray(b"".join(entries()))
+    data = bytearray(bytes(8) + b"".join(entries()))
     data[offset] = 0x77
     (ledger / "ledger_1").write_bytes(data)
     ran = coco("ledger", "show", str(ledger), code=4)

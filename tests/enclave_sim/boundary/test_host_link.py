@@ -23,6 +23,7 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     DiskList,
+    DiskPatch,
     DiskRead,
     DiskRename,
     DiskReplace,
@@ -190,8 +191,9 @@ async def test_every_disk_call_and_its_result(enclave: Enclave) -> None:
         (disk.read("a", 1, 2), DiskRead(2, "a", 1, 2), DiskData(2, b"xy"), b"xy"),
         (disk.append("a", 3, b"z"), DiskAppend(3, "a", 3, b"z"), DiskDone(3), None),
         (disk.replace("a", b"new"), DiskReplace(4, "a", b"new"), DiskDone(4), None),
-        (disk.truncate("a", 1), DiskTruncate(5, "a", 1), DiskDone(5), None),
-        (disk.rename("a", "b"), DiskRename(6, "a", "b"), DiskDone(6), None),
+        (disk.patch("a", 0, b"p"), DiskPatch(5, "a", 0, b"p"), DiskDone(5), None),
+        (disk.truncate("a", 1), DiskTruncate(6, "a", 1), DiskDone(6), None),
+        (disk.rename("a", "b"), DiskRename(7, "a", "b"), DiskDone(7), None),
     ]
     for work, call, result, value in calls:
         task = asyncio.ensure_future(work)

@@ -23,12 +23,21 @@ from core.governance.manifests import (
     TeeEntry,
     TeeNotAdmitted,
 )
+from core.ports import Evidence
 from enclave_sim.pki.documents import TcbStatus
 from enclave_sim.platform.cpu import EnclaveIdentity
 from enclave_sim.platform.vsm import SimulatedVsm
 from enclave_sim.verify.collateral_file import write_any_collateral
-from enclave_sim.verify.errors import CollateralMalformed, EvidenceRefused, Expired, SimulatedRootOff, UnknownRoot
-from enclave_sim.verify.manifest import trust_store_of, verify_admitted, verify_own_evidence
+from enclave_sim.verify.endorsements import encode_endorsements, tag_of
+from enclave_sim.verify.errors import (
+    CollateralMalformed,
+    EvidenceRefused,
+    Expired,
+    SimulatedRootOff,
+    TcbStatusRefused,
+    UnknownRoot,
+)
+from enclave_sim.verify.manifest import remote_verifier, trust_store_of, verify_admitted, verify_own_evidence
 from enclave_sim.verify.roots import INTEL_SGX_ROOT
 from enclave_sim.verify.trust import hardware_roots
 from tests.support.attestation import DEBUG_ENCLAVE, ENCLAVE, HARDWARE_TIME, NOW, Platform, hardware
@@ -162,3 +171,19 @@ def test_as_a_node_judges_itself() -> None:
             verify_own_evidence(SGX.quote(), wrong, at=NOW, tee_manifest=manifest)
     with pytest.raises(AuthenticationFailed):
         verify_own_evidence(b"no quote", collateral, at=NOW, tee_manifest=manifest)
+
+
+def test_as_nodes_judge_one_another() -> None:
+    """The verifier of connections knows the manifest's roots; the constitution then says who is admitted."""
+    admits = constitution(simulated("vsm", VSM_ROOT), TeeEntry("sgx", (INTEL,)))
+    verifier = remote_verifier(admits.tee_manifest)
+    own = VSM.collateral(NOW)
+    shown = Evidence(tag_of(own), VSM.quote(VSM_MANAGER, bytes(64)), encode_endorsements(own))
+    admits.check_admitted(verifier.verify(shown, at=NOW), "manager")
+    collateral = SGX.collateral()
+    foreign = Evidence(tag_of(collateral), SGX.quote(), encode_endorsements(collateral))
+    with pytest.raises(EvidenceRefused):
+        verifier.verify(foreign, at=NOW)
+    accepts = constitution(simulated("sgx", SGX_ROOT, tcb_statuses=("OutOfDate",)))
+    with pytest.raises(TcbStatusRefused):
+        remote_verifier(accepts.tee_manifest).verify(foreign, at=NOW)
