@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -52,9 +52,30 @@ class Manifests:
     tee_text: str
     code_text: str
 
+    def describe(self) -> dict[str, str]:
+        """Return what is admitted, in words."""
+        return {"admits_platforms": self.tee_text, "admits_code": self.code_text}
+
+    def warning(self) -> str:
+        """Return what a user must be told, "" for nothing."""
+        return SIMULATED_NOTE if any(entry.simulated for entry in self.tee) else ""
+
+
+def chosen_manifests(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return make_manifests' arguments by the options of `coco network create`.
+
+    With several members, no one of them is to change the code alone.
+    """
+    return {
+        "platform": options["platform"],
+        "code_rule": options["code"] or ("measured" if len(options["organisation"]) > 1 else "signed"),
+        "tee_file": options["tee_manifest"],
+        "code_file": options["code_manifest"],
+    }
+
 
 def make_manifests(
-    fuses: Path,
+    directory: Path,
     adapters: Iterable[str],
     *,
     platform: PlatformKind,
@@ -62,15 +83,17 @@ def make_manifests(
     tee_file: Path | None,
     code_file: Path | None,
 ) -> Manifests:
-    """Return the manifests of a network whose first machine has its fuses at that path. Files come first.
+    """Return the manifests of a network that is created in this directory. Files come first.
 
     Without a file, the TEE manifest names the root of this simulated machine, which is made; the code manifest approves
     what the machine's development key signs, or exactly the code that is installed here.
     """
     from core.governance.manifests import CodeEntry, TeeEntry
+    from enclave_sim.host_config import NodePaths
 
-    ensure_directory(fuses.parent.parent)
-    ensure_directory(fuses.parent)
+    fuses = NodePaths(directory).fuses
+    for folder in (directory, fuses.parent.parent, fuses.parent):
+        ensure_directory(folder)
     tee, tee_text = _from_file(tee_file, TeeEntry) if tee_file else _this_machine(fuses, platform)
     if code_file:
         code, code_text = _from_file(code_file, CodeEntry)

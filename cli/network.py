@@ -11,8 +11,7 @@ import click
 
 from cli.account import NO_PASSWORD_NOTE, make_account, no_password_option
 from cli.errors import NotFound, WrongUse
-from cli.files import ensure_directory
-from cli.manifests import SIMULATED_NOTE, make_manifests, manifest_options
+from cli.manifests import chosen_manifests, make_manifests, manifest_options
 from cli.options import json_option, password_file_option
 from cli.output import note, print_fields, print_json, print_table, progress
 from cli.pins import pin, pin_root
@@ -83,7 +82,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
     coco network create trade -o manufacturer -o carrier -o retailer --fund alice=100 --no-password
     """
     from cli.genesis import check_adapters, make_constitution, make_organisations, write_network
-    from enclave_sim.host_config import HostConfig, NodePaths
+    from enclave_sim.host_config import HostConfig
 
     directory = store.network_directory(name)
     client_directory = store.home / "clients" / name
@@ -101,19 +100,10 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         organisations = make_organisations(options["organisation"] or (DEFAULT_MEMBER,), options["participant"])
         client = store.new_client(name)
         accounts = {account: make_account(client, account, password) for account, _ in funded}
-        adapters = _adapters(
-            options, store.current().adapter, {accounts[account].address: wei for account, wei in funded}
-        )
+        balances = {accounts[account].address: wei for account, wei in funded}
+        adapters = _adapters(options, store.current().adapter, balances)
         check_adapters(name, adapters)
-        ensure_directory(directory)
-        manifests = make_manifests(
-            NodePaths(directory).fuses,
-            adapters,
-            platform=config.platform,
-            code_rule=options["code"] or ("measured" if len(options["organisation"]) > 1 else "signed"),
-            tee_file=options["tee_manifest"],
-            code_file=options["code_manifest"],
-        )
+        manifests = make_manifests(directory, adapters, **chosen_manifests(options))
         constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests)
         write_network(store, constitution, organisations, config)
     except BaseException:
@@ -131,8 +121,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         "members": [entry.name for entry in organisations if entry.role == "member"],
         "participants": [entry.name for entry in organisations if entry.role == "participant"],
         "adapters": list(adapters),
-        "admits_platforms": manifests.tee_text,
-        "admits_code": manifests.code_text,
+        **manifests.describe(),
         "accounts": [
             {"name": account, "address": accounts[account].address, "balance": str(wei)} for account, wei in funded
         ],
@@ -141,10 +130,9 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         print_json(shown)
     else:
         _show_created(shown, accounts, funded)
-    if any(entry.simulated for entry in manifests.tee):
-        note(SIMULATED_NOTE)
-    if funded and not password:
-        note(NO_PASSWORD_NOTE)
+    for text in (manifests.warning(), NO_PASSWORD_NOTE if funded and not password else ""):
+        if text:
+            note(text)
     if previous.network not in (None, name):
         note(f"{name} is now the current network, no longer {previous.network}: coco network use {previous.network}")
 

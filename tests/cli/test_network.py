@@ -341,7 +341,7 @@ def test_several_members_approve_exactly_what_is_installed(coco: Coco, home: Pat
     assert {one.measurements for one in constitution_of(home, "three").code_manifest} == {()}
     rule: dict[str, Any] = {"platform": "sgx", "code_rule": "measured", "tee_file": None, "code_file": None}
     with pytest.raises(WrongUse, match="adapter missing is not measured here"):
-        make_manifests(home / "node0" / "platform" / "fuses", ["missing"], **rule)
+        make_manifests(home / "networks" / "x", ["missing"], **rule)
 
 
 def test_manifests_from_files(coco: Coco, home: Path, tmp_path: Path) -> None:
