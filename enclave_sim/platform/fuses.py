@@ -103,10 +103,11 @@ def _exists(path: Path) -> bool:
 
 
 def _load(path: Path) -> bytes:
-    fuses = load_secret(path, FUSES_BYTES)
-    if len(fuses) != FUSES_BYTES:
-        raise IncompatibleData(
-            f"the simulated machine's secret {path} holds {len(fuses)} bytes; expected {FUSES_BYTES}",
-            hint="Restore the file from a copy. Without it the node's sealed data cannot be opened.",
-        )
-    return fuses
+    def check(fuses: bytes) -> None:
+        if len(fuses) != FUSES_BYTES:
+            raise IncompatibleData(
+                f"the simulated machine's secret {path} holds {len(fuses)} bytes; expected {FUSES_BYTES}",
+                hint="Restore the file from a copy. Without it the node's sealed data cannot be opened.",
+            )
+
+    return load_secret(path, FUSES_BYTES, check)

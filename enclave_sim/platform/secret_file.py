@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
 
 from core.errors import IncompatibleData
 
 
-def load_secret(path: Path, bytes_max: int) -> bytes:
-    """Return the file's content, one byte more than bytes_max at the most. Raises OSError.
+def load_secret(path: Path, bytes_max: int, check: Callable[[bytes], None] = lambda data: None) -> bytes:
+    """Return the file's content, one byte more than bytes_max at the most. Raises OSError, and what `check` raises.
 
     Raises IncompatibleData when others may read it.
     """
@@ -18,6 +19,7 @@ def load_secret(path: Path, bytes_max: int) -> bytes:
     with os.fdopen(fd, "rb") as file:
         mode = os.fstat(file.fileno()).st_mode
         data = file.read(bytes_max + 1)
+    check(data)
     if stat.S_IMODE(mode) & 0o077:
         raise IncompatibleData(
             f"the simulated machine's secret {path} is open to other users (mode {stat.S_IMODE(mode):o})",
