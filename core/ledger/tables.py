@@ -57,7 +57,7 @@ class NodeInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Decode; raises MalformedMessage."""
         try:
             return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise MalformedMessage(f"a node's record does not parse: {error}") from None
 
 
@@ -75,7 +75,7 @@ class ServiceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Decode; raises MalformedMessage."""
         try:
             return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise MalformedMessage(f"the service's record does not parse: {error}") from None
 
 
@@ -152,7 +152,7 @@ class RootSignature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Decode; raises MalformedMessage for anything but what `encode` returns, byte for byte."""
         try:
             signature = msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise MalformedMessage(f"a signature entry does not parse: {error}") from None
         if signature.encode() != data:
             raise MalformedMessage("a signature entry is not in its one canonical form")

@@ -2,10 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
+from core.governance.constitution import Constitution
 from core.governance.messages import set_default_adapter, sign_message
+from core.ledger.audit import LedgerAuditor
+from core.ledger.audit_compare import Audit
+from core.ledger.audit_report import AuditReport
+from core.ledger.audit_witness import Witness
+from core.node.audit_rules import SystemRules
+from core.node.manager_tables import WRITE_SETS
 from core.node.messages import EntryDraft
+from core.types import Digest
 from tests.support.manager_bench import MEMBER_CERTIFICATE, MEMBER_KEY, Machine, kv_draft, make_config
 from tests.support.memory_disk import MemoryDisk
 
@@ -14,7 +23,7 @@ def governance_draft(machine: Machine, adapter: str, *, age_seconds: int = 0) ->
     """Make a member's message that changes the default adapter; one of more than ten minutes is rejected."""
     message = sign_message(
         [set_default_adapter(adapter)],
-        network=machine_digest(machine),
+        network=network_digest(machine),
         certificate=MEMBER_CERTIFICATE,
         key=MEMBER_KEY,
         created_at=int(machine.clock()) - age_seconds,
@@ -22,9 +31,7 @@ def governance_draft(machine: Machine, adapter: str, *, age_seconds: int = 0) ->
     return EntryDraft("coco", b"", message, bytes(32))
 
 
-def machine_digest(machine: Machine) -> bytes:
-    from core.governance.constitution import Constitution
-
+def network_digest(machine: Machine) -> Digest:
     return Constitution.decode(machine.config.genesis).digest()
 
 
@@ -55,3 +62,14 @@ def store_ledger(disk: MemoryDisk, directory: Path) -> Path:
         if name.startswith("ledger/"):
             (directory / name.rpartition("/")[2]).write_bytes(data)
     return directory
+
+
+async def audit_disks(
+    *disks: MemoryDisk, witnesses: Sequence[Witness] = (), service_certificate: str | None = None
+) -> AuditReport:
+    """Audit copies of a ledger, named "0", "1", ..."""
+    ledgers = [
+        (LedgerAuditor(str(number), WRITE_SETS, [SystemRules()], service_certificate), disk)
+        for number, disk in enumerate(disks)
+    ]
+    return await Audit(ledgers, witnesses).run()
