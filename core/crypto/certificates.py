@@ -78,7 +78,7 @@ def from_der(data: bytes) -> str:
     """Return a certificate as PEM; raises MalformedMessage."""
     try:
         return _pem(x509.load_der_x509_certificate(data))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise MalformedMessage("not a certificate (DER)") from None
 
 
@@ -127,7 +127,7 @@ def verify_valid_at(pem: str, at: datetime) -> None:
 def _load(pem: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise MalformedMessage("not a certificate (PEM)") from None
 
 
