@@ -73,12 +73,14 @@ class Table:
     def undo(self, key: bytes) -> None:
         """Take back the newest write of a key."""
         older = self.history.get(key)
-        if older:
-            self.current[key] = older.pop()
-            if not older:
-                del self.history[key]
-        else:
+        if not older:
             self._forget(key)
+            return
+        self.current[key] = restored = older.pop()
+        if not older:
+            del self.history[key]
+            if restored[1] is None and restored[0] <= self.horizon:
+                self._forget(key)
 
     def compact(self, key: bytes, horizon: int) -> None:
         """Drop the values of a key that nobody at or after the horizon can see."""

@@ -120,7 +120,7 @@ async def read_records(disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
         yield record
         if not record.whole:
             return
-    if chunk.last is None and not positions:
+    if chunk.last is None and not positions and not table_at:
         yield Record(Place(chunk.file, CHUNK_HEADER_BYTES), b"", whole=False)
     elif table_at:
         await _check_table(disk, chunk.file, table_at, positions)
@@ -178,7 +178,7 @@ async def _unfinished_table(disk: Disk, place: Place, positions: Sequence[int]) 
     """
     expected = encode_positions(positions)
     rest = await read_exactly(disk, place.file, place.offset, len(expected) + 1)
-    if not rest or len(rest) > len(expected):
+    if not any(rest) or len(rest) > len(expected):
         return None
     if any(byte not in (0, wanted) for byte, wanted in zip(rest, expected, strict=False)):
         return None

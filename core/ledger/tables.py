@@ -24,6 +24,8 @@ SNAPSHOT_EVIDENCE = "public:ccf.internal.snapshot_evidence"
 SINGLETON_KEY = bytes(8)
 """The key of a table that holds one value (CCF's ServiceValue)."""
 
+_NOT_JSON = (msgspec.DecodeError, UnicodeDecodeError)
+
 Tables = dict[str, dict[bytes, bytes | None]]
 
 
@@ -57,7 +59,7 @@ class NodeInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Decode; raises MalformedMessage."""
         try:
             return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except _NOT_JSON as error:
             raise MalformedMessage(f"a node's record does not parse: {error}") from None
 
 
@@ -75,7 +77,7 @@ class ServiceInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Decode; raises MalformedMessage."""
         try:
             return msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except _NOT_JSON as error:
             raise MalformedMessage(f"the service's record does not parse: {error}") from None
 
 
@@ -152,7 +154,7 @@ class RootSignature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Decode; raises MalformedMessage for anything but what `encode` returns, byte for byte."""
         try:
             signature = msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except _NOT_JSON as error:
             raise MalformedMessage(f"a signature entry does not parse: {error}") from None
         if signature.encode() != data:
             raise MalformedMessage("a signature entry is not in its one canonical form")

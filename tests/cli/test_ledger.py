@@ -78,7 +78,7 @@ def test_the_last_entries(coco: Coco, ledger: Path) -> None:
 
 
 def test_a_torn_tail_is_shown(coco: Coco, ledger: Path) -> None:
-    data = b"".join(entries())
+    data = bytes(8) + b"".join(entries())
     (ledger / "ledger_1").write_bytes(data[:-10])
     shown = coco("ledger", "show", str(ledger), "--json").json
     assert shown["count"] == 2
@@ -87,7 +87,7 @@ def test_a_torn_tail_is_shown(coco: Coco, ledger: Path) -> None:
 
 
 def test_zeros_at_the_end_are_a_torn_tail(coco: Coco, ledger: Path) -> None:
-    data = b"".join(entries())
+    data = bytes(8) + b"".join(entries())
     (ledger / "ledger_1").write_bytes(data + bytes(5000))
     shown = coco("ledger", "show", str(ledger), "--json").json
     assert shown["count"] == 3
@@ -96,9 +96,9 @@ def test_zeros_at_the_end_are_a_torn_tail(coco: Coco, ledger: Path) -> None:
     assert f"byte {len(data)}" in coco("ledger", "show", str(ledger), code=4).err
 
 
-@pytest.mark.parametrize("offset", [0, 1, 44])
+@pytest.mark.parametrize("offset", [0, 8, 9, 52])
 def test_damage_is_placed(coco: Coco, ledger: Path, offset: int) -> None:
-    data = bytearray(b"".join(entries()))
+    data = bytearray(bytes(8) + b"".join(entries()))
     data[offset] = 0x77
     (ledger / "ledger_1").write_bytes(data)
     ran = coco("ledger", "show", str(ledger), code=4)

@@ -112,7 +112,8 @@ class Machine:
         found = []
         for chunk in arrange_chunks(await self.disk.list_files("ledger")):
             async for record in read_records(self.disk, chunk):
-                found.append((record.place.file, record.place.offset, len(record.data)))
+                if record.whole:
+                    found.append((record.place.file, record.place.offset, len(record.data)))
         return found
 
 
