@@ -48,7 +48,7 @@ class Audit:
         self._ledgers = ledgers
         self._by_seqno: Mapping[int, list[Witness]] = _by_seqno(witnesses)
         self._witnesses = witnesses
-        self._unseen_roots = {witness.proved_root for witness in witnesses if witness.proved_root is not None}
+        self._unseen_roots = {witness.root for witness in witnesses}
         self._conflicts: list[_Conflict] = []
         self._contradictions: list[tuple[Witness, _Conflict]] = []
         self._branches = [0] * len(ledgers)
@@ -130,11 +130,11 @@ class Audit:
             self._unseen_roots.discard(entry.root)
         for witness in self._by_seqno.get(entry.seqno, ()):
             what = None
-            if witness.leaf is not None and witness.leaf != entry.leaf:
+            if _is_at(witness.transaction, entry) and witness.leaf != entry.leaf:
                 what = f"{witness.name} proves that {witness.transaction} is committed; this is another, {_id(entry)}"
-            elif witness.root not in (None, entry.root) and witness.transaction == _id(entry):
+            elif witness.signed_at == _id(entry) and witness.root != entry.root:
                 signed = "another root is signed" if entry.root else "no root is signed"
-                what = f"{witness.name} holds a signed root for {witness.transaction}; here {signed} there"
+                what = f"{witness.name} holds a signed root for {witness.signed_at}; here {signed} there"
             if what is not None:
                 conflict = _Conflict(entry.seqno, (number,), *self._at(number, entry), what, is_fault=True)
                 self._contradictions.append((witness, conflict))
@@ -163,16 +163,16 @@ class Audit:
             report.warnings.append(finding)
 
     def _tell_unseen(self, witnesses: Sequence[Witness], report: AuditReport) -> None:
+        """Tell which ledgers end too early to be judged by a witness."""
         for witness in witnesses:
-            reached = [self._signed_seqno(number) for number in range(len(self._ledgers))]
-            for number, seqno in enumerate(reached):
-                if witness.transaction is not None and seqno < witness.transaction.seqno:
-                    what = f"{self._name(number)} ends, signed, at entry {seqno}, before {witness.transaction}"
-                    report.warnings.append(Finding(witness.name, 0, witness.transaction.seqno, what))
-            if witness.proved_root in self._unseen_roots:
-                entry = witness.transaction.seqno if witness.transaction else None
+            entry = witness.transaction or witness.signed_at
+            for number in range(len(self._ledgers)):
+                if entry is not None and (reached := self._signed_seqno(number)) < entry.seqno:
+                    what = f"{self._name(number)} ends, signed, at entry {reached}, before {entry}"
+                    report.warnings.append(Finding(witness.name, 0, entry.seqno, what))
+            if witness.root in self._unseen_roots:
                 what = "the root that it leads to is signed in none of the ledgers: they may not reach that far"
-                report.warnings.append(Finding(witness.name, 0, entry, what))
+                report.warnings.append(Finding(witness.name, 0, entry.seqno if entry else None, what))
 
     def _signed_seqno(self, number: int) -> int:
         last = self._ledgers[number][0].report.last_signed
@@ -189,9 +189,13 @@ class Audit:
 def _by_seqno(witnesses: Sequence[Witness]) -> Mapping[int, list[Witness]]:
     found: dict[int, list[Witness]] = defaultdict(list)
     for witness in witnesses:
-        if witness.transaction is not None:
-            found[witness.transaction.seqno].append(witness)
+        for seqno in {one.seqno for one in (witness.transaction, witness.signed_at) if one is not None}:
+            found[seqno].append(witness)
     return found
+
+
+def _is_at(transaction: TransactionId | None, entry: AuditedEntry) -> bool:
+    return transaction is not None and transaction.seqno == entry.seqno
 
 
 def _id(entry: AuditedEntry) -> TransactionId:

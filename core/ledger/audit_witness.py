@@ -18,15 +18,14 @@ Verify = Callable[[str | None, Sequence[TrustedNodes]], None]
 class Witness:
     """A statement that this network once made. name: of its file.
 
-    leaf: of the committed entry `transaction`; root: what the signature entry `transaction` signs; proved_root: some
-    root that was signed, it is not said where.
+    leaf: of the committed entry `transaction`; root: one that was signed, in the entry `signed_at` where that is known.
     """
 
     name: str
     transaction: TransactionId | None
     leaf: Digest | None
-    root: Digest | None
-    proved_root: Digest | None
+    signed_at: TransactionId | None
+    root: Digest
     verify: Verify
 
 
@@ -48,5 +47,4 @@ def signed_root_witness(name: str, data: bytes) -> Witness:
             raise AuthenticationFailed("no node of this network signed it, as far as the ledgers reach")
         signature.verify(public_key_of(certificate), root)
 
-    transaction = TransactionId(View(signature.view), Seqno(signature.seqno))
-    return Witness(name, transaction, None, root, root, verify)
+    return Witness(name, None, None, TransactionId(View(signature.view), Seqno(signature.seqno)), root, verify)

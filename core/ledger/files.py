@@ -114,7 +114,7 @@ async def read_records(disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
     table_at = int.from_bytes(header, "little") if len(header) == CHUNK_HEADER_BYTES else 0
     if chunk.last is not None and not table_at:
         raise damaged(Place(chunk.file, 0), None, "a closed file does not say where its table begins")
-    if 0 < table_at <= CHUNK_HEADER_BYTES:
+    if chunk.last is None and 0 < table_at <= CHUNK_HEADER_BYTES:
         raise damaged(Place(chunk.file, 0), None, "the file's header says that its table begins within the header")
     if len(header) < CHUNK_HEADER_BYTES and any(header):
         raise damaged(Place(chunk.file, 0), None, "the file's header is cut short")

@@ -71,6 +71,7 @@ class SystemRules:
         self._accepted: dict[Digest, VerifiedMessage] = {}
         self._rejected = 0
         self._epochs: dict[int, _Epoch] = {}
+        self._last_epoch = 0
         self._views_judged = set[int]()
         self.snapshots: dict[int, tuple[int, str]] = {}
         """Evidence's seqno -> (snapshot's seqno, hash)."""
@@ -188,12 +189,14 @@ class SystemRules:
             wrong.append("it records a node's start though its view has begun before")
         for key, value in tables.get(EPOCHS, {}).items():
             epoch = _decode(value, _Epoch)
-            if epoch is None or key != str(len(self._epochs) + 1).encode():
+            number = int(key) if key.isdigit() and len(key) < 20 else 0
+            if epoch is None or str(number).encode() != key or number <= self._last_epoch:
                 wrong.append("its record of an epoch does not have its form, or its turn")
             elif epoch.view != entry.view or epoch.first_seqno > entry.seqno:
                 wrong.append("its record of an epoch is for another view or place")
             else:
-                self._epochs[epoch.view] = epoch
+                # A start that failed once its keys were sealed leaves out a number.
+                self._epochs[epoch.view], self._last_epoch = epoch, number
         for node, value in tables.get(NODES, {}).items():
             if value is None:
                 wrong.append(f"it deletes the record of node {node.decode('ascii', 'replace')[:16]}")
