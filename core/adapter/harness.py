@@ -325,12 +325,12 @@ class HarnessBackend:
         return self._harness.query(payload, caller)
 
     async def receipt(self, seqno: Seqno, caller: Caller) -> bytes | None:
-        """Return what a proof would tell the caller; there is no ledger here, so the receipt itself is null."""
+        """Return what a proof would tell the caller; there is no ledger here, so the receipt itself is empty."""
         disclosure = self._harness.disclose(seqno, caller)
         if disclosure is None:
             return None
         identifier = str(TransactionId(_VIEW, seqno))
-        proof = {"transactionId": identifier, "receipt": None, "claims": disclosure.claims, "serviceCertificate": ""}
+        proof = {"transactionId": identifier, "receipt": {}, "claims": disclosure.claims, "serviceCertificate": ""}
         return json.dumps(proof, separators=(",", ":")).encode()
 
     async def committed_after(self, seqno: int) -> int:
