@@ -52,7 +52,10 @@ class ReadOnlyDisk:
         raise _read_only(old)
 
     def _folder(self, folder: str) -> Path:
-        return self.ledger if folder == FOLDER else self.ledger.parent / folder
+        if folder == FOLDER:
+            return self.ledger
+        # Beside a node's ledger; within a copy that has another name, whose neighbours are not of this network.
+        return (self.ledger.parent if self.ledger.name == FOLDER else self.ledger) / folder
 
 
 def _read_only(name: str) -> StorageFailed:

@@ -76,16 +76,9 @@ def verify(
 def _audit(
     disks: Sequence[ReadOnlyDisk], names: Sequence[str], certificate: str | None, receipts: Sequence[Path]
 ) -> AuditReport:
-    from core.ledger.audit import LedgerAuditor
-    from core.ledger.audit_compare import Audit
     from core.ledger.audit_receipts import read_witness
-    from core.node.audit_rules import SystemRules
-    from core.node.manager_tables import WRITE_SETS
+    from core.node.audit import audit_ledgers
 
-    ledgers = [
-        (LedgerAuditor(name, WRITE_SETS, [SystemRules()], certificate), disk)
-        for name, disk in zip(names, disks, strict=True)
-    ]
     witnesses = [read_witness(str(path), read_file(path)) for path in receipts]
     with progress("verifying the ledger") as tell:
         started = time.monotonic()
@@ -93,7 +86,8 @@ def _audit(
         def told(entries: int) -> None:
             tell(f"{entries:,} entries, {entries / max(time.monotonic() - started, 1e-6):,.0f} per second")
 
-        return asyncio.run(Audit(ledgers, witnesses).run(told))
+        ledgers = list(zip(names, disks, strict=True))
+        return asyncio.run(audit_ledgers(ledgers, witnesses=witnesses, service_certificate=certificate, progress=told))
 
 
 def _print(report: AuditReport) -> None:
