@@ -12,7 +12,13 @@ from core.ledger.receipt import Receipt, verify_receipt
 from core.node.messages import TO_MANAGER, BlockCommitted, ReceiptMade, ReceiptRequest
 from core.types import Digest
 from tests.support.manager_bench import Machine, kv_draft
-from tests.support.receipt_bench import SMALL_CHUNK_BYTES, ask_receipts, claiming_draft, make_ledger, service_certificate
+from tests.support.receipt_bench import (
+    SMALL_CHUNK_BYTES,
+    ask_receipts,
+    claiming_draft,
+    make_ledger,
+    service_certificate,
+)
 
 
 @pytest.mark.parametrize("seqno", [0, -1, 4, 1_000, 2**63])
