@@ -182,6 +182,12 @@ async def test_what_the_disk_does_not_return_is_no_receipt(bench: Bench, disclos
     assert (await bench.answer(ticket)).failure == "overloaded"
 
 
+async def test_a_proof_that_is_too_long_is_refused(bench: Bench, discloses: Discloses) -> None:
+    ticket = await send(bench, {"id": "3.3", "form": "ccf"}, ALICE)
+    await made(bench, await requested(bench), PRIVATE, receipt=b"x" * limits.RECEIPT_BYTES_MAX)
+    assert (await bench.answer(ticket)).failure == "too_large"
+
+
 async def test_a_bug_of_the_adapter_gives_nothing_and_tells_nothing(bench: Bench, discloses: Discloses) -> None:
     answer = await ask(bench, WireCaller("carol", False, "token"), PRIVATE)
     assert (answer.failure, answer.reply) == ("failed", b"")
