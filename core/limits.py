@@ -113,3 +113,12 @@ GRANULE_BYTES_MAX = 8 * MEBIBYTE
 IDENTITIES_MAX = 10_000
 GOVERNANCE_MESSAGE_BYTES_MAX = 256 * KIBIBYTE
 GOVERNANCE_MESSAGE_AGE_SECONDS_MAX = 600
+
+# Node to node.
+NODE_HANDSHAKE_SECONDS_MAX = 10
+"""From the first byte to a confirmed channel, with the making and checking of evidence."""
+NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE
+"""What one side takes before the channel is confirmed. OpenSSL takes no certificate message above 100 KiB."""
+EVIDENCE_BYTES_MAX = 24 * KIBIBYTE
+ENDORSEMENTS_BYTES_MAX = 64 * KIBIBYTE
+"""Collateral in a node's certificate."""

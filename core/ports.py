@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -48,6 +49,34 @@ class Attestor(Protocol):
 
     async def quote(self, report_data: bytes) -> bytes:
         """Return evidence on this enclave that a remote verifier can check. report_data: 64 bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a remote verifier checks. tag: the CBOR tag that names the format of `data`.
+
+    endorsements: what the sender gives along (collateral), in the format that belongs to the tag; b"" for nothing.
+    """
+
+    tag: int
+    data: bytes
+    endorsements: bytes = b""
+
+
+class EvidenceSource(Protocol):
+    """Evidence on this enclave, for nodes elsewhere."""
+
+    async def evidence(self, report_data: bytes) -> Evidence:
+        """Return new evidence over report_data (64 bytes)."""
+        ...
+
+
+class EvidenceVerifier(Protocol):
+    """Knows the roots, the collateral and the policy by which evidence of other platforms is believed."""
+
+    def verify(self, evidence: Evidence, *, at: datetime) -> ReportClaims:
+        """Verify at that time; raises an AuthenticationFailed, one class per reason."""
         ...
 
 
