@@ -180,4 +180,6 @@ class ReceiptDesk:
 
 def receipt_answer(ticket: int, answer: ReceiptAnswer) -> Answer:
     """Return the answer to a query for a receipt."""
+    if len(answer.body) > limits.RECEIPT_BYTES_MAX - limits.KIBIBYTE:
+        return Answer(ticket, b"", "too_large", 0, 0)
     return Answer(ticket, RECEIPT_ANSWER.encode(answer), "", 0, 0)
