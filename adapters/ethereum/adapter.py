@@ -25,6 +25,7 @@ from core.adapter.interface import (
     AdapterInfo,
     Backend,
     CommandQueue,
+    Disclosure,
     Executed,
     ExecutionContext,
     QueryClass,
@@ -35,6 +36,7 @@ from core.adapter.interface import (
     ScopedTransaction,
     WebSocket,
     WebSocketRoute,
+    WrittenEntry,
 )
 from core.types import Digest, Seqno
 
@@ -139,6 +141,10 @@ class EthereumAdapter(Adapter):
     def query(self, payload: bytes, context: QueryContext) -> bytes:
         """Answer a query within the caller's sight."""
         return self._executor.query(payload, context)
+
+    def disclose(self, entry: WrittenEntry, context: QueryContext) -> Disclosure | None:
+        """Give a transaction's proof to whoever sees all of it."""
+        return self._executor.disclose(entry, context)
 
     def retained_from(self, transaction: ScopedTransaction) -> Seqno | None:
         """Keep the state of the newest 128 blocks."""

@@ -70,7 +70,7 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
                     hint="Run the build that made the network, or create a new one.",
                 )
             constitution = msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise CocoError(f"the constitution does not parse: {error}", hint="See docs/governing.md.") from None
         constitution.check()
         return constitution

@@ -37,8 +37,8 @@ from core.node.config import ExecutorConfig
 from core.node.executor_queries import QueryRunner
 from core.node.executor_start import replay
 from core.node.front_end_keys import FrontEndKeys
-from core.node.gateway_link import GatewayLink
-from core.node.intake import Intake
+from core.node.gateway_link import GatewayLink, flush_all
+from core.node.intake import Intake, now_ms
 from core.node.manager_tables import CONSTITUTION, CURRENT, DEFAULT_ADAPTER, SETTINGS
 from core.node.messages import (
     FROM_MANAGER,
@@ -46,10 +46,12 @@ from core.node.messages import (
     CertificateIssued,
     FrontEnd,
     GovernanceResult,
+    ReceiptMade,
     ReplayedEntry,
 )
 from core.node.proposals import Proposals, Proposed
 from core.node.reader_feed import FeedSource, ReaderFeeds
+from core.node.receipt_desk import ReceiptDesk
 from core.node.transaction_status import ViewHistory
 from core.ports import Transport
 from core.types import Seqno, View
@@ -76,7 +78,7 @@ class Executor:
         self._config = config
         self._manager = manager
         self._wake = asyncio.Event()
-        self._intake = Intake(self._wake, _now_ms, log)
+        self._intake = Intake(self._wake, now_ms, log)
         self._tickets = self._intake.tickets
         self._links = [GatewayLink(transport, self._intake.take) for transport in gateways]
         self._clock = clock
@@ -84,6 +86,7 @@ class Executor:
         self._load = load
         self._feeds = ReaderFeeds(log)
         self._front_end_keys = FrontEndKeys(manager, clock)
+        self._receipts = ReceiptDesk(manager, log)
 
     def attach_reader(self, transport: Transport) -> None:
         """Feed one more reader (paired already), from now or from when this executor is ready. Its end is no harm."""
@@ -101,7 +104,7 @@ class Executor:
         except ChannelClosed as error:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
         work = asyncio.create_task(self._work())
-        beside = (self._hear_manager(), self._feeds.run(), self._front_end_keys.run())
+        beside = (self._hear_manager(), self._feeds.run(), self._front_end_keys.run(), self._receipts.run())
         others = [asyncio.create_task(one) for one in beside]
         for link in self._links:
             others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
@@ -128,11 +131,7 @@ class Executor:
             await work
         except ChannelClosed as error:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
-        flushes = [asyncio.create_task(link.flush()) for link in self._links]
-        if flushes:
-            _, late = await asyncio.wait(flushes, timeout=limits.FLUSH_SECONDS_MAX)
-            for task in late:
-                task.cancel()
+        await flush_all(self._links)
 
     # Start.
 
@@ -155,9 +154,10 @@ class Executor:
         )
         self._proposals = Proposals(self._manager, self._view)
         self._query_runner = QueryRunner(
-            self._store, self._adapters, self._views, now_s=self._builder.now_s, status=self._status, log=self._log
+            self._store, self._adapters, self._views, self._receipts, self._builder.now_s, self._status, self._log
         )
         self._query_runner.committed = self._committed
+        self._receipts.open(self._query_runner.disclose, ready.service)
         await self._genesis()
         self._settle()
         self._intake.open(self._adapters, lambda name: ScopedTransaction(self._store.begin(), name), self._view)
@@ -204,14 +204,17 @@ class Executor:
             except (MalformedMessage, LimitExceeded) as error:
                 self._log(f"a message of the manager was refused: {error.message}")
                 continue
-            if isinstance(message, CertificateIssued):
-                self._front_end_keys.issued(message)
-                self._send_front_end()
-                continue
-            if not isinstance(message, BlockCommitted):
-                raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
-            self._block_committed(message)
-            self._wake.set()
+            match message:
+                case BlockCommitted():
+                    self._block_committed(message)
+                    self._wake.set()
+                case ReceiptMade():
+                    self._receipts.made(message)
+                case CertificateIssued():
+                    self._front_end_keys.issued(message)
+                    self._send_front_end()
+                case _:
+                    raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
 
     def _block_committed(self, message: BlockCommitted) -> None:
         block = self._proposals.committed(message)
@@ -287,6 +290,7 @@ class Executor:
                 await asyncio.sleep(0)
             elif self._intake.stopping and self._builder.is_empty and not self._proposals:
                 self._intake.refuse_all()
+                self._receipts.refuse_all()
                 return
             else:
                 await self._sleep()
@@ -366,8 +370,7 @@ class Executor:
     def _answer_query(self) -> bool:
         waiting = self._intake.queries.pop(self._committed, 0.0)
         if waiting is not None:
-            link, ask = waiting.item
-            link.answer(self._query_runner.answer(ask))
+            self._query_runner.answer(*waiting.item)
         return waiting is not None
 
     def roll_back(self) -> None:
@@ -394,7 +397,3 @@ class Executor:
             "readers": len(self._feeds),
             "stopping": self._intake.stopping,
         }
-
-
-def _now_ms() -> int:
-    return int(asyncio.get_running_loop().time() * 1000)

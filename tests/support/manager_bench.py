@@ -135,7 +135,7 @@ class Node:
 
     async def until_ready(self) -> Ready:
         while True:
-            message = await self._next()
+            message = await self.next()
             if isinstance(message, Replay):
                 self.replayed.extend(message.entries)
                 continue
@@ -150,7 +150,7 @@ class Node:
         await self.executor.send(TO_MANAGER.encode(message))
 
     async def committed(self) -> BlockCommitted:
-        message = await self._next()
+        message = await self.next()
         assert isinstance(message, BlockCommitted)
         return message
 
@@ -162,7 +162,7 @@ class Node:
         """What an executor would hold after the replay."""
         return replayed_state(self.replayed)
 
-    async def _next(self) -> object:
+    async def next(self) -> object:
         """The manager's next message; raises what stopped it, if it stops instead."""
         receiving = asyncio.create_task(self.executor.receive())
         await asyncio.wait((receiving, self.running), return_when=asyncio.FIRST_COMPLETED)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -144,3 +145,22 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> by
             except ssl.SSLWantReadError:
                 pass
     return ends[1].getpeercert(binary_form=True)
+
+
+def test_no_flipped_byte_of_a_certificate_raises_anything_of_another_kind() -> None:
+    """What the package raises for a version, a serial number or an algorithm that cannot be is nobody's business."""
+    key, authority = make_authority()
+    leaf = issue("leaf", key.public_key(), issuer=authority, issuer_key=key, not_before=START, days=5, names=("a.b",))
+    der = to_der(leaf)
+    refused = 0
+    for at in range(len(der)):
+        for mask in (0x01, 0x20, 0x80):
+            flipped = bytearray(der)
+            flipped[at] ^= mask
+            body = base64.b64encode(flipped).decode()
+            pem = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+            with pytest.raises(CocoError):
+                public_key_of(pem)
+                verify_issued_under(pem, authority, at=None)
+            refused += 1
+    assert refused == 3 * len(der)
