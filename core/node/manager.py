@@ -12,6 +12,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
 import msgspec
@@ -24,11 +25,12 @@ from core.kv.write_set import encode_domain
 from core.ledger.cose import RootSigner
 from core.ledger.secrets import Keyring
 from core.ledger.tables import NodeInfo, QuoteInfo
+from core.node.admission import REPORT_DATA_BYTES, VerifyEvidence, check_own_admission
 from core.node.config import ManagerConfig
 from core.node.manager_blocks import BlockSealer, SealedBlock
 from core.node.manager_keys import store_secrets
 from core.node.manager_log import BlockLog
-from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, begin
+from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, begin, read_genesis
 from core.node.manager_tables import EMPTY_DOMAIN, genesis_writes, start_writes
 from core.node.messages import (
     FROM_MANAGER,
@@ -39,10 +41,8 @@ from core.node.messages import (
     ProposeBlock,
     Ready,
 )
-from core.ports import Attestor, Disk, Sealer, Transport
+from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
 from core.types import Seqno
-
-REPORT_DATA_BYTES = 64
 
 Published = Callable[[], Awaitable[bytes]]
 
@@ -55,6 +55,7 @@ async def nothing_published() -> bytes:
 class Manager:
     """See the module. executor: the paired, sealed channel to the worker. clock: Unix seconds, the host's word.
 
+    worker: what its report said when it paired. verify: how others would verify this node's evidence.
     published: returns a JSON object of the platform's public words (which code runs, collateral), which joins the
     service's.
     """
@@ -67,11 +68,15 @@ class Manager:
         sealer: Sealer,
         attestor: Attestor,
         executor: Transport,
+        worker: ReportClaims,
+        verify: VerifyEvidence,
         clock: Callable[[], float],
         log: Callable[[str], None],
         published: Published = nothing_published,
     ) -> None:
         self._published = published
+        self._worker = worker
+        self._verify = verify
         self._config = config
         self._disk = disk
         self._sealer = sealer
@@ -98,8 +103,10 @@ class Manager:
     async def start(self) -> bytes:
         """Replay the ledger, begin a new view, say Ready to the executor; returns the service info.
 
-        Raises LedgerDamaged, IncompatibleData, StorageFailed, CocoError (a constitution that cannot be run).
+        Raises ManifestRefused (this node is not admitted; nothing is written then), LedgerDamaged, IncompatibleData,
+        StorageFailed, CocoError (a constitution that cannot be run).
         """
+        await self._check_admission()
         sender = ReplaySender(self._executor)
         began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log)
         epoch, signed = began.epoch, began.replayed.signed
@@ -110,8 +117,7 @@ class Manager:
         sealer = BlockSealer(key, began.node_key, service, signed.frontier.copy(), began.state, self._clock)
         quote = await self._attestor.quote(bytes.fromhex(epoch.node).ljust(REPORT_DATA_BYTES, b"\0"))
         log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, self._announce)
-        published = msgspec.json.decode(await self._published(), type=dict[str, Any])
-        running = _Running(began, sealer, log, quote, published)
+        running = _Running(began, sealer, log, quote, await self._read_published())
         await self._write_start_block(running, sender)
         self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {signed.seqno}")
         self._log(f"warning: {ROLLBACK_WARNING}")
@@ -139,6 +145,19 @@ class Manager:
     def refused(self) -> int:
         """Messages of the executor that were refused as malformed."""
         return self._refused
+
+    async def _read_published(self) -> dict[str, Any]:
+        return msgspec.json.decode(await self._published(), type=dict[str, Any])
+
+    async def _check_admission(self) -> None:
+        await check_own_admission(
+            read_genesis(self._config),
+            attestor=self._attestor,
+            worker=self._worker,
+            published=await self._read_published(),
+            verify=self._verify,
+            at=datetime.fromtimestamp(self._clock(), UTC),
+        )
 
     async def _write_start_block(self, running: _Running, sender: ReplaySender) -> None:
         began = running.began
@@ -231,7 +250,8 @@ class Manager:
             return
         network = running.began.state.constitution.network
         chain = running.began.secrets.issue_front_end(key, network, self._config.names, self._clock())
-        await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode())))
+        service = running.service_info(await self._read_published())
+        await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode(), service)))
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1
@@ -251,7 +271,10 @@ class _Running:
         self.quote = quote
         self._published = published
 
-    def service_info(self) -> bytes:
+    def service_info(self, published: dict[str, Any] | None = None) -> bytes:
+        """published: the platform's words as they are now, which are kept. Its collateral is renewed meanwhile."""
+        if published is not None:
+            self._published = published
         constitution, kept = self.began.state.constitution, self.began.secrets
         return msgspec.json.encode(
             self._published

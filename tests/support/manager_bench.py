@@ -25,9 +25,11 @@ from core.node.messages import (
     Replay,
     ReplayedEntry,
 )
+from core.ports import ReportClaims
 from core.types import NO_CLAIMS
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
-from tests.support.fakes import FakeAttestor, FakeClock, FakeSealer
+from tests.support.fakes import FakeAttestor, FakeClock, FakeSealer, FakeVerify
+from tests.support.manifests import FAKE_ROOT, FAKE_WORKER, admitting
 from tests.support.memory_disk import MemoryDisk
 
 MEMBER_KEY = PrivateKey.generate()
@@ -39,7 +41,7 @@ PARTICIPANT_CERTIFICATE = self_signed("carrier", PARTICIPANT_KEY, not_before=_ST
 
 def make_constitution(network: str = "bench") -> Constitution:
     return Constitution(
-        version=1,
+        version=2,
         network=network,
         identities=(
             Identity("manufacturer", "member", MEMBER_CERTIFICATE),
@@ -47,6 +49,7 @@ def make_constitution(network: str = "bench") -> Constitution:
         ),
         adapters={"kv": {}, "ethereum": {}},
         default_adapter="ethereum",
+        **admitting("kv", "ethereum", roots=(FAKE_ROOT,), signers=(FAKE_WORKER.signer,)),
     )
 
 
@@ -73,6 +76,8 @@ class Machine:
     clock: FakeClock = field(default_factory=FakeClock)
     config: ManagerConfig = field(default_factory=make_config)
     log: list[str] = field(default_factory=list)
+    worker: ReportClaims = FAKE_WORKER
+    verify: FakeVerify = field(default_factory=FakeVerify)
 
     @contextlib.asynccontextmanager
     async def node(self) -> AsyncIterator[Node]:
@@ -94,6 +99,8 @@ class Machine:
             sealer=self.sealer,
             attestor=self.attestor,
             executor=manager_end,
+            worker=self.worker,
+            verify=self.verify,
             clock=self.clock,
             log=self.log.append,
         )
