@@ -82,6 +82,7 @@ def _check(done: object, what: str) -> None:
 
 
 def _pointer(context: ssl.SSLContext) -> ctypes.c_void_p:
+    """Return its SSL_CTX, a place inside the object: the caller keeps that."""
     return ctypes.c_void_p.from_address(id(context) + object.__basicsize__)
 
 
@@ -98,16 +99,17 @@ def _library() -> ctypes.CDLL | None:
         _declare(library)
     except (OSError, AttributeError):
         return None  # Linked into the module, with names that are not to be seen.
+    # The method is a place in the library that made the context, so another copy of the library is found out as well.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    return library if library.SSL_CTX_get_options(_pointer(context)) == int(context.options) else None
+    return library if library.SSL_CTX_get_ssl_method(_pointer(context)) == library.TLS_server_method() else None
 
 
 def _declare(library: ctypes.CDLL) -> None:
     """Declare the calls (OpenSSL 1.1.1 and 3). Raises AttributeError for one that is not there."""
     pointer, number, size, data = ctypes.c_void_p, ctypes.c_int, ctypes.c_long, ctypes.c_char_p
-    options = ctypes.c_uint64 if ssl.OPENSSL_VERSION_INFO >= (3, 0) else ctypes.c_ulong
     calls: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        "SSL_CTX_get_options": (options, (pointer,)),
+        "SSL_CTX_get_ssl_method": (pointer, (pointer,)),
+        "TLS_server_method": (pointer, ()),
         "SSL_CTX_use_certificate_ASN1": (number, (pointer, number, data)),
         "SSL_CTX_ctrl": (size, (pointer, number, size, pointer)),
         "SSL_CTX_use_PrivateKey": (number, (pointer, pointer)),

@@ -24,6 +24,7 @@ from enclave_sim.isolation.kernel import (
 from enclave_sim.isolation.preload import preload
 from enclave_sim.isolation.rules import rules_before_start, rules_for
 from enclave_sim.isolation.watch import watch
+from enclave_sim.loader.importer import stop_loading
 
 _HINT = 'Set "isolation" to "best" in network.json to run with less, or see docs/operating.md for what to change.'
 
@@ -51,9 +52,11 @@ def isolate(role: Role, log: Callable[[str], None], *, required: bool = False) -
     unless all of it holds.
     """
     preload()
+    reads_files = role == "gateway" and not tls_memory.is_possible()
+    stop_loading()
     holds: list[str] = []
     missing: list[str] = []
-    for step in (_not_inspectable, keep_out_of_swap, lambda: _filter(role, missing)):
+    for step in (_not_inspectable, keep_out_of_swap, lambda: _filter(role, missing, reads_files)):
         try:
             holds.append(step())
         except IsolationMissing as error:
@@ -69,14 +72,13 @@ def _not_inspectable() -> str:
     return "no debuggers, no dumps"
 
 
-def _filter(role: Role, missing: list[str]) -> str:
+def _filter(role: Role, missing: list[str], reads_files: bool) -> str:
     """Install the filter. missing: is told of the ways that it leaves open."""
     ways: list[str] = []
     try:
         check_no_ring()
     except IsolationMissing as error:
         ways.append(error.message)
-    reads_files = role == "gateway" and not tls_memory.is_possible()
     if reads_files:
         ways.append("files can be opened for reading: this Python's TLS library takes keys from files only")
     install_filter(rules_for(role, os.getpid(), reads_files=reads_files))

@@ -68,10 +68,13 @@ class MeasuredFiles:
         return self._channel.ask(CODE, path[len(ROOT) + 1 :])
 
     def data(self, path: str) -> bytes:
-        """Return a file's bytes; raises FileNotFoundError."""
+        """Return a file's bytes; raises FileNotFoundError, and PermissionError once nothing is loaded any more."""
         if path not in self._files:
             raise FileNotFoundError(2, "not among the measured files", path)
-        return self._channel.ask(DATA, path[len(ROOT) + 1 :])
+        try:
+            return self._channel.ask(DATA, path[len(ROOT) + 1 :])
+        except ImportError:
+            raise PermissionError(1, "not read while the enclave could load code", path) from None
 
     def library(self, path: str) -> tuple[int, str]:
         """Return a descriptor, to be closed, and a name to load a shared library by; loads what it needs first.

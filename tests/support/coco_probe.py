@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import importlib
 import json
 import mmap
 import os
@@ -154,8 +155,18 @@ def report() -> dict[str, Any]:
         "attempts": attempts(),
         "allowed": {name: _outcome(use) for name, use in allowed().items()},
         "thread": _thread(),
+        "late import": _late_import(),
         "pid": os.getpid(),
     }
+
+
+def _late_import() -> str:
+    """Import a module that nothing else does."""
+    try:
+        importlib.import_module("colorsys")
+    except ImportError:
+        return "refused"
+    return "done"
 
 
 def _outcome(attempt: Callable[[], Any]) -> str:
