@@ -35,6 +35,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sealing: whose keys open the node's secrets again: any code of the same signer, or the very same enclave only.
     platform: which TEE the machine simulates. sigstruct: files, by kind of enclave (`manager`, `worker`), that sign the
     code (`coco enclave sign`); a kind without one is signed by the machine's own development key.
+    isolation: what becomes of a node whose enclaves cannot be isolated wholly: it runs and says so, or does not start.
     """
 
     version: int = DATA_DIRECTORY_VERSION
@@ -49,6 +50,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     sealing: Literal["signer", "enclave"] = "signer"
     platform: Literal["sgx", "vsm"] = "sgx"
     sigstruct: dict[Literal["manager", "worker"], str] = {}
+    isolation: Literal["best", "required"] = "best"
 
     def encode(self) -> bytes:
         """Return it as JSON for a person to read."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from adapters.ethereum.chain import INDEXED_TABLES
+from adapters.ethereum.late_imports import load_late_imports
 from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.methods import Methods
 from adapters.ethereum.openrpc import openrpc_document
@@ -54,6 +55,7 @@ class EthereumAdapter(Adapter):
         """settings: see settings.py; raises CocoError when they are wrong."""
         super().__init__(settings, network)
         self._settings = parse_settings(settings)
+        load_late_imports()
 
     @cached_property
     def _methods(self) -> Methods:

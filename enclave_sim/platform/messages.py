@@ -168,9 +168,16 @@ class PlatformNotice(Message, frozen=True, tag=36):
     text: str
 
 
+class CodeRefused(Message, frozen=True, tag=37):
+    """An enclave asked for code that is not what was measured, and was given none; it ends."""
+
+    enclave: int
+    reason: str
+
+
 ToCpu = MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished | GetTee | SealData | UnsealData
 TO_CPU: Codec[ToCpu] = Codec(ToCpu)
 FROM_CPU: Codec[Made | Verified | Denied] = Codec(Made | Verified | Denied)
 TO_PLATFORM: Codec[Measure | Launch | Kill] = Codec(Measure | Launch | Kill)
-FromPlatform = Measured | Launched | Exited | PlatformFailed | PlatformRefused | PlatformNotice
+FromPlatform = Measured | Launched | Exited | PlatformFailed | PlatformRefused | PlatformNotice | CodeRefused
 FROM_PLATFORM: Codec[FromPlatform] = Codec(FromPlatform)
