@@ -235,6 +235,8 @@ def test_a_constitution_that_cannot_be_run_is_told(make_network: MakeNetwork) ->
         (b'{"version": 1, "port": 70000}', CocoError, "port is 70000"),
         (b'{"version": 1, "names": []}', CocoError, "names is empty"),
         (b'{"version": 1, "unknown": 1}', CocoError, "does not parse"),
+        (b'{"version": 1, "platform": "tdx"}', CocoError, "does not parse"),
+        (b'{"version": 1, "sigstruct": {"gateway": "x"}}', CocoError, "does not parse"),
         (b"not JSON", CocoError, "does not parse"),
     ],
 )
