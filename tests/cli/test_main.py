@@ -36,7 +36,7 @@ def test_the_command_line_is_as_planned() -> None:
         *(f"account {verb}" for verb in ("new", "list", "bind", "import", "show")),
         *(f"adapter {verb}" for verb in ("list", "use", "info")),
         "transaction show",
-        *(f"receipt {verb}" for verb in ("get", "verify", "service-cert")),
+        *(f"receipt {verb}" for verb in ("get", "verify", "certificate")),
         *("node status", "deploy", "call", "send", "ledger show", "proxy", "attest show", "attest verify"),
         *(f"enclave {verb}" for verb in ("measure", "sign", "inspect")),
     }
