@@ -69,20 +69,20 @@ def get(
     print_json(shown) if as_json else print_fields(shown)
 
 
-@receipt.command("service-cert")
+@receipt.command()
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
 @network_option
 @identity_option
 @click.pass_obj
-def service_cert(store: Store, output: Path | None, network: str | None, identity: str | None) -> None:
+def certificate(store: Store, output: Path | None, network: str | None, identity: str | None) -> None:
     """Show the certificate of the network's service, which receipts are verified with (PEM)."""
     client = store.client(network)
     with open_connection(client, identity) as connection:
-        certificate = str(connection.get("/node/network").get("service_certificate", ""))
+        found = str(connection.get("/node/network").get("service_certificate", ""))
     if output is None:
-        click.echo(certificate, nl=False)
+        click.echo(found, nl=False)
     else:
-        _write(output, certificate.encode())
+        _write(output, found.encode())
 
 
 @receipt.command()
@@ -100,9 +100,9 @@ def verify(file: Path, service_cert: Path, claims: str | None, as_json: bool) ->
     """
     from cli.receipt_check import check_proof
 
-    certificate = _read(service_cert).decode("utf-8", "replace")
+    trusted = _read(service_cert).decode("utf-8", "replace")
     claimed = None if claims is None else _claims_option(claims)
-    proven = check_proof(_read(file), certificate, claimed)
+    proven = check_proof(_read(file), trusted, claimed)
     print_json({"verified": True, **proven}) if as_json else print_fields({"verified": True, **proven})
     if not proven["claims_verified"]:
         note("Nothing is known of what the entry claims: it is only proven to be committed. See --claims.")

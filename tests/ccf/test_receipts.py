@@ -128,7 +128,7 @@ def test_a_payment_is_proven_to_an_outsider(
     assert not proof.exists()
     shown = prove("buyer")
     assert shown.returncode == 0, shown.stderr
-    network.coco("receipt", "service-cert", "--output", str(service))
+    network.coco("receipt", "certificate", "--output", str(service))
     verified = network.coco("receipt", "verify", str(proof), "--service-cert", str(service))
     assert "succeeded" in verified.stdout
 

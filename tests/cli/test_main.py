@@ -38,7 +38,7 @@ def test_the_command_line_is_as_planned() -> None:
         "transaction show",
         *("node status", "deploy", "call", "send", "proxy", "attest show", "attest verify"),
         *(f"ledger {verb}" for verb in ("show", "verify", "state", "rebuild")),
-        *(f"receipt {verb}" for verb in ("get", "verify", "service-cert")),
+        *(f"receipt {verb}" for verb in ("get", "verify", "certificate")),
         *(f"enclave {verb}" for verb in ("measure", "sign", "inspect")),
     }
 

@@ -203,6 +203,6 @@ def test_a_failure_of_the_node_is_told(coco: Coco, threaded_node: FakeNode) -> N
 @pytest.mark.usefixtures("started")
 def test_the_services_certificate(coco: Coco, threaded_node: FakeNode, tmp_path: Path) -> None:
     threaded_node.pages["/node/network"] = {"service_certificate": MADE.service}
-    assert coco("receipt", "service-cert").out == MADE.service
-    coco("receipt", "service-cert", "--output", str(tmp_path / "service.pem"))
+    assert coco("receipt", "certificate").out == MADE.service
+    coco("receipt", "certificate", "--output", str(tmp_path / "service.pem"))
     assert (tmp_path / "service.pem").read_text() == MADE.service

@@ -76,7 +76,7 @@ def test_receipts_over_the_wire(network: Network, tmp_path: Path) -> None:
 
 def by_command_line(network: Network, paid: str, identifier: str, folder: Path) -> None:
     service = folder / "service.pem"
-    network.coco("receipt", "service-cert", "--output", str(service))
+    network.coco("receipt", "certificate", "--output", str(service))
     for asked in (paid, identifier):
         for cose in ((), ("--cose",)):
             file = str(folder / "proof")
