@@ -105,7 +105,7 @@ async def read_records(disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
     Zeros up to the end are an append that never finished: a file system may lengthen a file before it writes to it, and
     lose power in between. They can stand in no entry's place, since an entry's first byte is its version.
     """
-    header = await _read_exactly(disk, chunk.file, 0, CHUNK_HEADER_BYTES)
+    header = await read_exactly(disk, chunk.file, 0, CHUNK_HEADER_BYTES)
     table_at = int.from_bytes(header, "little") if len(header) == CHUNK_HEADER_BYTES else 0
     if chunk.last is not None and not table_at:
         raise damaged(Place(chunk.file, 0), None, "a closed file does not say where its table begins")
@@ -177,7 +177,7 @@ async def _unfinished_table(disk: Disk, place: Place, positions: Sequence[int]) 
     Each byte is the table's, or zero where a file system lengthened the file before it wrote.
     """
     expected = encode_positions(positions)
-    rest = await _read_exactly(disk, place.file, place.offset, len(expected) + 1)
+    rest = await read_exactly(disk, place.file, place.offset, len(expected) + 1)
     if not any(rest) or len(rest) > len(expected):
         return None
     if any(byte not in (0, wanted) for byte, wanted in zip(rest, expected, strict=False)):
@@ -188,7 +188,7 @@ async def _unfinished_table(disk: Disk, place: Place, positions: Sequence[int]) 
 async def _check_table(disk: Disk, file: str, table_at: int, positions: Sequence[int]) -> None:
     """Raise LedgerDamaged unless the file ends with exactly the table of its entries."""
     expected = encode_positions(positions)
-    found = await _read_exactly(disk, file, table_at, len(expected) + 1)
+    found = await read_exactly(disk, file, table_at, len(expected) + 1)
     if found != expected:
         same = next((at for at, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
         raise damaged(
@@ -213,7 +213,7 @@ async def _read(disk: Disk, file: str, offset: int) -> bytes:
     return data
 
 
-async def _read_exactly(disk: Disk, file: str, offset: int, size_bytes: int) -> bytes:
+async def read_exactly(disk: Disk, file: str, offset: int, size_bytes: int) -> bytes:
     """Return size_bytes from offset, fewer only at the end of the file."""
     found = bytearray()
     while len(found) < size_bytes:
@@ -248,8 +248,11 @@ class LedgerWriter:
         """Of the open chunk."""
         return self._size_bytes
 
-    async def append(self, data: bytes, first: Seqno) -> None:
-        """Write blocks whose first entry is `first`, and return once they are on disk. Raises StorageFailed."""
+    async def append(self, data: bytes, first: Seqno) -> tuple[Seqno, int]:
+        """Write blocks whose first entry is `first`, and return once they are on disk. Raises StorageFailed.
+
+        Returns where they begin: the first seqno of their chunk, and the offset in it.
+        """
         if self._first is None:
             self._first, self._size_bytes, self._positions = first, 0, array("I")
         head = b"" if self._size_bytes else bytes(CHUNK_HEADER_BYTES)
@@ -260,11 +263,14 @@ class LedgerWriter:
         while offset < len(data):
             self._positions.append(position + offset)
             offset += framed_bytes(data[offset : offset + HEADER_BYTES])
+        return self._first, position
 
-    async def close_chunk_if_full(self, last: Seqno) -> None:
-        """Close the chunk when it is large enough; `last` is its newest entry, a committed signature."""
-        if self._first is not None and self._size_bytes >= self._chunk_bytes_min:
-            await self.close_chunk(last)
+    async def close_chunk_if_full(self, last: Seqno) -> bool:
+        """Close the chunk when it is large enough, and say so; `last` is its newest entry, a committed signature."""
+        if self._first is None or self._size_bytes < self._chunk_bytes_min:
+            return False
+        await self.close_chunk(last)
+        return True
 
     async def close_chunk(self, last: Seqno) -> None:
         """Close the chunk, if one is open; `last` is its newest entry, a committed signature. Raises StorageFailed."""

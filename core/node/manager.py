@@ -28,6 +28,7 @@ from core.node.config import ManagerConfig
 from core.node.manager_blocks import BlockSealer, SealedBlock
 from core.node.manager_keys import store_secrets
 from core.node.manager_log import BlockLog
+from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, begin
 from core.node.manager_tables import EMPTY_DOMAIN, genesis_writes, start_writes
 from core.node.messages import (
@@ -38,6 +39,7 @@ from core.node.messages import (
     CertificateRequest,
     ProposeBlock,
     Ready,
+    ReceiptRequest,
 )
 from core.ports import Attestor, Disk, Sealer, Transport
 from core.types import Seqno
@@ -109,9 +111,11 @@ class Manager:
         service = RootSigner(began.secrets.service_key)
         sealer = BlockSealer(key, began.node_key, service, signed.frontier.copy(), began.state, self._clock)
         quote = await self._attestor.quote(bytes.fromhex(epoch.node).ljust(REPORT_DATA_BYTES, b"\0"))
-        log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, self._announce)
+        log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, began.history, self._announce)
         published = msgspec.json.decode(await self._published(), type=dict[str, Any])
-        running = _Running(began, sealer, log, quote, published)
+        keyring, certificates = Keyring(began.secrets.epochs), began.state.certificates
+        receipts = ReceiptMaker(began.history, self._disk, keyring, certificates, log=self._log)
+        running = _Running(began, sealer, log, receipts, quote, published)
         await self._write_start_block(running, sender)
         self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {signed.seqno}")
         self._log(f"warning: {ROLLBACK_WARNING}")
@@ -144,11 +148,13 @@ class Manager:
         began = running.began
         node_key = began.node_key.public_key()
         info = NodeInfo("Trusted", node_key.to_pem(), QuoteInfo(base64.b64encode(running.quote).decode()))
+        certificate = began.secrets.endorse_node(node_key, self._clock())
+        began.state.certificates[began.epoch.node] = certificate
         writes = [
             start_writes(
                 began.state,
                 info,
-                began.secrets.endorse_node(node_key, self._clock()),
+                certificate,
                 began.epoch,
                 began.secrets.service_certificate,
                 began.secrets.front_end_certificate,
@@ -183,15 +189,23 @@ class Manager:
             raise InvariantBroken("the manager has not started")
         receiving = asyncio.create_task(self._receive(self._running))
         committing = asyncio.create_task(self._commit(self._running))
+        proving = asyncio.create_task(self._prove(self._running))
+        tasks = (receiving, committing, proving)
         try:
-            await asyncio.wait((receiving, committing), return_when=asyncio.FIRST_EXCEPTION)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            receiving.cancel()
-            committing.cancel()
-            results = await asyncio.gather(receiving, committing, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            results = await asyncio.gather(*tasks, return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
+
+    async def _prove(self, running: _Running) -> None:
+        try:
+            await running.receipts.run(self._executor)
+        except ChannelClosed:
+            self._closing = True
 
     async def _receive(self, running: _Running) -> None:
         try:
@@ -207,12 +221,16 @@ class Manager:
                         await self._slots.acquire()
                         running.log.propose(running.sealer.seal_proposed(message))
                         self._work.set()
+                    case ReceiptRequest():
+                        if (refusal := running.receipts.take(message)) is not None:
+                            await self._executor.send(FROM_MANAGER.encode(refusal))
                     case CertificateRequest():
                         await self._issue_certificate(running, message.public_key)
                     case _:
                         assert_never(message)
         except ChannelClosed:
             self._closing = True
+        running.receipts.close()
         self._work.set()
 
     async def _commit(self, running: _Running) -> None:
@@ -243,11 +261,18 @@ class _Running:
     """What exists once the new view has begun."""
 
     def __init__(
-        self, began: Began, sealer: BlockSealer, log: BlockLog, quote: bytes, published: dict[str, Any]
+        self,
+        began: Began,
+        sealer: BlockSealer,
+        log: BlockLog,
+        receipts: ReceiptMaker,
+        quote: bytes,
+        published: dict[str, Any],
     ) -> None:
         self.began = began
         self.sealer = sealer
         self.log = log
+        self.receipts = receipts
         self.quote = quote
         self._published = published
 

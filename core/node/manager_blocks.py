@@ -29,12 +29,13 @@ CLAIMS_BYTES = 32
 
 @dataclass(frozen=True, slots=True)
 class SealedBlock:
-    """Whole entries, the last of which is the signature at `last`."""
+    """Whole entries, the last of which is the signature at `last`. leaves: of each, with its size in bytes."""
 
     data: bytes
     first: Seqno
     last: Seqno
     governance: tuple[GovernanceResult, ...] = ()
+    leaves: tuple[tuple[Digest, int], ...] = ()
 
 
 class BlockSealer:
@@ -111,8 +112,9 @@ class BlockSealer:
         signed = SignedRoot(signature, self._service.sign(root, self._view, last))
         entry = self._sealer.seal_signature(last, encode_domain(signed.to_tables()), root)
         self._frontier.append(entry.leaf)
-        data = b"".join([*(one.data for one in sealed), entry.data])
-        return SealedBlock(data, first, last, tuple(results))
+        entries = [*sealed, entry]
+        leaves = tuple((one.leaf, len(one.data)) for one in entries)
+        return SealedBlock(b"".join([one.data for one in entries]), first, last, tuple(results), leaves)
 
     def _check(self, draft: EntryDraft) -> None:
         prefixes = self._prefixes.get(draft.adapter)

@@ -17,6 +17,7 @@ from core.errors import AuthenticationFailed, CocoError, IncompatibleData, Ledge
 from core.governance.constitution import Constitution
 from core.ledger.entry import VIEW_MAX, OpenedEntry
 from core.ledger.files import FOLDER, LedgerWriter, finish_chunk
+from core.ledger.history import LedgerHistory
 from core.ledger.replay import Replayed
 from core.ledger.replay import replay as replay_ledger
 from core.ledger.secrets import EpochSecret, Keyring
@@ -41,13 +42,14 @@ Clock = Callable[[], float]
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A start up to the new view. secrets: already sealed, with the new epoch last."""
+    """A start up to the new view. secrets: already sealed, with the new epoch last. history: of what was replayed."""
 
     secrets: NodeSecrets
     node_key: PrivateKey
     state: SystemState
     replayed: Replayed
     writer: LedgerWriter
+    history: LedgerHistory
 
     @property
     def epoch(self) -> EpochSecret:
@@ -101,7 +103,8 @@ async def begin(
     kept = old or make_secrets(constitution.digest(), constitution.network, clock())
     state = SystemState(constitution)
     verifier = LedgerVerifier(Keyring(kept.epochs), WRITE_SETS, kept.service_certificate)
-    replayed = await replay_ledger(disk, verifier, _Deliverer(state, sender, clock, log).deliver)
+    history = LedgerHistory()
+    replayed = await replay_ledger(disk, verifier, _Deliverer(state, sender, clock, log).deliver, history)
     _check_reach(replayed, kept, state)
     if kept.last_view >= VIEW_MAX:
         raise IncompatibleData(f"view {kept.last_view} is the last one there is", hint=NEW_NETWORK_HINT)
@@ -117,7 +120,7 @@ async def begin(
     begun = replace(kept, epochs=(*kept.epochs, epoch))
     await store_secrets(disk, sealer, begun)
     writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.positions)
-    return Began(begun, node_key, state, replayed, writer)
+    return Began(begun, node_key, state, replayed, writer, history)
 
 
 async def _check_beside(disk: Disk, kept: NodeSecrets | None, constitution: Constitution) -> None:

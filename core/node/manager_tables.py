@@ -47,6 +47,8 @@ class SystemState:
         self.constitution_seen = False
         self.default_adapter = constitution.default_adapter
         self.nodes: dict[bytes, NodeInfo] = {}
+        self.certificates: dict[str, str] = {}
+        """Of every node there ever was (PEM), since receipts show them."""
         self._accepted: set[bytes] = set()
 
     def absorb(self, public: bytes) -> None:
@@ -65,6 +67,9 @@ class SystemState:
             if value is None:
                 raise MalformedMessage("a node's record is deleted")
             self.nodes[node] = NodeInfo.decode(value)
+        for node, value in tables.get(ENDORSED_CERTIFICATES, {}).items():
+            if value is not None:
+                self.certificates[node.decode("ascii", "replace")] = value.decode("ascii", "replace")
         self._accepted.update(tables.get(MESSAGES, ()))
 
     def accept(self, message: VerifiedMessage, data: bytes) -> Writes:

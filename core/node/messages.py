@@ -151,6 +151,13 @@ class CertificateRequest(Message, frozen=True, tag=22):
     public_key: bytes
 
 
+class ReceiptRequest(Message, frozen=True, tag=23):
+    """Ask for the receipt of a committed entry; answered by ReceiptMade with the same ticket."""
+
+    ticket: int
+    seqno: int
+
+
 # Manager -> executor.
 
 
@@ -195,10 +202,40 @@ class CertificateIssued(Message, frozen=True, tag=34):
     chain: bytes
 
 
+class ReceiptMade(Message, frozen=True, tag=35):
+    """An entry and its receipts. failure: why there is none: it is not committed, or the disk does not return it whole.
+
+    receipt: CCF's JSON. cose: the COSE receipt, b"" for a signature entry, which has none. public, private, claims: the
+    entry's own, as in EntryDraft; a signature entry's are left out.
+    """
+
+    ticket: int
+    failure: Literal["", "not_committed", "unreadable", "overloaded"]
+    receipt: bytes = b""
+    cose: bytes = b""
+    public: bytes = b""
+    private: bytes = b""
+    claims: bytes = b""
+    is_signature: bool = False
+
+
+# Executor -> gateway, within an Answer.
+
+
+class ReceiptAnswer(Message, frozen=True, tag=51):
+    """body: the receipt in the form that was asked for. none: there is none that the caller may have."""
+
+    state: Literal["none", "pending", "made", "no_such_form", "unreadable"]
+    body: bytes = b""
+
+
+RECEIPT_ANSWER: Codec[ReceiptAnswer] = Codec(ReceiptAnswer)
 TO_READER: Codec[FeedBegin | FeedRows | FeedEntries] = Codec(FeedBegin | FeedRows | FeedEntries)
 FROM_GATEWAY: Codec[FromGateway] = Codec(FromGateway)
 TO_GATEWAY: Codec[ToGateway | FrontEnd] = Codec(ToGateway | FrontEnd)
-TO_MANAGER: Codec[ProposeBlock | CertificateRequest] = Codec(ProposeBlock | CertificateRequest)
-FROM_MANAGER: Codec[Replay | Ready | BlockCommitted | CertificateIssued] = Codec(
-    Replay | Ready | BlockCommitted | CertificateIssued
+TO_MANAGER: Codec[ProposeBlock | CertificateRequest | ReceiptRequest] = Codec(
+    ProposeBlock | CertificateRequest | ReceiptRequest
+)
+FROM_MANAGER: Codec[Replay | Ready | BlockCommitted | CertificateIssued | ReceiptMade] = Codec(
+    Replay | Ready | BlockCommitted | CertificateIssued | ReceiptMade
 )
