@@ -37,12 +37,18 @@ class AuthenticationFailed(CocoError):
 
 
 class LedgerDamaged(CocoError):
-    """A ledger file holds a record that is complete but wrong. Carries file, offset (bytes) and entry (seqno)."""
+    """A ledger file holds a record that is complete but wrong.
+
+    Carries file, offset (bytes), entry (seqno) and what, the part of the message that says what is wrong there.
+    """
 
     exit_code = 4
 
-    def __init__(self, message: str, *, file: str, offset: int, entry: int | None = None, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, file: str, offset: int, entry: int | None = None, what: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
+        self.what = what or message
         self.file = file
         self.offset = offset
         self.entry = entry

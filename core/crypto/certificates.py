@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
@@ -78,13 +78,16 @@ def from_der(data: bytes) -> str:
     """Return a certificate as PEM; raises MalformedMessage."""
     try:
         return _pem(x509.load_der_x509_certificate(data))
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise MalformedMessage("not a certificate (DER)") from None
 
 
 def public_key_of(pem: str) -> PublicKey:
     """Return the certificate's key; raises MalformedMessage, also for a key that is not on P-256 or P-384."""
-    return PublicKey(_load(pem).public_key())
+    try:
+        return PublicKey(_load(pem).public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        raise MalformedMessage("a certificate whose key is none") from None
 
 
 def common_name_of(pem: str) -> str:
@@ -107,7 +110,7 @@ def verify_issued_under(pem: str, issuer: str, *, at: datetime | None) -> None:
     try:
         _require_authority(authority)
         leaf.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError, CocoError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError, x509.DuplicateExtension, CocoError):
         raise AuthenticationFailed("the certificate was not issued under this authority") from None
     if leaf == authority:
         raise AuthenticationFailed("the certificate is the authority's own")
@@ -124,7 +127,7 @@ def verify_valid_at(pem: str, at: datetime) -> None:
 def _load(pem: str) -> x509.Certificate:
     try:
         return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise MalformedMessage("not a certificate (PEM)") from None
 
 

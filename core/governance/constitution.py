@@ -56,7 +56,7 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise CocoError(f"the constitution is {len(data)} bytes long", hint="Give fewer identities at genesis.")
         try:
             constitution = msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise CocoError(f"the constitution does not parse: {error}", hint="See docs/governing.md.") from None
         constitution.check()
         return constitution

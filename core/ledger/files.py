@@ -65,6 +65,11 @@ class Record:
         return len(self.data) + self.zero_bytes
 
 
+def is_chunk_name(name: str) -> bool:
+    """Say whether a file's name is that of a chunk."""
+    return _NAME.fullmatch(name.rpartition("/")[2]) is not None
+
+
 def encode_positions(positions: Sequence[int]) -> bytes:
     """Return the table of a chunk."""
     return struct.pack(f"<{len(positions)}I", *positions)
@@ -109,6 +114,8 @@ async def read_records(disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
     table_at = int.from_bytes(header, "little") if len(header) == CHUNK_HEADER_BYTES else 0
     if chunk.last is not None and not table_at:
         raise damaged(Place(chunk.file, 0), None, "a closed file does not say where its table begins")
+    if chunk.last is None and 0 < table_at <= CHUNK_HEADER_BYTES:
+        raise damaged(Place(chunk.file, 0), None, "the file's header says that its table begins within the header")
     if len(header) < CHUNK_HEADER_BYTES and any(header):
         raise damaged(Place(chunk.file, 0), None, "the file's header is cut short")
     if len(header) < CHUNK_HEADER_BYTES:
