@@ -75,6 +75,9 @@ class ReadOnlyDisk:
     async def rename(self, old: str, new: str) -> None:
         raise _read_only(old)
 
+    async def remove(self, name: str) -> None:
+        raise _read_only(name)
+
 
 def _read_only(name: str) -> StorageFailed:
     return StorageFailed(f"{name} was opened for reading only")

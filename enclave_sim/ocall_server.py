@@ -23,6 +23,7 @@ from enclave_sim.boundary.messages import (
     DiskList,
     DiskPatch,
     DiskRead,
+    DiskRemove,
     DiskRename,
     DiskReplace,
     DiskResult,
@@ -127,6 +128,8 @@ async def _do(disk: Disk, call: DiskCall) -> DiskResult:
             await disk.truncate(name, size_bytes)
         case DiskRename(request, old, new):
             await disk.rename(old, new)
+        case DiskRemove(request, name):
+            await disk.remove(name)
         case _:
             assert_never(call)
     return DiskDone(request)

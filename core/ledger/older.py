@@ -7,14 +7,14 @@ entry's every byte is in its leaf. The tree must end as the one in the snapshot.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
-from contextlib import nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import aclosing
 
 from core.crypto.certificates import public_key_of
 from core.errors import AuthenticationFailed, MalformedMessage
 from core.ledger.backfill import BackfilledHistory
 from core.ledger.entry import ParsedEntry, parse_entry
-from core.ledger.files import Chunk, Record, read_records
+from core.ledger.files import FOLDER, Chunk, Record, arrange_chunks, read_records
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import Keyring
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, DomainCodec, TrustedNodes
@@ -49,11 +49,6 @@ class OlderPart:
         self._history = history
         self._block: list[tuple[ParsedEntry, Record]] = []
 
-    @property
-    def last_seqno(self) -> Seqno:
-        """How far the verified part reaches."""
-        return self._history.last_seqno if self._frontier.last_seqno < self._until.seqno else self._until.seqno
-
     async def verify(self, disk: Disk, chunks: Sequence[Chunk], progress: Callable[[Seqno], None]) -> None:
         """Verify all of it. chunks: of the ledger at the start. progress: called after each slice.
 
@@ -63,22 +58,28 @@ class OlderPart:
         for chunk in chunks:
             if chunk.first > self._until.seqno:
                 break
-            async with self._history.lock if chunk.last is None else nullcontext():
-                async for record in self._records(disk, chunk):
-                    self._accept(record, chunk)
-                    if self._frontier.last_seqno % ENTRIES_AT_A_TIME == 0:
-                        progress(self._history.last_seqno)
-                        await asyncio.sleep(0)
+            if chunk.last is None:
+                async with self._history.lock:
+                    now = arrange_chunks(await disk.list_files(FOLDER))
+                    await self._verify_chunk(
+                        disk, next((one for one in now if one.first == chunk.first), chunk), progress
+                    )
+            else:
+                await self._verify_chunk(disk, chunk, progress)
             if chunk.last is not None and chunk.last <= self._until.seqno:
                 self._history.close_older_chunk()
         self._finish(chunks)
         progress(self._until.seqno)
 
-    async def _records(self, disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
-        async for record in read_records(disk, chunk):
-            if not record.whole or self._frontier.last_seqno == self._until.seqno:
-                return
-            yield record
+    async def _verify_chunk(self, disk: Disk, chunk: Chunk, progress: Callable[[Seqno], None]) -> None:
+        async with aclosing(read_records(disk, chunk)) as records:
+            async for record in records:
+                if not record.whole or self._frontier.last_seqno == self._until.seqno:
+                    return
+                self._accept(record, chunk)
+                if self._frontier.last_seqno % ENTRIES_AT_A_TIME == 0:
+                    progress(self._history.last_seqno)
+                    await asyncio.sleep(0)
 
     def _accept(self, record: Record, chunk: Chunk) -> None:
         seqno = Seqno(self._frontier.last_seqno + 1)

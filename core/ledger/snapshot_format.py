@@ -232,7 +232,7 @@ class DomainReader:
         """Take the head of a table; returns where its rows begin, None when the head is not all there."""
         if len(data) - at < 8:
             return None
-        name_bytes = _U64.unpack_from(data, at)[0]
+        name_bytes: int = _U64.unpack_from(data, at)[0]
         if name_bytes > limits.TABLE_NAME_BYTES_MAX:
             raise MalformedMessage("a table's name is too long")
         rows_at = at + 24 + name_bytes

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 
 from core import limits
@@ -101,7 +102,8 @@ async def read_tables(
             split = max(0, min(len(body), public_end - max(at, PREFIX_BYTES)))
             at += len(block)
             plain = body[:split]
-            decryptor.associate(plain)
+            if plain:
+                decryptor.associate(plain)
             if not has_point:
                 head += plain
                 if len(head) < min(prefix.public_bytes, HEAD_BYTES_MAX):
@@ -113,7 +115,8 @@ async def read_tables(
                 plain, has_point, head = head[used:], True, b""
             for part in public.feed(plain, prefix.seqno):
                 yield part
-            for part in private.feed(decryptor.decrypt(body[split:]), prefix.seqno):
+            hidden = decryptor.decrypt(body[split:]) if split < len(body) else b""
+            for part in private.feed(hidden, prefix.seqno):
                 yield part
         decryptor.finish(prefix.tag)
         if not has_point:
@@ -160,11 +163,12 @@ async def _read_entry(disk: Disk, seqno: Seqno) -> ParsedEntry | None:
         if chunk.last is not None and chunk.last < seqno:
             continue
         at = chunk.first
-        async for record in read_records(disk, chunk):
-            if record.whole and at == seqno:
-                entry = parse_entry(record.data)
-                return entry if entry.seqno == seqno else None
-            at = Seqno(at + 1)
+        async with aclosing(read_records(disk, chunk)) as records:
+            async for record in records:
+                if record.whole and at == seqno:
+                    entry = parse_entry(record.data)
+                    return entry if entry.seqno == seqno else None
+                at = Seqno(at + 1)
     return None
 
 

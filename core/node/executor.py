@@ -46,10 +46,15 @@ from core.node.messages import (
     CertificateIssued,
     FrontEnd,
     GovernanceResult,
+    LedgerNews,
     ReplayedEntry,
+    SnapshotBegin,
+    SnapshotMore,
+    SnapshotWritten,
 )
 from core.node.proposals import Proposals, Proposed
 from core.node.reader_feed import FeedSource, ReaderFeeds
+from core.node.snapshot_stream import SnapshotStream
 from core.node.transaction_status import ViewHistory
 from core.ports import Transport
 from core.types import Seqno, View
@@ -83,6 +88,8 @@ class Executor:
         self._log = log
         self._load = load
         self._feeds = ReaderFeeds(log)
+        self._snapshots = SnapshotStream(manager, self._wake.set)
+        self._ledger_news: Any = {}
         self._front_end_keys = FrontEndKeys(manager, clock)
 
     def attach_reader(self, transport: Transport) -> None:
@@ -101,7 +108,7 @@ class Executor:
         except ChannelClosed as error:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
         work = asyncio.create_task(self._work())
-        beside = (self._hear_manager(), self._feeds.run(), self._front_end_keys.run())
+        beside = (self._hear_manager(), self._feeds.run(), self._front_end_keys.run(), self._snapshots.run())
         others = [asyncio.create_task(one) for one in beside]
         for link in self._links:
             others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
@@ -165,6 +172,7 @@ class Executor:
         self._feeds.open(
             FeedSource(self._store, self._constitution.encode(), lambda: self._committed, self._builder.now_s)
         )
+        self._snapshots.open(self._store)
         self._announce()
         self._send_front_end()
         self._log(f"ready: view {self._view}, {self._committed} entries, adapters {', '.join(self._adapters)}")
@@ -204,14 +212,19 @@ class Executor:
             except (MalformedMessage, LimitExceeded) as error:
                 self._log(f"a message of the manager was refused: {error.message}")
                 continue
-            if isinstance(message, CertificateIssued):
-                self._front_end_keys.issued(message)
-                self._send_front_end()
-                continue
-            if not isinstance(message, BlockCommitted):
-                raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
-            self._block_committed(message)
-            self._wake.set()
+            match message:
+                case CertificateIssued():
+                    self._front_end_keys.issued(message)
+                    self._send_front_end()
+                case SnapshotBegin() | SnapshotMore() | SnapshotWritten():
+                    self._snapshots.take(message)
+                case LedgerNews(status):
+                    self._ledger_news = msgspec.json.decode(status)
+                case BlockCommitted():
+                    self._block_committed(message)
+                    self._wake.set()
+                case _:
+                    raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
 
     def _block_committed(self, message: BlockCommitted) -> None:
         block = self._proposals.committed(message)
@@ -238,7 +251,7 @@ class Executor:
 
     def _settle(self) -> None:
         try:
-            settle(self._store, self._adapters, self._committed, pinned=self._feeds.pinned)
+            settle(self._store, self._adapters, self._committed, pinned=self._feeds.pinned + self._snapshots.pinned)
         except InvariantBroken:
             raise
         except Exception as error:  # noqa: BLE001 - the node loop: adapters are other people's code
@@ -256,8 +269,9 @@ class Executor:
                 self._change_constitution(Constitution.decode(constitution))
         self._builder.open_after(Seqno(message.last_seqno))
         self._pass_on(entries, Seqno(message.last_seqno))
-        self._answer_governance(block.ticket, message.governance)
-        self._send_front_end()
+        if block.ticket is not None:
+            self._answer_governance(block.ticket, message.governance)
+            self._send_front_end()
 
     def _change_constitution(self, changed: Constitution) -> None:
         if changed.adapters != self._constitution.adapters:
@@ -312,8 +326,8 @@ class Executor:
             return True
         if self._proposals.awaits_governance:
             return False
-        if self._intake.governance and not self._intake.stopping:
-            return await self._propose_governance()
+        if self._has_manager_entry and not self._intake.stopping:
+            return await self._propose_manager_entry()
         item = None if self._intake.stopping else self._next()
         if item is not None:
             self._run(*item)
@@ -326,9 +340,14 @@ class Executor:
     def _must_close(self) -> bool:
         if self._builder.is_empty:
             return False
-        if self._builder.is_full or self._intake.governance or self._intake.stopping:
+        if self._builder.is_full or self._has_manager_entry or self._intake.stopping:
             return True
         return not self._proposals and len(self._builder.commands) >= limits.BLOCK_COMMANDS_ENOUGH
+
+    @property
+    def _has_manager_entry(self) -> bool:
+        """Whether there is something to propose whose entry the manager itself fills in, as a block of its own."""
+        return bool(self._intake.governance) or self._snapshots.owes_evidence
 
     def _next(self) -> tuple[str, Pending] | None:
         return self._builder.backlog.popleft() if self._builder.backlog else self._intake.next()
@@ -356,11 +375,16 @@ class Executor:
             return
         await self._proposals.propose(block)
 
-    async def _propose_governance(self) -> bool:
+    async def _propose_manager_entry(self) -> bool:
         if not self._proposals.has_room:
             return False
-        ticket, message = self._intake.governance.popleft()
-        await self._proposals.propose_governance(Seqno(self._store.head + 1), ticket, message)
+        first = Seqno(self._store.head + 1)
+        if self._snapshots.owes_evidence:
+            self._snapshots.owes_evidence = False
+            await self._proposals.propose_evidence(first)
+        else:
+            ticket, message = self._intake.governance.popleft()
+            await self._proposals.propose_governance(first, ticket, message)
         return True
 
     def _answer_query(self) -> bool:
@@ -377,7 +401,7 @@ class Executor:
         for block in self._proposals.drop_all():
             for ran in block.commands:
                 self._tickets.fail(ran.pending.ticket, "unknown_outcome", ran.seqno)
-            if block.last_seqno is None:
+            if block.ticket is not None:
                 self._tickets.fail(block.ticket, "unknown_outcome")
         self._wake.set()
 
@@ -392,6 +416,7 @@ class Executor:
             "adapters": {name: adapter.info.version for name, adapter in self._adapters.items()},
             "default_adapter": self._default_adapter(),
             "readers": len(self._feeds),
+            "ledger": self._ledger_news,
             "stopping": self._intake.stopping,
         }
 

@@ -112,6 +112,11 @@ class DiskPatch(Message, frozen=True, tag=27):
     data: bytes
 
 
+class DiskRemove(Message, frozen=True, tag=28):
+    request: int
+    name: str
+
+
 # Enclave -> host: news.
 
 
@@ -148,7 +153,7 @@ class Refused(Message, frozen=True, tag=34):
 
 
 DiskResult = DiskDone | DiskData | DiskFiles | DiskFailed
-DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskPatch | DiskTruncate | DiskRename
+DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskPatch | DiskTruncate | DiskRename | DiskRemove
 Start = StartManager | StartExecutor | StartGateway | StartReader
 
 TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
@@ -162,6 +167,7 @@ TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Code
     | DiskPatch
     | DiskTruncate
     | DiskRename
+    | DiskRemove
     | LogLine
     | Running
     | Stopped

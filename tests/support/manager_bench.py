@@ -20,10 +20,13 @@ from core.node.messages import (
     TO_MANAGER,
     BlockCommitted,
     EntryDraft,
+    LedgerNews,
     ProposeBlock,
     Ready,
     Replay,
     ReplayedEntry,
+    StateBegin,
+    StateRows,
 )
 from core.types import NO_CLAIMS
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
@@ -125,12 +128,21 @@ class Node:
     replayed: list[ReplayedEntry] = field(default_factory=list)
     ready: Ready | None = None
     next_seqno: int = 0
+    restored_at: int = 0
+    rows: dict[str, bytes] = field(default_factory=dict)
+    news: list[bytes] = field(default_factory=list)
 
     async def until_ready(self) -> Ready:
         while True:
             message = await self._next()
             if isinstance(message, Replay):
                 self.replayed.extend(message.entries)
+                continue
+            if isinstance(message, StateBegin):
+                self.restored_at, self.rows = message.seqno, {}
+                continue
+            if isinstance(message, StateRows):
+                self.rows[message.table] = self.rows.get(message.table, b"") + message.data
                 continue
             assert isinstance(message, Ready)
             self.ready, self.next_seqno = message, message.last_seqno + 1
@@ -156,7 +168,12 @@ class Node:
         return replayed_state(self.replayed)
 
     async def _next(self) -> object:
-        """The manager's next message; raises what stopped it, if it stops instead."""
+        """The manager's next message, news aside; raises what stopped it, if it stops instead."""
+        while isinstance(message := await self._any(), LedgerNews):
+            self.news.append(message.status)
+        return message
+
+    async def _any(self) -> object:
         receiving = asyncio.create_task(self.executor.receive())
         await asyncio.wait((receiving, self.running), return_when=asyncio.FIRST_COMPLETED)
         if not receiving.done():
