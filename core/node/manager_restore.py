@@ -49,7 +49,8 @@ async def restore(
 
     Raises StorageFailed, ChannelClosed.
     """
-    for name, info in await list_snapshots(disk):
+    snapshots = await list_snapshots(disk)
+    for name, info in snapshots:
         try:
             snapshot = await verify_snapshot(
                 disk, name, info.size_bytes, service_certificate=kept.service_certificate, domains=WRITE_SETS
@@ -57,7 +58,8 @@ async def restore(
             return await _load(disk, snapshot, kept, constitution, executor)
         except SnapshotRefused as error:
             log(f"a snapshot is refused, and another one or the whole ledger used: {error.message}")
-    await executor.send(FROM_MANAGER.encode(StateBegin(0)))
+    if snapshots:
+        await executor.send(FROM_MANAGER.encode(StateBegin(0)))
     return None
 
 
