@@ -285,11 +285,13 @@ def status(store: Store, name: str | None, as_json: bool) -> None:
     shown: dict[str, Any] = {"network": chosen, "state": state, "host_directory": str(directory), "pid": pid}
     if found is not None:
         shown |= {"url": found.url, "started_at": found.started_at, "processes": found.pids}
+        shown |= {"less_isolation": found.less_isolation}
     if as_json:
         print_json(shown)
     else:
         processes = ", ".join(f"{role} {number}" for role, number in shown.get("processes", {}).items())
-        print_fields(shown | {"processes": processes or None})
+        print_fields(shown | {"processes": processes or None, "less_isolation": None})
+        _warn_of_less_isolation(found)
     if found is None:
         raise click.exceptions.Exit(NOT_RUNNING)
 
@@ -312,6 +314,16 @@ def destroy(store: Store, name: str, yes: bool) -> None:
         click.confirm(f"Remove network {name}, its ledger, keys and accounts for good?", abort=True, err=True)
     store.remove(name)
     click.echo(f"Network {name} is removed.")
+
+
+def _warn_of_less_isolation(found: Status | None) -> None:
+    """Say for whom the kernel lacks what keeps an enclave's process in."""
+    missing: dict[str, list[str]] = {}
+    for process, reasons in (found.less_isolation if found is not None else {}).items():
+        for reason in reasons:
+            missing.setdefault(reason, []).append(process)
+    for reason, processes in missing.items():
+        note(f"WARNING: less isolation of {', '.join(processes)}: {reason}. See docs/operating.md#isolation.")
 
 
 def _running_pid(directory: Path) -> int | None:
@@ -358,8 +370,9 @@ def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
     certificate = paths.front_end_ca if client is None else client.ca_file
     identities = [] if client is None else client.identities()
     shown = {"network": name, "url": found.url, "certificate": str(certificate), "log": str(paths.log)}
+    _warn_of_less_isolation(found)
     if as_json:
-        print_json(shown | {"identities": identities})
+        print_json(shown | {"identities": identities, "less_isolation": found.less_isolation})
         return
     print_fields(shown | {"identities": ", ".join(identities) or None})
     if client is None:

@@ -100,8 +100,8 @@ CHUNK_BYTES_MIN = 5 * MEBIBYTE
 SEALED_BLOB_BYTES_MAX = 1 * MEBIBYTE
 DISK_READ_BYTES_MAX = 4 * MEBIBYTE
 DISK_PATCH_BYTES_MAX = 64
-RECEIPT_BYTES_MAX = 256 * KIBIBYTE
-"""A receipt, with what stands beside it, when it is verified."""
+RECEIPT_BYTES_MAX = QUERY_REPLY_BYTES_MAX
+"""A receipt, with its claims beside it, when it is verified."""
 RECEIPTS_IN_FLIGHT_MAX = 16
 """Receipts that a manager makes for its executor at a time."""
 QUEUED_RECEIPTS_MAX = 1_000

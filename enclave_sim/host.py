@@ -104,7 +104,7 @@ async def _run(
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             return
-        status = _status(await starting, config, address, port, supervisor.pids)
+        status = _status(await starting, config, address, port, supervisor)
         _write_files(directory, starting.result(), status)
         supervisor.on_change = lambda: _write_pids(directory, status, supervisor.pids, log)
         log.line("host", f"running: {status.url}")
@@ -126,16 +126,17 @@ async def _run(
         await supervisor.close()
 
 
-def _status(running: Running, config: HostConfig, address: str, port: int, pids: dict[str, int]) -> Status:
+def _status(running: Running, config: HostConfig, address: str, port: int, supervisor: Supervisor) -> Status:
     shown = address if address in config.names else config.names[0]
     return Status(
         pid=os.getpid(),
         address=address,
         port=port,
         url=f"https://[{shown}]:{port}" if ":" in shown else f"https://{shown}:{port}",
-        pids={"host": os.getpid(), **pids},
+        pids={"host": os.getpid(), **supervisor.pids},
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         service=msgspec.json.decode(running.service, type=dict),
+        less_isolation=supervisor.less_isolation,
     )
 
 

@@ -32,6 +32,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     readers: processes that answer queries: 0, the executor does; 1; 2, one of them for simulations (eth_call) only.
     sealing: whose keys open the node's secrets again: any code of the same signer, or the very same enclave only.
+    isolation: what becomes of a node whose enclaves cannot be isolated wholly: it runs and says so, or does not start.
     """
 
     version: int = DATA_DIRECTORY_VERSION
@@ -44,6 +45,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_bytes_max: int = limits.BLOCK_BYTES_MAX
     readers: int = limits.READERS_MAX
     sealing: Literal["signer", "enclave"] = "signer"
+    isolation: Literal["best", "required"] = "best"
 
     def encode(self) -> bytes:
         """Return it as JSON for a person to read."""

@@ -37,7 +37,9 @@ from enclave_sim.ocall_server import OcallServer
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
+    CodeRefused,
     Exited,
+    FromPlatform,
     Kill,
     Launch,
     Launched,
@@ -88,6 +90,13 @@ class Supervisor:
         platform = {"platform": self._platform.pid} if self._platform is not None else {}
         return platform | {enclave.name: enclave.pid for enclave in self._enclaves}
 
+    @property
+    def less_isolation(self) -> dict[str, tuple[str, ...]]:
+        """What the kernel did not give, by name of the process; see enclave_sim/isolation."""
+        told = [(enclave.name, enclave.server.isolated) for enclave in self._enclaves]
+        missing = {name: isolated.result().missing for name, isolated in told if isolated.done()}
+        return {name: reasons for name, reasons in missing.items() if reasons}
+
     async def start(self, listener: socket.socket) -> Running:
         """Start everything; return what the first gateway said once all serve. Closes the listener.
 
@@ -122,6 +131,7 @@ class Supervisor:
         readers = [enclave.server.running for enclave in await self._readers.start()]
         gateways = [enclave.server.running for enclave in self._enclaves if enclave.role == "gateway"]
         running: list[Running] = await self._unless_ended(asyncio.gather(*gateways, *readers))
+        await self._unless_ended(asyncio.gather(*(enclave.server.isolated for enclave in self._enclaves)))
         self._serves = True
         return running[0]
 
@@ -212,7 +222,9 @@ class Supervisor:
         async def add(number: int, name: str, ours: socket.socket) -> Enclave:
             return await self._add_enclave(number, name, "reader", ours)
 
-        side = HostSide(platform, dict(enumerate(self._passing)), add, self._tell, lambda: self.on_change())
+        required = self._config.isolation == "required"
+        peers = dict(enumerate(self._passing))
+        side = HostSide(platform, peers, add, self._tell, lambda: self.on_change(), required)
         return ReaderHosting(side, self._log, count=self._config.readers, first_number=len(self._enclaves))
 
     async def _add_enclave(self, number: int, name: str, role: Role, ours: socket.socket) -> Enclave:
@@ -238,10 +250,12 @@ class Supervisor:
             measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max, config.readers
         )
         connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
+        gateway = GatewayConfig(measured.worker, connections_max, readers=config.readers)
+        required = config.isolation == "required"
         return [
-            StartManager(ManagerConfig(self._genesis, config.names, measured.worker, sealing=config.sealing)),
-            StartExecutor(executor),
-            *[StartGateway(GatewayConfig(measured.worker, connections_max, readers=config.readers))] * config.gateways,
+            StartManager(ManagerConfig(self._genesis, config.names, measured.worker, sealing=config.sealing), required),
+            StartExecutor(executor, required),
+            *[StartGateway(gateway, required)] * config.gateways,
         ]
 
     async def _watch_platform(self, process: asyncio.subprocess.Process, channel: SocketTransport) -> None:
@@ -255,7 +269,7 @@ class Supervisor:
             for enclave in self._enclaves:
                 enclave.ended.set()
 
-    def _take(self, message: Measured | Launched | Exited | PlatformFailed | PlatformRefused) -> None:
+    def _take(self, message: FromPlatform) -> None:
         match message:
             case Measured():
                 if not self._measured.done():
@@ -268,8 +282,15 @@ class Supervisor:
                 self._platform_failed = message
             case PlatformRefused(reason, count):
                 self._log.line("platform", f"refused a message of the host ({count} so far): {reason}")
+            case CodeRefused(number, reason):
+                self._code_refused(self._enclaves[number], reason)
             case _:
                 assert_never(message)
+
+    def _code_refused(self, enclave: Enclave, reason: str) -> None:
+        self._log.line("platform", f"refused the {enclave.name} code: {reason}")
+        if enclave.role != "reader" or not self._serves:
+            self._platform_failed = PlatformFailed("CodeChanged", reason, RESTART, NodeStopped.exit_code)
 
     def _exited(self, enclave: Enclave, status: int) -> None:
         enclave.status = status

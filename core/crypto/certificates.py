@@ -6,6 +6,7 @@ An authority here may only issue leaves (path length 0). Time is a parameter; no
 from __future__ import annotations
 
 import ipaddress
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
@@ -13,6 +14,7 @@ from typing import Literal
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from core.crypto.hashing import sha256
@@ -84,10 +86,11 @@ def from_der(data: bytes) -> str:
 
 def public_key_of(pem: str) -> PublicKey:
     """Return the certificate's key; raises MalformedMessage, also for a key that is not on P-256 or P-384."""
+    certificate = _load(pem)
     try:
-        return PublicKey(_load(pem).public_key())
+        return PublicKey(certificate.public_key())
     except (ValueError, UnsupportedAlgorithm):
-        raise MalformedMessage("a certificate whose key is none") from None
+        raise MalformedMessage("a certificate whose key cannot be read", hint="Use a key on P-256 or P-384.") from None
 
 
 def common_name_of(pem: str) -> str:
@@ -110,7 +113,7 @@ def verify_issued_under(pem: str, issuer: str, *, at: datetime | None) -> None:
     try:
         _require_authority(authority)
         leaf.verify_directly_issued_by(authority)
-    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError, x509.DuplicateExtension, CocoError):
+    except (InvalidSignature, UnsupportedAlgorithm, x509.DuplicateExtension, ValueError, TypeError, CocoError):
         raise AuthenticationFailed("the certificate was not issued under this authority") from None
     if leaf == authority:
         raise AuthenticationFailed("the certificate is the authority's own")
@@ -125,10 +128,13 @@ def verify_valid_at(pem: str, at: datetime) -> None:
 
 
 def _load(pem: str) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except (ValueError, x509.InvalidVersion):
-        raise MalformedMessage("not a certificate (PEM)") from None
+    with warnings.catch_warnings():
+        # What RFC 5280 forbids and the package only warns of, a serial number below 1 for one, is refused here.
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        try:
+            return x509.load_pem_x509_certificate(pem.encode())
+        except (ValueError, x509.InvalidVersion, CryptographyDeprecationWarning):
+            raise MalformedMessage("not a certificate (PEM)") from None
 
 
 def _require_valid(certificate: x509.Certificate, at: datetime) -> None:

@@ -10,7 +10,7 @@ A byte changed in an encrypted entry is placed no closer than its block, since o
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -112,7 +112,7 @@ class LedgerAuditor:
         """The given one, or the ledger's own once it was read."""
         return self._service
 
-    async def entries(self, disk: Disk) -> AsyncIterator[AuditedEntry]:
+    async def entries(self, disk: Disk) -> AsyncGenerator[AuditedEntry, None]:
         """Read and check all of it; the report is complete once this ends. Raises StorageFailed only."""
         try:
             files = await disk.list_files(FOLDER)

@@ -60,17 +60,12 @@ class CoseReceipt:
         if len(data) > limits.RECEIPT_BYTES_MAX:
             raise LimitExceeded(f"a receipt of {len(data)} bytes; the bound is {limits.RECEIPT_BYTES_MAX}")
         match _parse(data):
-            case cbor2.CBORTag(tag=tag, value=[bytes(protected), dict(header), None, bytes(signature)]) if (
-                tag == SIGN1_TAG and len(signature) in _SIGNATURE_BYTES
-            ):
-                pass
-            case _:
-                raise MalformedMessage("not a COSE receipt")
-        match header:
-            case {396: {-1: [bytes(encoded)]}}:
+            case cbor2.CBORTag(
+                tag=18, value=[bytes(protected), {396: {-1: [bytes(encoded)]}}, None, bytes(signature)]
+            ) if len(signature) in _SIGNATURE_BYTES:
                 leaf, proof = _decode_proof(encoded)
             case _:
-                raise MalformedMessage("a COSE receipt without its one inclusion proof")
+                raise MalformedMessage("not a COSE receipt with its one inclusion proof")
         receipt = cls(protected, leaf, proof, signature)
         if receipt.encode() != data:
             raise MalformedMessage("a COSE receipt that is not in its one form")
@@ -97,7 +92,7 @@ def verify_cose_receipt(receipt: CoseReceipt, service_certificate: str, *, claim
 
 def _decode_proof(data: bytes) -> tuple[LeafComponents, tuple[ProofStep, ...]]:
     match _parse(data):
-        case {1: [bytes(write_set), str(evidence), bytes(claims)], 2: list(path)}:
+        case {1: [bytes(write_set), str(evidence), bytes(claims)], 2: [*path]}:
             pass
         case _:
             raise MalformedMessage("not an inclusion proof of CCF's profile")

@@ -60,6 +60,7 @@ class _Rejection(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 class _SnapshotEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     hash: str
     version: int
+    state_digest: str = ""
 
 
 class SystemRules:
@@ -204,8 +205,10 @@ class SystemRules:
 
     def _take_snapshot(self, entry: ParsedEntry, writes: Mapping[bytes, bytes | None]) -> Sequence[str]:
         evidence = _decode(writes.get(SINGLETON_KEY), _SnapshotEvidence) if len(writes) == 1 else None
-        if evidence is None or len(evidence.hash) != 64 or not 0 < evidence.version < entry.seqno:
+        if evidence is None or not 0 < evidence.version < entry.seqno:
             return ["its evidence of a snapshot does not have its form"]
+        if evidence.hash != entry.claims.hex():
+            return ["its evidence of a snapshot is not what it claims"]
         self.snapshots[entry.seqno] = (evidence.version, evidence.hash)
         return []
 

@@ -37,8 +37,8 @@ from core.node.config import ExecutorConfig
 from core.node.executor_queries import QueryRunner
 from core.node.executor_start import replay
 from core.node.front_end_keys import FrontEndKeys
-from core.node.gateway_link import GatewayLink
-from core.node.intake import Intake
+from core.node.gateway_link import GatewayLink, flush_all
+from core.node.intake import Intake, now_ms
 from core.node.manager_tables import CONSTITUTION, CURRENT, DEFAULT_ADAPTER, SETTINGS
 from core.node.messages import (
     FROM_MANAGER,
@@ -47,6 +47,7 @@ from core.node.messages import (
     FrontEnd,
     GovernanceResult,
     LedgerNews,
+    ReceiptMade,
     ReplayedEntry,
     SnapshotBegin,
     SnapshotMore,
@@ -54,7 +55,9 @@ from core.node.messages import (
 )
 from core.node.proposals import Proposals, Proposed
 from core.node.reader_feed import FeedSource, ReaderFeeds
+from core.node.receipt_desk import ReceiptDesk
 from core.node.snapshot_stream import SnapshotStream
+from core.node.supervision import until_done
 from core.node.transaction_status import ViewHistory
 from core.ports import Transport
 from core.types import Seqno, View
@@ -81,7 +84,7 @@ class Executor:
         self._config = config
         self._manager = manager
         self._wake = asyncio.Event()
-        self._intake = Intake(self._wake, _now_ms, log)
+        self._intake = Intake(self._wake, now_ms, log)
         self._tickets = self._intake.tickets
         self._links = [GatewayLink(transport, self._intake.take) for transport in gateways]
         self._clock = clock
@@ -91,6 +94,7 @@ class Executor:
         self._snapshots = SnapshotStream(manager, self._wake.set)
         self._ledger_news: Any = {}
         self._front_end_keys = FrontEndKeys(manager, clock)
+        self._receipts = ReceiptDesk(manager, log)
 
     def attach_reader(self, transport: Transport) -> None:
         """Feed one more reader (paired already), from now or from when this executor is ready. Its end is no harm."""
@@ -108,38 +112,18 @@ class Executor:
         except ChannelClosed as error:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
         work = asyncio.create_task(self._work())
-        beside = (self._hear_manager(), self._feeds.run(), self._front_end_keys.run(), self._snapshots.run())
+        parts = (self._feeds, self._front_end_keys, self._receipts, self._snapshots)
+        beside = (self._hear_manager(), *(part.run() for part in parts))
         others = [asyncio.create_task(one) for one in beside]
         for link in self._links:
             others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
         try:
-            await self._supervise(work, set(others))
+            await until_done(work, set(others), may_close=lambda: self._intake.stopping)
+            await flush_all(self._links)
         finally:
             for task in (work, *others):
                 task.cancel()
             await asyncio.gather(work, *others, return_exceptions=True)
-
-    async def _supervise(self, work: asyncio.Task[None], others: set[asyncio.Task[None]]) -> None:
-        """Wait for the work to end; whatever else ends first ends the node, save channels that close at a stop."""
-        while not work.done():
-            done, _ = await asyncio.wait({work, *others}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {work}:
-                others.discard(task)
-                error = task.exception()
-                if isinstance(error, ChannelClosed):
-                    if not self._intake.stopping:
-                        raise NodeStopped("another enclave of this node is gone", hint="Start it again.") from error
-                elif error is not None:
-                    raise error
-        try:
-            await work
-        except ChannelClosed as error:
-            raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
-        flushes = [asyncio.create_task(link.flush()) for link in self._links]
-        if flushes:
-            _, late = await asyncio.wait(flushes, timeout=limits.FLUSH_SECONDS_MAX)
-            for task in late:
-                task.cancel()
 
     # Start.
 
@@ -162,9 +146,10 @@ class Executor:
         )
         self._proposals = Proposals(self._manager, self._view)
         self._query_runner = QueryRunner(
-            self._store, self._adapters, self._views, now_s=self._builder.now_s, status=self._status, log=self._log
+            self._store, self._adapters, self._views, self._receipts, self._builder.now_s, self._status, self._log
         )
         self._query_runner.committed = self._committed
+        self._receipts.open(self._query_runner.disclose, ready.service)
         await self._genesis()
         self._settle()
         self._intake.open(self._adapters, lambda name: ScopedTransaction(self._store.begin(), name), self._view)
@@ -213,6 +198,11 @@ class Executor:
                 self._log(f"a message of the manager was refused: {error.message}")
                 continue
             match message:
+                case BlockCommitted():
+                    self._block_committed(message)
+                    self._wake.set()
+                case ReceiptMade():
+                    self._receipts.made(message)
                 case CertificateIssued():
                     self._front_end_keys.issued(message)
                     self._send_front_end()
@@ -220,9 +210,6 @@ class Executor:
                     self._snapshots.take(message)
                 case LedgerNews(status):
                     self._ledger_news = msgspec.json.decode(status)
-                case BlockCommitted():
-                    self._block_committed(message)
-                    self._wake.set()
                 case _:
                     raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
 
@@ -301,6 +288,7 @@ class Executor:
                 await asyncio.sleep(0)
             elif self._intake.stopping and self._builder.is_empty and not self._proposals:
                 self._intake.refuse_all()
+                self._receipts.refuse_all()
                 return
             else:
                 await self._sleep()
@@ -390,8 +378,7 @@ class Executor:
     def _answer_query(self) -> bool:
         waiting = self._intake.queries.pop(self._committed, 0.0)
         if waiting is not None:
-            link, ask = waiting.item
-            link.answer(self._query_runner.answer(ask))
+            self._query_runner.answer(*waiting.item)
         return waiting is not None
 
     def roll_back(self) -> None:
@@ -419,7 +406,3 @@ class Executor:
             "ledger": self._ledger_news,
             "stopping": self._intake.stopping,
         }
-
-
-def _now_ms() -> int:
-    return int(asyncio.get_running_loop().time() * 1000)

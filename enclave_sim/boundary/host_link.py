@@ -23,6 +23,7 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     Failed,
+    Isolated,
     LogLine,
     Refused,
     Role,
@@ -45,7 +46,8 @@ LOG_LINES_QUEUED_MAX = 256
 class HostLink:
     """See the module. `serve` runs until the host is gone; everything else may be used meanwhile.
 
-    started: the configuration, once the host has given it. stop_requested: set by Stop. refused: messages refused.
+    started: the configuration, once the host has given it; isolation_required comes with it. stop_requested: set by
+    Stop. refused: messages refused.
     """
 
     def __init__(self, transport: Transport, role: Role) -> None:
@@ -54,10 +56,12 @@ class HostLink:
         self._lines: deque[str] = deque()
         self._lines_dropped = 0
         self._line_added = asyncio.Event()
+        self._isolated: Isolated | None = None
         self.disk = OcallDisk(self._call)
         self.started: asyncio.Future[ManagerConfig | ExecutorConfig | GatewayConfig | ReaderConfig] = (
             asyncio.get_running_loop().create_future()
         )
+        self.isolation_required = False
         self.stop_requested = asyncio.Event()
         self.refused = 0
 
@@ -84,6 +88,11 @@ class HostLink:
 
     async def report_running(self, service: bytes, certificate_chain: bytes) -> None:
         await self._transport.send(TO_HOST.encode(Running(self._role, service, certificate_chain)))
+
+    def report_isolated(self, holds: tuple[str, ...], missing: tuple[str, ...]) -> None:
+        """Tell the host what this process has given up. Never waits."""
+        self._isolated = Isolated(holds, missing)
+        self._line_added.set()
 
     async def report_stopped(self) -> None:
         await self._transport.send(TO_HOST.encode(Stopped()))
@@ -134,6 +143,7 @@ class HostLink:
         elif self.started.done():
             await self._refuse("already started")
         else:
+            self.isolation_required = message.isolation_required
             self.started.set_result(message.config)
 
     async def _refuse(self, reason: str) -> None:
@@ -153,6 +163,9 @@ class HostLink:
             return
 
     async def _send_lines(self) -> None:
+        if self._isolated is not None:
+            isolated, self._isolated = self._isolated, None
+            await self._transport.send(TO_HOST.encode(isolated))
         while self._lines:
             await self._transport.send(TO_HOST.encode(LogLine(self._lines.popleft())))
         if self._lines_dropped:

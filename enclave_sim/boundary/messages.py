@@ -17,23 +17,27 @@ Role = Literal["manager", "executor", "gateway", "reader"]
 LOG_LINE_CHARACTERS_MAX = 2 * limits.KIBIBYTE
 FAILURE_CHARACTERS_MAX = 8 * limits.KIBIBYTE
 
-# Host -> enclave: start and stop.
+# Host -> enclave: start and stop. isolation_required: end rather than run with less (enclave_sim/isolation).
 
 
 class StartManager(Message, frozen=True, tag=1):
     config: ManagerConfig
+    isolation_required: bool = False
 
 
 class StartExecutor(Message, frozen=True, tag=2):
     config: ExecutorConfig
+    isolation_required: bool = False
 
 
 class StartGateway(Message, frozen=True, tag=3):
     config: GatewayConfig
+    isolation_required: bool = False
 
 
 class StartReader(Message, frozen=True, tag=5):
     config: ReaderConfig
+    isolation_required: bool = False
 
 
 class Stop(Message, frozen=True, tag=4):
@@ -132,6 +136,13 @@ class Running(Message, frozen=True, tag=32):
     certificate_chain: bytes
 
 
+class Isolated(Message, frozen=True, tag=36):
+    """What the process has given up after its start, and, with the reason, what it could not."""
+
+    holds: tuple[str, ...]
+    missing: tuple[str, ...]
+
+
 class Stopped(Message, frozen=True, tag=35):
     """A gateway has stopped; its process, and with it its channel to the executor, stays until the host ends it."""
 
@@ -159,7 +170,7 @@ Start = StartManager | StartExecutor | StartGateway | StartReader
 TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
     StartManager | StartExecutor | StartGateway | StartReader | Stop | DiskDone | DiskData | DiskFiles | DiskFailed
 )
-TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Codec(
+TO_HOST: Codec[DiskCall | LogLine | Running | Isolated | Stopped | Failed | Refused] = Codec(
     DiskList
     | DiskRead
     | DiskAppend
@@ -170,6 +181,7 @@ TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Code
     | DiskRemove
     | LogLine
     | Running
+    | Isolated
     | Stopped
     | Failed
     | Refused

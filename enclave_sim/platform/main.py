@@ -17,7 +17,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
@@ -27,6 +27,9 @@ from core.ports import Transport
 from enclave_sim.boundary.descriptors import DescriptorReceiver
 from enclave_sim.boundary.messages import FAILURE_CHARACTERS_MAX, Role, printable
 from enclave_sim.boundary.socket_transport import open_fd_transport, open_socket_transport
+from enclave_sim.loader.channel import REFUSED_EXIT_CODE
+from enclave_sim.platform.code_list import CodeChanged
+from enclave_sim.platform.code_service import CodeService, CodeStore
 from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
 from enclave_sim.platform.evidence import evidence_beside, published, write_evidence
 from enclave_sim.platform.fuses import load_or_create_authority, load_or_create_fuses, sealed_keys_beside
@@ -34,7 +37,9 @@ from enclave_sim.platform.measurement import measure_node
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
+    CodeRefused,
     Exited,
+    FromPlatform,
     Kill,
     Launch,
     Launched,
@@ -44,7 +49,8 @@ from enclave_sim.platform.messages import (
     PlatformRefused,
 )
 from enclave_sim.platform.service import serve_enclave
-from enclave_sim.process import die_with_parent, forbid_inspection, ignore_terminal_signals, spawn
+from enclave_sim.platform.starting import start_enclave
+from enclave_sim.process import die_with_parent, forbid_inspection, ignore_terminal_signals
 
 KIND_OF_ROLE: dict[Role, EnclaveKind] = {
     "manager": "manager",
@@ -66,6 +72,7 @@ class Platform:
         measurements: dict[EnclaveKind, bytes],
         channels: DescriptorReceiver | None = None,
         public: bytes = b"{}",
+        code: Mapping[EnclaveKind, CodeService] | None = None,
     ) -> None:
         self._host = host
         self._cpu = cpu
@@ -74,6 +81,7 @@ class Platform:
         self._tasks: set[asyncio.Task[None]] = set()
         self._channels = channels
         self._public = public
+        self._code = code or {}
         self.refused = 0
 
     async def run(self) -> None:
@@ -138,13 +146,23 @@ class Platform:
             arguments += ["--listen-fd", str(message.listen_fd)]
         if message.channels_fd >= 0:
             arguments += ["--channels-fd", str(message.channels_fd)]
-        process = await spawn(
-            "enclave_sim.enclave_main",
-            arguments,
-            descriptors=[theirs.fileno(), *given],
-            error_fd=sys.stderr.fileno(),
-        )
-        theirs.close()
+        try:
+            process, handing_code = await start_enclave(
+                self._code[kind],
+                "enclave_sim.enclave_main",
+                arguments,
+                descriptors=[theirs.fileno(), *given],
+                error_fd=sys.stderr.fileno(),
+                on_refused=lambda reason: self._start(self._send_refused(message.enclave, reason)),
+            )
+        except CodeChanged as error:
+            ours.close()
+            await self._send_refused(message.enclave, error.message)
+            await self._send(Exited(message.enclave, REFUSED_EXIT_CODE))
+            return
+        finally:
+            theirs.close()
+        self._keep(handing_code)
         # The listening socket goes to every gateway; the host closes its copy, and the last gateway's exit frees it.
         for fd in given:
             os.close(fd)
@@ -153,6 +171,9 @@ class Platform:
         self._start(serve_enclave(self._cpu, identity, await open_socket_transport(ours), self._public))
         await self._send(Launched(message.enclave, process.pid))
         self._start(self._watch(message.enclave, process))
+
+    async def _send_refused(self, enclave: int, reason: str) -> None:
+        await self._send(CodeRefused(enclave, printable(reason, FAILURE_CHARACTERS_MAX)))
 
     def _check(self, message: Launch, given: Sequence[int]) -> None:
         """Raise MalformedMessage for a request that cannot be met."""
@@ -171,11 +192,13 @@ class Platform:
         status = await process.wait()
         await self._send(Exited(enclave, status))
 
-    async def _send(self, message: Measured | Launched | Exited | PlatformRefused) -> None:
+    async def _send(self, message: FromPlatform) -> None:
         await self._host.send(FROM_PLATFORM.encode(message))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -202,7 +225,12 @@ async def _run(host_fd: int, channels_fd: int, fuses: Path) -> int:
         write_evidence(evidence_beside(fuses), cpu.root_certificate, collateral, manager, worker)
         measurements: dict[EnclaveKind, bytes] = {"manager": manager.mrenclave, "worker": worker.mrenclave}
         public = published(manager, worker, collateral)
-        await Platform(host, cpu, measurements, channels, public).run()
+        store = CodeStore()
+        code: dict[EnclaveKind, CodeService] = {
+            "manager": CodeService(manager.code, store),
+            "worker": CodeService(worker.code, store),
+        }
+        await Platform(host, cpu, measurements, channels, public, code).run()
     except ChannelClosed:
         return 0
     except CocoError as error:

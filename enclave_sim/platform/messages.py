@@ -131,11 +131,17 @@ class PlatformRefused(Message, frozen=True, tag=35):
     count: int
 
 
+class CodeRefused(Message, frozen=True, tag=37):
+    """An enclave asked for code that is not what was measured, and was given none; it ends."""
+
+    enclave: int
+    reason: str
+
+
 TO_CPU: Codec[MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished] = Codec(
     MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished
 )
 FROM_CPU: Codec[Made | Verified | Denied] = Codec(Made | Verified | Denied)
 TO_PLATFORM: Codec[Measure | Launch | Kill] = Codec(Measure | Launch | Kill)
-FROM_PLATFORM: Codec[Measured | Launched | Exited | PlatformFailed | PlatformRefused] = Codec(
-    Measured | Launched | Exited | PlatformFailed | PlatformRefused
-)
+FromPlatform = Measured | Launched | Exited | PlatformFailed | PlatformRefused | CodeRefused
+FROM_PLATFORM: Codec[FromPlatform] = Codec(FromPlatform)

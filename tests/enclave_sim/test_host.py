@@ -102,7 +102,7 @@ def test_a_node_in_the_background(make_network: MakeNetwork, constitution: Const
 
 def _check_descriptors(status: Status) -> None:
     """Standard streams to nowhere, the event loop's own, and the sockets that the role was given; nothing else."""
-    sockets = {"manager": 3, "executor": 8, "gateway-1": 7, "gateway-2": 7, "reader-1": 6, "reader-2": 6}
+    sockets = {"manager": 4, "executor": 9, "gateway-1": 8, "gateway-2": 8, "reader-1": 7, "reader-2": 7}
     for name, expected in sockets.items():
         opened = descriptors(status.pids[name])
         assert {opened[0], opened[1], opened[2]} == {os.devnull}

@@ -7,12 +7,9 @@ from pathlib import Path
 
 from core.governance.constitution import Constitution
 from core.governance.messages import set_default_adapter, sign_message
-from core.ledger.audit import LedgerAuditor
-from core.ledger.audit_compare import Audit
 from core.ledger.audit_report import AuditReport
 from core.ledger.audit_witness import Witness
-from core.node.audit_rules import SystemRules
-from core.node.manager_tables import WRITE_SETS
+from core.node.audit import audit_ledgers
 from core.node.messages import EntryDraft
 from core.types import Digest
 from tests.support.manager_bench import MEMBER_CERTIFICATE, MEMBER_KEY, Machine, kv_draft, make_config
@@ -68,8 +65,5 @@ async def audit_disks(
     *disks: MemoryDisk, witnesses: Sequence[Witness] = (), service_certificate: str | None = None
 ) -> AuditReport:
     """Audit copies of a ledger, named "0", "1", ..."""
-    ledgers = [
-        (LedgerAuditor(str(number), WRITE_SETS, [SystemRules()], service_certificate), disk)
-        for number, disk in enumerate(disks)
-    ]
-    return await Audit(ledgers, witnesses).run()
+    ledgers = [(str(number), disk) for number, disk in enumerate(disks)]
+    return await audit_ledgers(ledgers, witnesses=witnesses, service_certificate=service_certificate)

@@ -11,7 +11,7 @@ from core.ledger.entry import EntrySealer, ParsedEntry, parse_entry
 from core.ledger.secrets import EntryKey
 from core.ledger.tables import RootSignature, SignedRoot
 from core.node.audit_rules import SystemRules
-from core.types import NodeId, Seqno, View
+from core.types import NO_CLAIMS, Digest, NodeId, Seqno, View
 from tests.support.manager_bench import (
     MEMBER_CERTIFICATE,
     MEMBER_KEY,
@@ -61,17 +61,17 @@ class Ledger:
         for tables in genesis or (GENESIS, epoch()):
             assert list(self.take(tables)) == []
 
-    def take(self, tables: Tables, view: int = 1) -> list[str]:
-        return list(self.rules.take(self._entry(encode_domain(tables), view), tables))
+    def take(self, tables: Tables, view: int = 1, claims: bytes = NO_CLAIMS) -> list[str]:
+        return list(self.rules.take(self._entry(encode_domain(tables), view, claims), tables))
 
     def sign(self, view: int = 1, node: str = NODE) -> list[str]:
         signed = SignedRoot(RootSignature(node, self.seqno + 1, view, "00" * 32, ""), b"")
         return list(self.rules.take_signature(self._entry(b"", view), signed))
 
-    def _entry(self, public: bytes, view: int) -> ParsedEntry:
+    def _entry(self, public: bytes, view: int, claims: bytes = NO_CLAIMS) -> ParsedEntry:
         sealer = EntrySealer(EntryKey(bytes(32), NODE, View(view)), Seqno(self.seqno))
         self.seqno += 1
-        return parse_entry(sealer.seal(Seqno(self.seqno), public, b"").data)
+        return parse_entry(sealer.seal(Seqno(self.seqno), public, b"", Digest(claims)).data)
 
 
 def test_what_the_manager_writes_is_as_it_should_be() -> None:
@@ -82,7 +82,7 @@ def test_what_the_manager_writes_is_as_it_should_be() -> None:
     assert ledger.take({}) == []
     assert ledger.take({"public:coco.governance.rejected": {bytes(32): b'{"reason":"no"}'}}) == []
     evidence = msgspec.json.encode({"hash": "ab" * 32, "version": 3})
-    assert ledger.take({"public:ccf.internal.snapshot_evidence": {bytes(8): evidence}}) == []
+    assert ledger.take({"public:ccf.internal.snapshot_evidence": {bytes(8): evidence}}, claims=b"\xab" * 32) == []
     assert ledger.take(epoch(3, 2, 8), view=2) == []
     assert ledger.sign(view=2) == []
     facts = ledger.rules.facts()
@@ -146,6 +146,10 @@ REFUSED: dict[str, tuple[Tables, str]] = {
     "evidence of a later snapshot": (
         {"public:ccf.internal.snapshot_evidence": {bytes(8): msgspec.json.encode({"hash": "ab" * 32, "version": 99})}},
         "snapshot",
+    ),
+    "evidence that it does not claim": (
+        {"public:ccf.internal.snapshot_evidence": {bytes(8): msgspec.json.encode({"hash": "ab" * 32, "version": 1})}},
+        "not what it claims",
     ),
     "misshapen evidence": ({"public:ccf.internal.snapshot_evidence": {bytes(8): b"{}"}}, "snapshot"),
 }
