@@ -37,6 +37,7 @@ from enclave_sim.boundary.messages import (
     Start,
     Stop,
     Stopped,
+    TakeSnapshot,
     printable,
 )
 from enclave_sim.boundary.socket_transport import SocketTransport
@@ -69,6 +70,13 @@ class OcallServer:
         """Ask the enclave to end; one that is gone has."""
         try:
             await self._transport.send(TO_ENCLAVE.encode(Stop()))
+        except ChannelClosed:
+            return
+
+    async def take_snapshot(self) -> None:
+        """Ask the manager for a snapshot; one that is gone writes none."""
+        try:
+            await self._transport.send(TO_ENCLAVE.encode(TakeSnapshot()))
         except ChannelClosed:
             return
 
