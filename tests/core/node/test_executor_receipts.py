@@ -200,9 +200,7 @@ async def test_what_is_no_query_is_refused(bench: Bench, bad: Mapping[str, Any])
     assert b"error" in (await bench.answer(await send(bench, bad, ALICE))).reply
 
 
-async def test_so_many_are_with_the_manager_and_the_others_wait_in_turn(
-    bench: Bench, discloses: Discloses
-) -> None:
+async def test_so_many_are_with_the_manager_and_the_others_wait_in_turn(bench: Bench, discloses: Discloses) -> None:
     many = limits.RECEIPTS_IN_FLIGHT_MAX + 3
     tickets = [await send(bench, {"id": "3.3", "form": "ccf"}, ALICE) for _ in range(many)]
     last = await send(bench, {"id": "3.3", "form": "ccf"}, BOB)
