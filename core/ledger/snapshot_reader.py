@@ -47,6 +47,7 @@ class SnapshotRefused(CocoError):
 class VerifiedSnapshot:
     """A file whose every byte the ledger vouches for. blocks: SHA-256 of each BLOCK_BYTES of it."""
 
+    file: str
     name: SnapshotName
     prefix: Prefix
     evidence: SnapshotEvidence
@@ -73,10 +74,10 @@ async def verify_snapshot(
         evidence, claims = await _find_evidence(disk, name, receipt, domains)
     except (MalformedMessage, AuthenticationFailed, LimitExceeded, LedgerDamaged) as error:
         raise SnapshotRefused(f"{name.file}: {error.message}") from None
-    digest, blocks = await _hash(disk, name.file, prefix.size_bytes)
+    digest, blocks = await hash_file(disk, name.file, prefix.size_bytes)
     if digest != claims or digest.hex() != evidence.hash:
         raise SnapshotRefused(f"{name.file}: its bytes are not those that the ledger's evidence is for")
-    return VerifiedSnapshot(name, prefix, evidence, blocks)
+    return VerifiedSnapshot(name.file, name, prefix, evidence, blocks)
 
 
 async def read_tables(
@@ -87,7 +88,7 @@ async def read_tables(
     The disk must return what it returned when the file was verified, block by block; nothing else is ever parsed. At
     the end the whole is authentic under `key`. Raises SnapshotRefused, StorageFailed.
     """
-    prefix, file = snapshot.prefix, snapshot.name.file
+    prefix, file = snapshot.prefix, snapshot.file
     decryptor = StreamDecryptor(key, snapshot_nonce(prefix.view, prefix.seqno))
     public_end = PREFIX_BYTES + prefix.public_bytes
     public, private = DomainReader(), DomainReader()
@@ -172,7 +173,7 @@ async def _read_entry(disk: Disk, seqno: Seqno) -> ParsedEntry | None:
     return None
 
 
-async def _hash(disk: Disk, file: str, size_bytes: int) -> tuple[Digest, tuple[bytes, ...]]:
+async def hash_file(disk: Disk, file: str, size_bytes: int) -> tuple[Digest, tuple[bytes, ...]]:
     """Return the digest of a file up to its receipt, and those of its blocks."""
     whole, blocks = hashlib.sha256(), list[bytes]()
     for at in range(0, size_bytes, BLOCK_BYTES):

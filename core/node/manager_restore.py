@@ -73,7 +73,7 @@ async def remove_unfinished(disk: Disk) -> None:
 async def _load(
     disk: Disk, snapshot: VerifiedSnapshot, kept: NodeSecrets, constitution: Constitution, executor: Transport
 ) -> Restored:
-    prefix, file = snapshot.prefix, snapshot.name.file
+    prefix, file = snapshot.prefix, snapshot.file
     key = Keyring(kept.epochs).snapshot_key(prefix.view, prefix.seqno)
     if key is None:
         raise SnapshotRefused(f"{file}: no key of view {prefix.view} is here")
