@@ -36,6 +36,19 @@ class AuthenticationFailed(CocoError):
     """A MAC, signature, certificate or token did not verify."""
 
 
+class OlderThanSealed(AuthenticationFailed):
+    """Sealed data that a newer enclave or platform sealed. Carries what is older, and both security versions."""
+
+    def __init__(self, what: str, own: int, sealed: int) -> None:
+        super().__init__(
+            f"security version {sealed} of the {what} sealed it; this {what} has {own}",
+            hint="Run a build and a platform at least as new as those that sealed the data.",
+        )
+        self.what = what
+        self.own = own
+        self.sealed = sealed
+
+
 class LedgerDamaged(CocoError):
     """A ledger file holds a record that is complete but wrong.
 

@@ -38,6 +38,7 @@ from enclave_sim.boundary.messages import Role
 from enclave_sim.boundary.socket_transport import open_fd_transport
 from enclave_sim.isolation.isolate import before_event_loop, isolate
 from enclave_sim.isolation.preload import load_whole_adapters
+from enclave_sim.loader.importer import stop_loading
 from enclave_sim.platform.client import PlatformClient
 from enclave_sim.process import (
     BROKEN_EXIT_CODE,
@@ -217,6 +218,7 @@ def _isolate(link: HostLink, role: Role) -> None:
             loop.call_soon_threadsafe(link.log, line)
 
     isolation = isolate(role, log, required=link.isolation_required)
+    stop_loading()
     link.report_isolated(isolation.holds, isolation.missing)
 
 

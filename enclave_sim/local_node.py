@@ -30,7 +30,7 @@ from core.ports import Disk
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.listener import bind
-from enclave_sim.platform.fuses import load_or_create_fuses
+from enclave_sim.platform.fuses import load_or_create_authority, load_or_create_fuses
 from enclave_sim.platform.memory import MemoryPlatform
 from enclave_sim.reader_channels import (
     Channel,
@@ -67,10 +67,11 @@ class _RunningReader:
 class LocalNode:
     """`async with LocalNode(directory, constitution.encode()) as node:` serves HTTPS on node.port until the block ends.
 
-    storage: a directory (disk and fuses live in it, so that a new LocalNode on it is a restart) or a Disk, which goes
-    with the platform whose fuses sealed its data. Raises what the roles raise: on entering when they cannot start, on
-    leaving when one failed meanwhile. load: makes the adapters (by default those installed). log: every line of every
-    role. readers: as in HostConfig; here they share the one thread with everything else.
+    storage: a directory (disk, fuses and authority live in it, so that a new LocalNode on it is a restart) or a Disk,
+    which goes with the platform whose fuses sealed its data. The constitution's manifests must admit the platform.
+    Raises what the roles raise: on entering when they cannot start, on leaving when one failed meanwhile. load: makes
+    the adapters (by default those installed). log: every line of every role. readers: as in HostConfig; here they share
+    the one thread with everything else.
     """
 
     def __init__(
@@ -98,9 +99,10 @@ class LocalNode:
         self._load = load
         self._own_disk: DirectoryDisk | None = None
         if platform is None:
-            platform = MemoryPlatform(
-                load_or_create_fuses(storage / "platform" / "fuses") if isinstance(storage, Path) else None
-            )
+            platform = MemoryPlatform()
+            if isinstance(storage, Path):
+                fuses = storage / "platform" / "fuses"
+                platform = MemoryPlatform(load_or_create_fuses(fuses), load_or_create_authority(fuses))
         self.platform = platform
         worker = platform.measurement("worker")
         self._address = address

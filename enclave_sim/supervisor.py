@@ -46,6 +46,7 @@ from enclave_sim.platform.messages import (
     Measure,
     Measured,
     PlatformFailed,
+    PlatformNotice,
     PlatformRefused,
 )
 from enclave_sim.process import spawn
@@ -112,7 +113,7 @@ class Supervisor:
             fds = ["--host-fd", str(platform_end.fileno()), "--channels-fd", str(passed.fileno())]
             self._platform = await spawn(
                 "enclave_sim.platform.main",
-                [*fds, "--fuses", str(self._fuses), "--parent", str(os.getpid())],
+                [*fds, "--fuses", str(self._fuses), "--parent", str(os.getpid()), *self._machine_arguments()],
                 descriptors=[end.fileno() for end in theirs],
                 error_fd=self._log.fileno(),
                 new_session=True,
@@ -123,7 +124,8 @@ class Supervisor:
         self._begin(self._watch_platform(self._platform, self._platform_channel))
         await self._tell(Measure())
         measured = await self._unless_ended(self._measured)
-        self._log.line("host", f"platform {measured.platform} (SIMULATED), manager {measured.manager.hex()}")
+        shown = f"{measured.tee} {measured.platform} (SIMULATED), manager {measured.manager.hex()}"
+        self._log.line("host", f"platform {shown}, signed by {measured.signed_by}")
         for launch in launches:
             await self._tell(launch)
         for enclave, start in zip(self._enclaves, self._start_messages(measured), strict=True):
@@ -271,6 +273,13 @@ class Supervisor:
             *[StartGateway(gateway, required)] * config.gateways,
         ]
 
+    def _machine_arguments(self) -> list[str]:
+        """Which machine the platform is, and what signs the enclaves; files are named from the network's directory."""
+        arguments = ["--tee", self._config.platform]
+        for kind, file in self._config.sigstruct.items():
+            arguments += ["--sigstruct", f"{kind}={self._fuses.parents[2] / file}"]
+        return arguments
+
     async def _watch_platform(self, process: asyncio.subprocess.Process, channel: SocketTransport) -> None:
         try:
             while True:
@@ -297,6 +306,8 @@ class Supervisor:
                 self._log.line("platform", f"refused a message of the host ({count} so far): {reason}")
             case CodeRefused(number, reason):
                 self._code_refused(self._enclaves[number], reason)
+            case PlatformNotice(text):
+                self._log.line("platform", text)
             case _:
                 assert_never(message)
 

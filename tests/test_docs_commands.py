@@ -121,6 +121,7 @@ class Shown:
 
 RUN = {
     "README.md": Shown("1000000\nNetwork demo is stopped.", "A network of your own"),
+    "docs/receipts.md": Shown("outcome           succeeded", "Prove and verify"),
     "docs/operating.md": Shown("Network trade is stopped.", "Create, start, look, stop"),
     "docs/writing-an-adapter.md": Shown(
         '{"value":"paid"}', "Shipping it, and putting it on a network", programs=("curl",)

@@ -79,7 +79,7 @@ def to_der(pem: str) -> bytes:
 def from_der(data: bytes) -> str:
     """Return a certificate as PEM; raises MalformedMessage."""
     try:
-        return _pem(x509.load_der_x509_certificate(data))
+        return _pem(_whole(x509.load_der_x509_certificate(data)))
     except (ValueError, x509.InvalidVersion):
         raise MalformedMessage("not a certificate (DER)") from None
 
@@ -132,9 +132,16 @@ def _load(pem: str) -> x509.Certificate:
         # What RFC 5280 forbids and the package only warns of, a serial number below 1 for one, is refused here.
         warnings.simplefilter("error", CryptographyDeprecationWarning)
         try:
-            return x509.load_pem_x509_certificate(pem.encode())
+            return _whole(x509.load_pem_x509_certificate(pem.encode()))
         except (ValueError, x509.InvalidVersion, CryptographyDeprecationWarning):
             raise MalformedMessage("not a certificate (PEM)") from None
+
+
+def _whole(certificate: x509.Certificate) -> x509.Certificate:
+    """Return it; raises ValueError when its signature is not in whole bytes, which would give it a second form."""
+    if certificate.public_bytes(serialization.Encoding.DER)[-len(certificate.signature) - 1] != 0:
+        raise ValueError("a signature that ends within a byte")
+    return certificate
 
 
 def _require_valid(certificate: x509.Certificate, at: datetime) -> None:

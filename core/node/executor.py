@@ -177,7 +177,7 @@ class Executor:
             self._default_adapter(),
             self._front_end_keys.chain,
             self._front_end_keys.private_key,
-            self._service,
+            self._front_end_keys.service or self._service,
             self._feeds.session,
         )
         for link in self._links:

@@ -12,6 +12,7 @@ import asyncio
 import base64
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any, assert_never
 
 import msgspec
@@ -24,6 +25,7 @@ from core.kv.write_set import encode_domain
 from core.ledger.cose import RootSigner
 from core.ledger.secrets import Keyring
 from core.ledger.tables import NodeInfo, QuoteInfo
+from core.node.admission import REPORT_DATA_BYTES, VerifyEvidence, check_own_admission
 from core.node.config import ManagerConfig
 from core.node.manager_blocks import BlockSealer, SealedBlock
 from core.node.manager_keys import store_secrets
@@ -31,7 +33,7 @@ from core.node.manager_log import BlockLog
 from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings
-from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, begin
+from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, begin, read_genesis
 from core.node.manager_tables import EMPTY_DOMAIN, genesis_writes, start_writes
 from core.node.messages import (
     FROM_MANAGER,
@@ -46,10 +48,8 @@ from core.node.messages import (
     SnapshotRows,
     SnapshotTable,
 )
-from core.ports import Attestor, Disk, Sealer, Transport
+from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
 from core.types import Seqno
-
-REPORT_DATA_BYTES = 64
 
 Published = Callable[[], Awaitable[bytes]]
 
@@ -62,6 +62,7 @@ async def nothing_published() -> bytes:
 class Manager:
     """See the module. executor: the paired, sealed channel to the worker. clock: Unix seconds, the host's word.
 
+    worker: what its report said when it paired. verify: how others would verify this node's evidence.
     published: returns a JSON object of the platform's public words (which code runs, collateral), which joins the
     service's.
     """
@@ -74,11 +75,15 @@ class Manager:
         sealer: Sealer,
         attestor: Attestor,
         executor: Transport,
+        worker: ReportClaims,
+        verify: VerifyEvidence,
         clock: Callable[[], float],
         log: Callable[[str], None],
         published: Published = nothing_published,
     ) -> None:
         self._published = published
+        self._worker = worker
+        self._verify = verify
         self._config = config
         self._disk = disk
         self._sealer = sealer
@@ -105,8 +110,10 @@ class Manager:
     async def start(self) -> bytes:
         """Replay the ledger, begin a new view, say Ready to the executor; returns the service info.
 
-        Raises LedgerDamaged, IncompatibleData, StorageFailed, CocoError (a constitution that cannot be run).
+        Raises ManifestRefused (this node is not admitted; nothing is written then), LedgerDamaged, IncompatibleData,
+        StorageFailed, CocoError (a constitution that cannot be run).
         """
+        await self._check_admission()
         sender = ReplaySender(self._executor)
         began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log)
         epoch, signed = began.epoch, began.replayed.signed
@@ -118,11 +125,11 @@ class Manager:
         sealer = BlockSealer(key, began.node_key, service, frontier, began.state, began.tables, self._clock)
         quote = await self._attestor.quote(bytes.fromhex(epoch.node).ljust(REPORT_DATA_BYTES, b"\0"))
         log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, began.history, self._announce)
-        published = msgspec.json.decode(await self._published(), type=dict[str, Any])
         keyring, certificates = Keyring(began.secrets.epochs), began.state.certificates
         receipts = ReceiptMaker(began.history, self._disk, keyring, certificates, log=self._log)
         status = LedgerStatus(self._executor, began.older, began.snapshot)
         snapshots = self._keep_snapshots(began, keyring, receipts, status)
+        published = await self._read_published()
         running = _Running(began, sealer, log, receipts, snapshots, status, quote, published)
         await self._write_start_block(running, sender)
         self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {signed.seqno}")
@@ -170,6 +177,19 @@ class Manager:
         views = (*began.replayed.signed.views, (epoch.first_view, epoch.first_seqno))
         settings = SnapshotSettings(self._config.snapshot_entries, keyring, views, began.snapshot)
         return SnapshotKeeper(settings, self._disk, self._executor, began.tables, receipt_of, status, self._log)
+
+    async def _read_published(self) -> dict[str, Any]:
+        return msgspec.json.decode(await self._published(), type=dict[str, Any])
+
+    async def _check_admission(self) -> None:
+        await check_own_admission(
+            read_genesis(self._config),
+            attestor=self._attestor,
+            worker=self._worker,
+            published=await self._read_published(),
+            verify=self._verify,
+            at=datetime.fromtimestamp(self._clock(), UTC),
+        )
 
     async def _write_start_block(self, running: _Running, sender: ReplaySender) -> None:
         began = running.began
@@ -293,7 +313,8 @@ class Manager:
             return
         network = running.began.state.constitution.network
         chain = running.began.secrets.issue_front_end(key, network, self._config.names, self._clock())
-        await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode())))
+        service = running.service_info(await self._read_published())
+        await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode(), service)))
         # From here on the executor takes what it did not ask for.
         running.snapshots.listening = True
         await running.status.listens()
@@ -336,7 +357,10 @@ class _Running:
         self.quote = quote
         self._published = published
 
-    def service_info(self) -> bytes:
+    def service_info(self, published: dict[str, Any] | None = None) -> bytes:
+        """published: the platform's words as they are now, which are kept. Its collateral is renewed meanwhile."""
+        if published is not None:
+            self._published = published
         constitution, kept = self.began.state.constitution, self.began.secrets
         return msgspec.json.encode(
             self._published

@@ -216,9 +216,10 @@ class BlockCommitted(Message, frozen=True, tag=33):
 
 
 class CertificateIssued(Message, frozen=True, tag=34):
-    """The front-end certificate chain (PEM, leaf first)."""
+    """The front-end certificate chain (PEM, leaf first). service: as in Ready, as it is now; "" for no change."""
 
     chain: bytes
+    service: bytes = b""
 
 
 class ReceiptMade(Message, frozen=True, tag=35):

@@ -38,6 +38,7 @@ def test_the_command_line_is_as_planned() -> None:
         "transaction show",
         *("node status", "node snapshot", "deploy", "call", "send", "proxy", "attest show", "attest verify"),
         *(f"ledger {verb}" for verb in ("show", "verify", "state", "rebuild")),
+        *(f"receipt {verb}" for verb in ("get", "verify", "service-cert")),
         *(f"enclave {verb}" for verb in ("measure", "sign", "inspect")),
     }
 
@@ -67,7 +68,7 @@ def test_every_command_is_documented_with_its_options(path: tuple[str, ...]) -> 
 def test_nothing_is_documented_that_is_not_there() -> None:
     text = DOCUMENT.read_text()
     known = {" ".join(path) for path in COMMANDS}
-    documented = set(re.findall(r"^### `coco ([a-z ]+)`", text, flags=re.MULTILINE))
+    documented = set(re.findall(r"^### `coco ([a-z -]+)`", text, flags=re.MULTILINE))
     assert documented == known
     for line in re.findall(r"^\s*(?:\$ )?coco ([^\n]*)$", text, flags=re.MULTILINE):
         words = line.split()

@@ -213,7 +213,7 @@ def test_an_address_of_another_machine_is_told(make_network: MakeNetwork) -> Non
 def test_damaged_fuses_are_told_with_their_exit_code(make_network: MakeNetwork) -> None:
     directory = make_network()
     fuses = NodePaths(directory).fuses
-    fuses.parent.mkdir(parents=True)
+    fuses.parent.mkdir(parents=True, exist_ok=True)
     fuses.write_bytes(b"short")
     with pytest.raises(CocoError, match="holds 5 bytes") as caught:
         host.start_detached(directory)

@@ -29,9 +29,11 @@ from core.node.messages import (
     StateBegin,
     StateRows,
 )
+from core.ports import ReportClaims
 from core.types import NO_CLAIMS
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
-from tests.support.fakes import FakeAttestor, FakeClock, FakeSealer
+from tests.support.fakes import FakeAttestor, FakeClock, FakeSealer, FakeVerify
+from tests.support.manifests import FAKE_ROOT, FAKE_WORKER, admitting
 from tests.support.memory_disk import MemoryDisk
 
 MEMBER_KEY = PrivateKey.generate()
@@ -43,7 +45,7 @@ PARTICIPANT_CERTIFICATE = self_signed("carrier", PARTICIPANT_KEY, not_before=_ST
 
 def make_constitution(network: str = "bench") -> Constitution:
     return Constitution(
-        version=1,
+        version=2,
         network=network,
         identities=(
             Identity("manufacturer", "member", MEMBER_CERTIFICATE),
@@ -51,6 +53,7 @@ def make_constitution(network: str = "bench") -> Constitution:
         ),
         adapters={"kv": {}, "ethereum": {}},
         default_adapter="ethereum",
+        **admitting("kv", "ethereum", roots=(FAKE_ROOT,), signers=(FAKE_WORKER.signer,)),
     )
 
 
@@ -80,6 +83,8 @@ class Machine:
     clock: FakeClock = field(default_factory=FakeClock)
     config: ManagerConfig = field(default_factory=make_config)
     log: list[str] = field(default_factory=list)
+    worker: ReportClaims = FAKE_WORKER
+    verify: FakeVerify = field(default_factory=FakeVerify)
 
     @contextlib.asynccontextmanager
     async def node(self) -> AsyncIterator[Node]:
@@ -101,6 +106,8 @@ class Machine:
             sealer=self.sealer,
             attestor=self.attestor,
             executor=manager_end,
+            worker=self.worker,
+            verify=self.verify,
             clock=self.clock,
             log=self.log.append,
         )

@@ -17,7 +17,7 @@ from enclave_sim.loader.channel import REFUSED_EXIT_CODE
 from enclave_sim.platform import main
 from enclave_sim.platform.code_list import CodeList
 from enclave_sim.platform.code_service import CodeService, CodeStore
-from enclave_sim.platform.cpu import SimulatedCpu
+from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
 from enclave_sim.platform.main import Platform
 from enclave_sim.platform.measurement import measure_node
 from enclave_sim.platform.messages import (
@@ -42,15 +42,10 @@ class Bench:
         passing, passed = socket.socketpair()
         self.passing = DescriptorSender(passing)
         self.receiver = DescriptorReceiver(passed)
-        measurements = {"manager": bytes(32), "worker": bytes([1]) * 32}
-        services = {} if code is None else {"manager": CodeService(code, CodeStore())}
-        self.platform = Platform(
-            theirs,
-            SimulatedCpu(FUSES, FUSES),
-            measurements,  # type: ignore[arg-type]
-            self.receiver,
-            code=services,  # type: ignore[arg-type]
-        )
+        manager, worker = EnclaveIdentity(bytes(32), "manager"), EnclaveIdentity(bytes([1]) * 32, "worker")
+        identities: dict[EnclaveKind, EnclaveIdentity] = {"manager": manager, "worker": worker}
+        services: dict[EnclaveKind, CodeService] = {} if code is None else {"manager": CodeService(code, CodeStore())}
+        self.platform = Platform(theirs, SimulatedCpu(FUSES, FUSES), identities, self.receiver, code=services)
         self.task = asyncio.create_task(self.platform.run())
 
     async def answer(self) -> object:
