@@ -10,7 +10,7 @@ CCF := .venv-ccf
 MINUTES ?= 60
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test test-all test-tools lint types layers check contracts oracle ccf fuzz lock bench clean python
+.PHONY: help run crash test test-all test-tools lint types layers check contracts oracle ccf fuzz lock bench clean python
 
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
@@ -44,6 +44,11 @@ test: $(VENV)/dev.stamp $(CCF)/stamp
 
 test-all: $(VENV)/dev.stamp $(CCF)/stamp
 	@$(BIN)/python -m pytest -m "slow or not slow"
+
+# kill -9 at random moments; half of them on a network that writes snapshots. SEED=n repeats a run's choices.
+KILLS ?= 200
+crash: $(VENV)/dev.stamp
+	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/scenarios/test_kills.py -s
 
 # The wider target: web3.py's own suite, ethers, viem, Hardhat and Foundry as docs/tools/ shows them.
 # `npm ci` insists on every platform's optional packages in the locks; `install --no-save` takes what they pin.

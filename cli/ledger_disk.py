@@ -51,6 +51,9 @@ class ReadOnlyDisk:
     async def rename(self, old: str, new: str) -> None:
         raise _read_only(old)
 
+    async def remove(self, name: str) -> None:
+        raise _read_only(name)
+
     def _folder(self, folder: str) -> Path:
         if folder == FOLDER:
             return self.ledger

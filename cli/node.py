@@ -8,10 +8,11 @@ import click
 
 from cli.evidence import describe_verdict, verify_service
 from cli.options import identity_option, json_option, network_option, open_connection
-from cli.output import print_fields, print_json
+from cli.output import print_fields, print_json, progress
 from cli.store import Store
 from core.errors import AuthenticationFailed
 
+SNAPSHOT_SECONDS_MAX = 600.0
 if TYPE_CHECKING:
     from core.governance.constitution import Constitution
 
@@ -54,6 +55,24 @@ def status(store: Store, network: str | None, identity: str | None, as_json: boo
         return
     brief = {name: value for name, value in service.items() if name not in (*_LONG, *state)}
     print_fields({"network": client.network, "url": url} | flatten(state) | flatten(brief) | flatten(evidence))
+
+
+@node.command()
+@click.argument("network", required=False)
+@json_option
+@click.pass_obj
+def snapshot(store: Store, network: str | None, as_json: bool) -> None:
+    """Have the node of a network on this machine write a snapshot of its state now, and show its file.
+
+    It goes on answering meanwhile. The next start takes the snapshot and only what the ledger holds after it.
+    """
+    from enclave_sim.snapshot_request import request_snapshot
+
+    chosen, directory = store.host_directory(network)
+    with progress(f"network {chosen} writes a snapshot"):
+        file = request_snapshot(directory, SNAPSHOT_SECONDS_MAX)
+    fields = {"network": chosen, "file": str(file), "bytes": file.stat().st_size}
+    (print_json if as_json else print_fields)(fields)
 
 
 def read_evidence(service: Any, root_pem: bytes | None, constitution: Constitution | None) -> dict[str, object]:

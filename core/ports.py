@@ -142,6 +142,10 @@ class Disk(Protocol):
         """Rename and fsync the directory."""
         ...
 
+    async def remove(self, name: str) -> None:
+        """Remove the file and fsync the directory."""
+        ...
+
 
 class Transport(Protocol):
     """Carries whole messages, in order, between two processes (or two tasks of one)."""

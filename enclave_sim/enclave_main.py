@@ -30,6 +30,7 @@ from core.adapter.interface import Adapter
 from core.errors import ChannelClosed, CocoError, InvariantBroken
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig, ReaderConfig
 from core.node.executor import LoadAdapters
+from core.node.manager import Manager
 from core.node.messages import FrontEnd
 from core.ports import Transport
 from enclave_sim.boundary.host_link import HostLink
@@ -147,7 +148,7 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
                 log=link.log,
                 published=platform.published,
             )
-            return _Role(manager.run, _ends_with_executor)
+            return _Role(manager.run, _ends_with_executor, partial(_pass_on_requests, link, manager))
         case ExecutorConfig() as config:
             load = _isolating_loader(link, "executor")
             executor = await make_executor(
@@ -217,6 +218,14 @@ def _isolate(link: HostLink, role: Role) -> None:
 
     isolation = isolate(role, log, required=link.isolation_required)
     link.report_isolated(isolation.holds, isolation.missing)
+
+
+async def _pass_on_requests(link: HostLink, manager: Manager) -> None:
+    """Have the manager write a snapshot whenever the host asks for one."""
+    while True:
+        await link.snapshot_requested.wait()
+        link.snapshot_requested.clear()
+        await manager.request_snapshot()
 
 
 def _ends_with_executor() -> None:

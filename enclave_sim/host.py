@@ -32,6 +32,7 @@ from enclave_sim.host_config import HostConfig, NodePaths, read_config
 from enclave_sim.host_log import HostLog
 from enclave_sim.listener import bind
 from enclave_sim.process import command, environment
+from enclave_sim.snapshot_request import on_snapshot_signal, snapshot_signal_ignored
 from enclave_sim.status import (
     AlreadyRunning,
     Status,
@@ -77,6 +78,7 @@ async def run_host(
                 bind(config.address, config.port, left_behind=was_here, config_file=paths.network)
             )
             disk = stack.enter_context(closing(DirectoryDisk(paths.disk)))
+            stack.enter_context(snapshot_signal_ignored())
             stop = stop_requested if stop_requested is not None else _stop_on_signals(stack)
             supervisor = Supervisor(config, genesis, paths.fuses, disk, log)
             await _run(supervisor, directory, config, listener, stop, on_running, log)
@@ -110,6 +112,7 @@ async def _run(
         log.line("host", f"running: {status.url}")
         if on_running is not None:
             on_running(status)
+        on_snapshot_signal(supervisor.take_snapshot)
         ending = asyncio.create_task(supervisor.wait_for_end())
         await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if ending.done():

@@ -88,6 +88,7 @@ class LocalNode:
         chunk_bytes_min: int = limits.CHUNK_BYTES_MIN,
         block_commands_max: int = limits.BLOCK_COMMANDS_MAX,
         block_bytes_max: int = limits.BLOCK_BYTES_MAX,
+        snapshot_entries: int = limits.SNAPSHOT_ENTRIES,
         load: LoadAdapters = load_adapters,
     ) -> None:
         self.log: list[str] = []
@@ -106,7 +107,9 @@ class LocalNode:
         worker = platform.measurement("worker")
         self._address = address
         self._gateways = gateways
-        self._manager_config = ManagerConfig(constitution, tuple(names), worker, chunk_bytes_min)
+        self._manager_config = ManagerConfig(
+            constitution, tuple(names), worker, chunk_bytes_min, snapshot_entries=snapshot_entries
+        )
         self._executor_config = ExecutorConfig(
             platform.measurement("manager"), gateways, block_commands_max, block_bytes_max, readers
         )
@@ -200,6 +203,11 @@ class LocalNode:
         running.task.cancel()
         for channel in running.channels:
             channel.crash()
+
+    async def take_snapshot(self) -> None:
+        """Have a snapshot begun, as `coco node snapshot` does."""
+        if self._roles is not None:
+            await self._roles.manager.request_snapshot()
 
     @property
     def executor(self) -> Executor:

@@ -24,6 +24,7 @@ from enclave_sim.boundary.messages import (
     DiskList,
     DiskPatch,
     DiskRead,
+    DiskRemove,
     DiskRename,
     DiskReplace,
     DiskResult,
@@ -36,6 +37,7 @@ from enclave_sim.boundary.messages import (
     Start,
     Stop,
     Stopped,
+    TakeSnapshot,
     printable,
 )
 from enclave_sim.boundary.socket_transport import SocketTransport
@@ -68,6 +70,13 @@ class OcallServer:
         """Ask the enclave to end; one that is gone has."""
         try:
             await self._transport.send(TO_ENCLAVE.encode(Stop()))
+        except ChannelClosed:
+            return
+
+    async def take_snapshot(self) -> None:
+        """Ask the manager for a snapshot; one that is gone writes none."""
+        try:
+            await self._transport.send(TO_ENCLAVE.encode(TakeSnapshot()))
         except ChannelClosed:
             return
 
@@ -149,6 +158,8 @@ async def _do(disk: Disk, call: DiskCall) -> DiskResult:
             await disk.truncate(name, size_bytes)
         case DiskRename(request, old, new):
             await disk.rename(old, new)
+        case DiskRemove(request, name):
+            await disk.remove(name)
         case _:
             assert_never(call)
     return DiskDone(request)

@@ -168,6 +168,12 @@ class Supervisor:
         if late:
             raise NodeStopped(f"{', '.join(late)} did not stop in time and was killed", hint=RESTART)
 
+    def take_snapshot(self) -> None:
+        """Ask the manager for a snapshot."""
+        for enclave in self._enclaves:
+            if enclave.role == "manager":
+                self._begin(enclave.server.take_snapshot())
+
     async def close(self) -> None:
         """End whatever still runs, and the platform."""
         await self._end_all()
@@ -251,11 +257,18 @@ class Supervisor:
         executor = ExecutorConfig(
             measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max, config.readers
         )
+        manager = ManagerConfig(
+            self._genesis,
+            config.names,
+            measured.worker,
+            sealing=config.sealing,
+            snapshot_entries=config.snapshot_entries,
+        )
         connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
         gateway = GatewayConfig(measured.worker, connections_max, readers=config.readers)
         required = config.isolation == "required"
         return [
-            StartManager(ManagerConfig(self._genesis, config.names, measured.worker, sealing=config.sealing), required),
+            StartManager(manager, required),
             StartExecutor(executor, required),
             *[StartGateway(gateway, required)] * config.gateways,
         ]

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import struct
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from core import limits
@@ -104,7 +104,7 @@ def arrange_chunks(files: Sequence[FileInfo]) -> list[Chunk]:
     return chunks
 
 
-async def read_records(disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
+async def read_records(disk: Disk, chunk: Chunk) -> AsyncGenerator[Record, None]:
     """Yield the entries of a chunk, not yet verified; raises LedgerDamaged for what cannot be one.
 
     Zeros up to the end are an append that never finished: a file system may lengthen a file before it writes to it, and

@@ -69,12 +69,16 @@ async def replay(
 ) -> Replayed:
     """Verify everything and deliver each signed block's entries, its signature last. Raises LedgerDamaged.
 
-    history: takes the same entries.
+    history: takes the same entries. Of what stands before a verifier's starting point only the framing is looked at,
+    and only in the file in which that stands.
     """
     history = history or LedgerHistory()
     chunks = arrange_chunks(await disk.list_files(FOLDER))
+    after = verifier.signed.seqno
     tail = _ChunkEnd()
     for chunk in chunks:
+        if chunk.last is not None and chunk.last <= after:
+            continue
         tail = await _replay_chunk(disk, chunk, verifier, deliver, history)
         if chunk.last is not None or tail.closed_at is not None:
             history.close_chunk()
@@ -112,13 +116,17 @@ async def _replay_chunk(
     found = _ChunkEnd()
     starts = array("I")
     end = 0
+    skipped = verifier.signed.seqno - chunk.first + 1
     async for record in read_records(disk, chunk):
         if not record.whole:
             _take_rest(found, record, chunk, verifier, in_block=bool(block))
             break
         starts.append(record.place.offset)
-        entry = verifier.accept(record.data, record.place)
         end = record.place.offset + len(record.data)
+        if len(starts) <= skipped:
+            found.positions = starts + array("I", [end]) if len(starts) == skipped else found.positions
+            continue
+        entry = verifier.accept(record.data, record.place)
         block.append(entry)
         if entry.is_signature:
             await deliver(block)

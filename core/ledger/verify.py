@@ -84,10 +84,20 @@ def verify_signed_root(
         raise AuthenticationFailed("the signature entry's commit evidence is not that of its root")
 
 
-class LedgerVerifier:
-    """Takes the entries of a ledger in order, from the first."""
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """A signature, known to be good, from which a ledger is verified on, and the nodes trusted there."""
 
-    def __init__(self, keyring: Keyring, domains: DomainCodec, service_certificate: str) -> None:
+    signed: SignedState
+    nodes: TrustedNodes
+
+
+class LedgerVerifier:
+    """Takes the entries of a ledger in order, from the first, or from the first after `start`."""
+
+    def __init__(
+        self, keyring: Keyring, domains: DomainCodec, service_certificate: str, start: StartingPoint | None = None
+    ) -> None:
         self._keyring = keyring
         self._domains = domains
         self._service_certificate = service_certificate
@@ -96,6 +106,9 @@ class LedgerVerifier:
         self._frontier = MerkleFrontier()
         self._views: list[tuple[View, Seqno]] = []
         self.signed = SignedState(Seqno(0), View(0), self._frontier.copy(), ())
+        if start is not None:
+            self.signed, self._nodes = start.signed, start.nodes
+            self._frontier, self._views = start.signed.frontier.copy(), list(start.signed.views)
 
     @property
     def next_seqno(self) -> Seqno:

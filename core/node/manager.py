@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -30,7 +30,9 @@ from core.node.config import ManagerConfig
 from core.node.manager_blocks import BlockSealer, SealedBlock
 from core.node.manager_keys import store_secrets
 from core.node.manager_log import BlockLog
+from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
+from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings
 from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, begin, read_genesis
 from core.node.manager_tables import EMPTY_DOMAIN, genesis_writes, start_writes
 from core.node.messages import (
@@ -42,6 +44,9 @@ from core.node.messages import (
     ProposeBlock,
     Ready,
     ReceiptRequest,
+    SnapshotEnd,
+    SnapshotRows,
+    SnapshotTable,
 )
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
 from core.types import Seqno
@@ -116,12 +121,16 @@ class Manager:
         if key is None:
             raise InvariantBroken("the new view has no key")
         service = RootSigner(began.secrets.service_key)
-        sealer = BlockSealer(key, began.node_key, service, signed.frontier.copy(), began.state, self._clock)
+        frontier = signed.frontier.copy()
+        sealer = BlockSealer(key, began.node_key, service, frontier, began.state, began.tables, self._clock)
         quote = await self._attestor.quote(bytes.fromhex(epoch.node).ljust(REPORT_DATA_BYTES, b"\0"))
         log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, began.history, self._announce)
         keyring, certificates = Keyring(began.secrets.epochs), began.state.certificates
         receipts = ReceiptMaker(began.history, self._disk, keyring, certificates, log=self._log)
-        running = _Running(began, sealer, log, receipts, quote, await self._read_published())
+        status = LedgerStatus(self._executor, began.older, began.snapshot)
+        snapshots = self._keep_snapshots(began, keyring, receipts, status)
+        published = await self._read_published()
+        running = _Running(began, sealer, log, receipts, snapshots, status, quote, published)
         await self._write_start_block(running, sender)
         self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {signed.seqno}")
         self._log(f"warning: {ROLLBACK_WARNING}")
@@ -139,6 +148,14 @@ class Manager:
         )
         return running.service_info()
 
+    async def request_snapshot(self) -> None:
+        """Begin a snapshot of the newest committed state, unless one is being written; only once started."""
+        if self._running is not None:
+            try:
+                await self._running.snapshots.request()
+            except ChannelClosed:
+                self._closing = True
+
     def service_info(self) -> bytes:
         """Return the public JSON about node and service; only once started."""
         if self._running is None:
@@ -149,6 +166,17 @@ class Manager:
     def refused(self) -> int:
         """Messages of the executor that were refused as malformed."""
         return self._refused
+
+    def _keep_snapshots(
+        self, began: Began, keyring: Keyring, receipts: ReceiptMaker, status: LedgerStatus
+    ) -> SnapshotKeeper:
+        async def receipt_of(seqno: Seqno) -> bytes:
+            return (await receipts.make(0, seqno)).receipt
+
+        epoch = began.epoch
+        views = (*began.replayed.signed.views, (epoch.first_view, epoch.first_seqno))
+        settings = SnapshotSettings(self._config.snapshot_entries, keyring, views, began.snapshot)
+        return SnapshotKeeper(settings, self._disk, self._executor, began.tables, receipt_of, status, self._log)
 
     async def _read_published(self) -> dict[str, Any]:
         return msgspec.json.decode(await self._published(), type=dict[str, Any])
@@ -186,6 +214,7 @@ class Manager:
         await self._slots.acquire()
         running.log.propose(block)
         await running.log.carry_out()
+        running.snapshots.began(block)
         known = replace(began.secrets, known_seqno=block.last)
         await store_secrets(self._disk, self._sealer, known)
         for seqno, public in enumerate(entries, block.first):
@@ -198,8 +227,11 @@ class Manager:
         if self._running is None or self._closing:
             return
         message = BlockCommitted(self._running.sealer.view, block.last, block.governance)
+        snapshots = self._running.snapshots
         try:
-            await self._executor.send(FROM_MANAGER.encode(message))
+            async with snapshots.turn:
+                await self._executor.send(FROM_MANAGER.encode(message))
+                await snapshots.committed(block)
         except ChannelClosed:
             self._closing = True
 
@@ -208,10 +240,10 @@ class Manager:
             raise InvariantBroken("the manager has not started")
         receiving = asyncio.create_task(self._receive(self._running))
         committing = asyncio.create_task(self._commit(self._running))
-        proving = asyncio.create_task(self._prove(self._running))
-        tasks = (receiving, committing, proving)
+        beside = (self._prove(self._running), self._running.snapshots.run(), self._verify_older(self._running))
+        tasks = (receiving, committing, *(asyncio.create_task(one) for one in beside))
         try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+            await _until_done((receiving, committing), tasks)
         finally:
             for task in tasks:
                 task.cancel()
@@ -219,6 +251,17 @@ class Manager:
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
+
+    async def _verify_older(self, running: _Running) -> None:
+        """Verify what a snapshot stood for; then receipts can be made of all entries, and further snapshots."""
+        secrets, older = running.began.secrets, running.began.older
+        if older is not None:
+            try:
+                keyring, certificate = Keyring(secrets.epochs), secrets.service_certificate
+                await verify_older(older, self._disk, keyring, certificate, running.status, self._log)
+            except ChannelClosed:
+                self._closing = True
+        running.snapshots.provable = True
 
     async def _prove(self, running: _Running) -> None:
         try:
@@ -238,13 +281,15 @@ class Manager:
                     case ProposeBlock():
                         # Waiting for a slot here is what keeps a worker from filling the memory.
                         await self._slots.acquire()
-                        running.log.propose(running.sealer.seal_proposed(message))
+                        running.log.propose(running.sealer.seal_proposed(message, running.snapshots.evidence))
                         self._work.set()
                     case ReceiptRequest():
                         if (refusal := running.receipts.take(message)) is not None:
                             await self._executor.send(FROM_MANAGER.encode(refusal))
                     case CertificateRequest():
                         await self._issue_certificate(running, message.public_key)
+                    case SnapshotTable() | SnapshotRows() | SnapshotEnd():
+                        running.snapshots.take(message)
                     case _:
                         assert_never(message)
         except ChannelClosed:
@@ -270,11 +315,23 @@ class Manager:
         chain = running.began.secrets.issue_front_end(key, network, self._config.names, self._clock())
         service = running.service_info(await self._read_published())
         await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode(), service)))
+        # From here on the executor takes what it did not ask for.
+        running.snapshots.listening = True
+        await running.status.listens()
 
     def _refuse(self, reason: str) -> None:
         self._refused += 1
         if self._refused & (self._refused - 1) == 0:  # 1, 2, 4, 8, ...: a flood does not fill the log.
             self._log(f"refused a message from the executor ({self._refused} so far): {reason}")
+
+
+async def _until_done(needed: Sequence[asyncio.Task[None]], tasks: Sequence[asyncio.Task[None]]) -> None:
+    """Wait until all that is needed is done, or any of the tasks has failed."""
+    pending = set(tasks)
+    while not all(task.done() for task in needed):
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        if any(task.cancelled() or task.exception() is not None for task in done):
+            return
 
 
 class _Running:
@@ -286,6 +343,8 @@ class _Running:
         sealer: BlockSealer,
         log: BlockLog,
         receipts: ReceiptMaker,
+        snapshots: SnapshotKeeper,
+        status: LedgerStatus,
         quote: bytes,
         published: dict[str, Any],
     ) -> None:
@@ -293,6 +352,8 @@ class _Running:
         self.sealer = sealer
         self.log = log
         self.receipts = receipts
+        self.snapshots = snapshots
+        self.status = status
         self.quote = quote
         self._published = published
 

@@ -158,6 +158,25 @@ class ReceiptRequest(Message, frozen=True, tag=23):
     seqno: int
 
 
+class SnapshotTable(Message, frozen=True, tag=61):
+    """A table of the snapshot under way begins: so many bytes of rows follow. Public tables come first."""
+
+    table: str
+    rows_bytes: int
+
+
+class SnapshotRows(Message, frozen=True, tag=62):
+    """Whole rows of that table, encoded as in the file (core/ledger/snapshot_format.py)."""
+
+    data: bytes
+
+
+class SnapshotEnd(Message, frozen=True, tag=63):
+    """That was all of the state at `seqno`."""
+
+    seqno: int
+
+
 # Manager -> executor.
 
 
@@ -231,12 +250,71 @@ class ReceiptAnswer(Message, frozen=True, tag=51):
 
 
 RECEIPT_ANSWER: Codec[ReceiptAnswer] = Codec(ReceiptAnswer)
+
+
+class SnapshotBegin(Message, frozen=True, tag=71):
+    """Send the adapters' tables as of this seqno, the newest committed one. Its state is to be kept meanwhile."""
+
+    seqno: int
+
+
+class SnapshotMore(Message, frozen=True, tag=72):
+    """So many more slices (SnapshotTable, SnapshotRows) may be sent."""
+
+    slices: int
+
+
+class SnapshotWritten(Message, frozen=True, tag=73):
+    """The snapshot is on disk: propose a block with its evidence (an EntryDraft of adapter "coco.snapshot")."""
+
+
+class StateBegin(Message, frozen=True, tag=74):
+    """Forget what came before. seqno: whose state follows as StateRows, then Replay goes on after it; 0: no state."""
+
+    seqno: int
+
+
+class StateRows(Message, frozen=True, tag=75):
+    """Part of the rows of a table, encoded as in the file; the parts follow one another, cut anywhere."""
+
+    table: str
+    data: bytes
+
+
+class LedgerNews(Message, frozen=True, tag=76):
+    """What node status tells of the ledger: JSON."""
+
+    status: bytes
+
+
 TO_READER: Codec[FeedBegin | FeedRows | FeedEntries] = Codec(FeedBegin | FeedRows | FeedEntries)
 FROM_GATEWAY: Codec[FromGateway] = Codec(FromGateway)
 TO_GATEWAY: Codec[ToGateway | FrontEnd] = Codec(ToGateway | FrontEnd)
-TO_MANAGER: Codec[ProposeBlock | CertificateRequest | ReceiptRequest] = Codec(
-    ProposeBlock | CertificateRequest | ReceiptRequest
+TO_MANAGER: Codec[ProposeBlock | CertificateRequest | ReceiptRequest | SnapshotTable | SnapshotRows | SnapshotEnd] = (
+    Codec(ProposeBlock | CertificateRequest | ReceiptRequest | SnapshotTable | SnapshotRows | SnapshotEnd)
 )
-FROM_MANAGER: Codec[Replay | Ready | BlockCommitted | CertificateIssued | ReceiptMade] = Codec(
-    Replay | Ready | BlockCommitted | CertificateIssued | ReceiptMade
+FROM_MANAGER: Codec[
+    Replay
+    | Ready
+    | BlockCommitted
+    | CertificateIssued
+    | ReceiptMade
+    | SnapshotBegin
+    | SnapshotMore
+    | SnapshotWritten
+    | StateBegin
+    | StateRows
+    | LedgerNews
+] = Codec(
+    Replay
+    | Ready
+    | BlockCommitted
+    | CertificateIssued
+    | ReceiptMade
+    | SnapshotBegin
+    | SnapshotMore
+    | SnapshotWritten
+    | StateBegin
+    | StateRows
+    | LedgerNews
 )

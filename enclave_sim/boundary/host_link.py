@@ -35,6 +35,7 @@ from enclave_sim.boundary.messages import (
     StartReader,
     Stop,
     Stopped,
+    TakeSnapshot,
     printable,
 )
 from enclave_sim.boundary.ocall_disk import OcallDisk
@@ -63,6 +64,8 @@ class HostLink:
         )
         self.isolation_required = False
         self.stop_requested = asyncio.Event()
+        self.snapshot_requested = asyncio.Event()
+        """Set by TakeSnapshot, to the manager."""
         self.refused = 0
 
     async def serve(self) -> None:
@@ -125,6 +128,11 @@ class HostLink:
                 await self._start(message)
             case Stop():
                 self.stop_requested.set()
+            case TakeSnapshot():
+                if self._role == "manager":
+                    self.snapshot_requested.set()
+                else:
+                    await self._refuse(f"a snapshot from the {self._role}")
             case DiskDone() | DiskData() | DiskFiles() | DiskFailed():
                 if not self.disk.take(message):
                     await self._refuse(f"no such disk request, or not its result: {message.request}")

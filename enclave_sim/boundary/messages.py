@@ -44,6 +44,10 @@ class Stop(Message, frozen=True, tag=4):
     """Finish what is under way, then end."""
 
 
+class TakeSnapshot(Message, frozen=True, tag=6):
+    """To the manager: write a snapshot now, unless one is being written."""
+
+
 # Host -> enclave: results of disk ocalls. request: as in the ocall.
 
 
@@ -116,6 +120,11 @@ class DiskPatch(Message, frozen=True, tag=27):
     data: bytes
 
 
+class DiskRemove(Message, frozen=True, tag=28):
+    request: int
+    name: str
+
+
 # Enclave -> host: news.
 
 
@@ -159,11 +168,20 @@ class Refused(Message, frozen=True, tag=34):
 
 
 DiskResult = DiskDone | DiskData | DiskFiles | DiskFailed
-DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskPatch | DiskTruncate | DiskRename
+DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskPatch | DiskTruncate | DiskRename | DiskRemove
 Start = StartManager | StartExecutor | StartGateway | StartReader
 
-TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
-    StartManager | StartExecutor | StartGateway | StartReader | Stop | DiskDone | DiskData | DiskFiles | DiskFailed
+TO_ENCLAVE: Codec[Start | Stop | TakeSnapshot | DiskResult] = Codec(
+    StartManager
+    | StartExecutor
+    | StartGateway
+    | StartReader
+    | Stop
+    | TakeSnapshot
+    | DiskDone
+    | DiskData
+    | DiskFiles
+    | DiskFailed
 )
 TO_HOST: Codec[DiskCall | LogLine | Running | Isolated | Stopped | Failed | Refused] = Codec(
     DiskList
@@ -173,6 +191,7 @@ TO_HOST: Codec[DiskCall | LogLine | Running | Isolated | Stopped | Failed | Refu
     | DiskPatch
     | DiskTruncate
     | DiskRename
+    | DiskRemove
     | LogLine
     | Running
     | Isolated

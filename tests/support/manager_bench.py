@@ -20,10 +20,14 @@ from core.node.messages import (
     TO_MANAGER,
     BlockCommitted,
     EntryDraft,
+    LedgerNews,
     ProposeBlock,
     Ready,
     Replay,
     ReplayedEntry,
+    SnapshotBegin,
+    StateBegin,
+    StateRows,
 )
 from core.ports import ReportClaims
 from core.types import NO_CLAIMS
@@ -53,10 +57,13 @@ def make_constitution(network: str = "bench") -> Constitution:
     )
 
 
-def make_config(genesis: bytes | None = None, chunk_bytes_min: int = 5_000_000) -> ManagerConfig:
+def make_config(
+    genesis: bytes | None = None, chunk_bytes_min: int = 5_000_000, snapshot_entries: int = 10_000
+) -> ManagerConfig:
     if genesis is None:
         genesis = make_constitution().encode()
-    return ManagerConfig(genesis, ("localhost", "127.0.0.1"), bytes(32), chunk_bytes_min)
+    names = ("localhost", "127.0.0.1")
+    return ManagerConfig(genesis, names, bytes(32), chunk_bytes_min, snapshot_entries=snapshot_entries)
 
 
 def kv_draft(key: bytes, value: bytes, *, public: bytes | None = None) -> EntryDraft:
@@ -132,12 +139,24 @@ class Node:
     replayed: list[ReplayedEntry] = field(default_factory=list)
     ready: Ready | None = None
     next_seqno: int = 0
+    restored_at: int = 0
+    rows: dict[str, bytes] = field(default_factory=dict)
+    news: list[bytes] = field(default_factory=list)
+    room: int = 0
+    begun: SnapshotBegin | None = None
+    written: list[tuple[int, EntryDraft]] = field(default_factory=list)
 
     async def until_ready(self) -> Ready:
         while True:
             message = await self.next()
             if isinstance(message, Replay):
                 self.replayed.extend(message.entries)
+                continue
+            if isinstance(message, StateBegin):
+                self.restored_at, self.rows = message.seqno, {}
+                continue
+            if isinstance(message, StateRows):
+                self.rows[message.table] = self.rows.get(message.table, b"") + message.data
                 continue
             assert isinstance(message, Ready)
             self.ready, self.next_seqno = message, message.last_seqno + 1
@@ -146,6 +165,7 @@ class Node:
     async def propose(self, *drafts: EntryDraft) -> None:
         assert self.ready is not None
         message = ProposeBlock(self.ready.view, self.next_seqno, drafts)
+        self.written += [(self.next_seqno + at, draft) for at, draft in enumerate(drafts)]
         self.next_seqno += len(drafts) + 1
         await self.executor.send(TO_MANAGER.encode(message))
 
@@ -163,7 +183,13 @@ class Node:
         return replayed_state(self.replayed)
 
     async def next(self) -> object:
-        """The manager's next message; raises what stopped it, if it stops instead."""
+        """The manager's next message, news aside; raises what stopped it, if it stops instead."""
+        while isinstance(message := await self.next_or_news(), LedgerNews):
+            self.news.append(message.status)
+        return message
+
+    async def next_or_news(self) -> object:
+        """The manager's next message; raises as `next`."""
         receiving = asyncio.create_task(self.executor.receive())
         await asyncio.wait((receiving, self.running), return_when=asyncio.FIRST_COMPLETED)
         if not receiving.done():
