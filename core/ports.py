@@ -17,6 +17,8 @@ class ReportClaims:
 
     measurement: 32 bytes (MRENCLAVE); signer: 32 bytes (MRSIGNER); report_data: 64 bytes chosen by the
     enclave; platform: hexadecimal id of the platform; tee: "sgx", "vsm", ...; debug: whether it may be inspected.
+    product: which of its signer's products. Of evidence only, not of local reports: root: SHA-256 of the root
+    certificate it leads to; tcb_status and platform_versions: how the platform is rated.
     """
 
     measurement: bytes
@@ -27,6 +29,10 @@ class ReportClaims:
     tee: str
     debug: bool
     simulated: bool
+    product: int = 0
+    root: bytes = b""
+    tcb_status: str = ""
+    platform_versions: tuple[tuple[str, int], ...] = ()
 
 
 class Attestor(Protocol):
@@ -134,6 +140,10 @@ class Disk(Protocol):
 
     async def rename(self, old: str, new: str) -> None:
         """Rename and fsync the directory."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove the file and fsync the directory."""
         ...
 
 

@@ -79,6 +79,9 @@ class DirectoryDisk:
     async def rename(self, old: str, new: str) -> None:
         await self._run(lambda: self._rename(old, new))
 
+    async def remove(self, name: str) -> None:
+        await self._run(lambda: self._remove(name))
+
     def close(self) -> None:
         """Let running calls finish, and let go of the folder."""
         self._thread.shutdown(wait=True)
@@ -179,6 +182,11 @@ class DirectoryDisk:
             os.rename(old_leaf, new_leaf, src_dir_fd=old_folder, dst_dir_fd=new_folder)
             os.fsync(new_folder)
             os.fsync(old_folder)
+
+    def _remove(self, name: str) -> None:
+        with self._write_to(f"remove {name}"), self._parent(name) as (folder, leaf):
+            os.unlink(leaf, dir_fd=folder)
+            os.fsync(folder)
 
     @contextmanager
     def _parent(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:

@@ -14,8 +14,8 @@ import cbor2
 
 from core.crypto.hashing import sha256
 from core.crypto.keys import Curve, PrivateKey, PublicKey
-from core.errors import AuthenticationFailed
-from core.types import Digest, Seqno, View
+from core.errors import AuthenticationFailed, CocoError, MalformedMessage
+from core.types import Digest, Seqno, TransactionId, View
 
 SIGN1_TAG = 18
 ALGORITHM, KEY_ID, DATA_STRUCTURE, PROOFS = 1, 4, 395, 396
@@ -56,6 +56,30 @@ def signature_of(message: bytes) -> tuple[bytes, bytes]:
     """Return (protected header, signature) of a message that has been verified."""
     protected, _, _, signature = cbor2.load(BytesIO(message)).value
     return protected, signature
+
+
+def claimed_id(protected: bytes) -> TransactionId:
+    """Return the signature entry's transaction id that a protected header states; raises MalformedMessage."""
+    try:
+        header = cbor2.load(BytesIO(protected))
+    except (cbor2.CBORDecodeError, ValueError, TypeError, RecursionError, OverflowError, MemoryError):
+        raise MalformedMessage("not a protected header") from None
+    match header:
+        case {"ccf.v1": {"txid": str(text)}}:
+            pass
+        case _:
+            raise MalformedMessage("a protected header without a transaction id")
+    try:
+        return TransactionId.parse(text)
+    except CocoError as error:
+        raise MalformedMessage(error.message) from None
+
+
+def verify_header(protected: bytes, key: PublicKey) -> None:
+    """Verify that a protected header is the one that this service makes; raises AuthenticationFailed."""
+    signed = claimed_id(protected)
+    if protected != _protected(key.curve, key_id_of(key), signed.view, signed.seqno):
+        raise AuthenticationFailed("the receipt was not made under this service's key, or its header is another")
 
 
 def to_be_signed(protected: bytes, payload: bytes) -> bytes:

@@ -15,7 +15,7 @@ from __future__ import annotations
 import re
 import struct
 from array import array
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from core import limits
@@ -65,6 +65,11 @@ class Record:
         return len(self.data) + self.zero_bytes
 
 
+def is_chunk_name(name: str) -> bool:
+    """Say whether a file's name is that of a chunk."""
+    return _NAME.fullmatch(name.rpartition("/")[2]) is not None
+
+
 def encode_positions(positions: Sequence[int]) -> bytes:
     """Return the table of a chunk."""
     return struct.pack(f"<{len(positions)}I", *positions)
@@ -99,16 +104,18 @@ def arrange_chunks(files: Sequence[FileInfo]) -> list[Chunk]:
     return chunks
 
 
-async def read_records(disk: Disk, chunk: Chunk) -> AsyncIterator[Record]:
+async def read_records(disk: Disk, chunk: Chunk) -> AsyncGenerator[Record, None]:
     """Yield the entries of a chunk, not yet verified; raises LedgerDamaged for what cannot be one.
 
     Zeros up to the end are an append that never finished: a file system may lengthen a file before it writes to it, and
     lose power in between. They can stand in no entry's place, since an entry's first byte is its version.
     """
-    header = await _read_exactly(disk, chunk.file, 0, CHUNK_HEADER_BYTES)
+    header = await read_exactly(disk, chunk.file, 0, CHUNK_HEADER_BYTES)
     table_at = int.from_bytes(header, "little") if len(header) == CHUNK_HEADER_BYTES else 0
     if chunk.last is not None and not table_at:
         raise damaged(Place(chunk.file, 0), None, "a closed file does not say where its table begins")
+    if chunk.last is None and 0 < table_at <= CHUNK_HEADER_BYTES:
+        raise damaged(Place(chunk.file, 0), None, "the file's header says that its table begins within the header")
     if len(header) < CHUNK_HEADER_BYTES and any(header):
         raise damaged(Place(chunk.file, 0), None, "the file's header is cut short")
     if len(header) < CHUNK_HEADER_BYTES:
@@ -177,7 +184,7 @@ async def _unfinished_table(disk: Disk, place: Place, positions: Sequence[int]) 
     Each byte is the table's, or zero where a file system lengthened the file before it wrote.
     """
     expected = encode_positions(positions)
-    rest = await _read_exactly(disk, place.file, place.offset, len(expected) + 1)
+    rest = await read_exactly(disk, place.file, place.offset, len(expected) + 1)
     if not any(rest) or len(rest) > len(expected):
         return None
     if any(byte not in (0, wanted) for byte, wanted in zip(rest, expected, strict=False)):
@@ -188,7 +195,7 @@ async def _unfinished_table(disk: Disk, place: Place, positions: Sequence[int]) 
 async def _check_table(disk: Disk, file: str, table_at: int, positions: Sequence[int]) -> None:
     """Raise LedgerDamaged unless the file ends with exactly the table of its entries."""
     expected = encode_positions(positions)
-    found = await _read_exactly(disk, file, table_at, len(expected) + 1)
+    found = await read_exactly(disk, file, table_at, len(expected) + 1)
     if found != expected:
         same = next((at for at, (a, b) in enumerate(zip(found, expected, strict=False)) if a != b), len(expected))
         raise damaged(
@@ -213,7 +220,7 @@ async def _read(disk: Disk, file: str, offset: int) -> bytes:
     return data
 
 
-async def _read_exactly(disk: Disk, file: str, offset: int, size_bytes: int) -> bytes:
+async def read_exactly(disk: Disk, file: str, offset: int, size_bytes: int) -> bytes:
     """Return size_bytes from offset, fewer only at the end of the file."""
     found = bytearray()
     while len(found) < size_bytes:
@@ -248,8 +255,11 @@ class LedgerWriter:
         """Of the open chunk."""
         return self._size_bytes
 
-    async def append(self, data: bytes, first: Seqno) -> None:
-        """Write blocks whose first entry is `first`, and return once they are on disk. Raises StorageFailed."""
+    async def append(self, data: bytes, first: Seqno) -> tuple[Seqno, int]:
+        """Write blocks whose first entry is `first`, and return once they are on disk. Raises StorageFailed.
+
+        Returns where they begin: the first seqno of their chunk, and the offset in it.
+        """
         if self._first is None:
             self._first, self._size_bytes, self._positions = first, 0, array("I")
         head = b"" if self._size_bytes else bytes(CHUNK_HEADER_BYTES)
@@ -260,11 +270,14 @@ class LedgerWriter:
         while offset < len(data):
             self._positions.append(position + offset)
             offset += framed_bytes(data[offset : offset + HEADER_BYTES])
+        return self._first, position
 
-    async def close_chunk_if_full(self, last: Seqno) -> None:
-        """Close the chunk when it is large enough; `last` is its newest entry, a committed signature."""
-        if self._first is not None and self._size_bytes >= self._chunk_bytes_min:
-            await self.close_chunk(last)
+    async def close_chunk_if_full(self, last: Seqno) -> bool:
+        """Close the chunk when it is large enough, and say so; `last` is its newest entry, a committed signature."""
+        if self._first is None or self._size_bytes < self._chunk_bytes_min:
+            return False
+        await self.close_chunk(last)
+        return True
 
     async def close_chunk(self, last: Seqno) -> None:
         """Close the chunk, if one is open; `last` is its newest entry, a committed signature. Raises StorageFailed."""

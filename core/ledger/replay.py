@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from core.ledger.entry import OpenedEntry
 from core.ledger.files import FOLDER, Chunk, Record, arrange_chunks, read_records
+from core.ledger.history import LedgerHistory
 from core.ledger.verify import LedgerVerifier, Place, SignedState, damaged
 from core.ports import Disk
 from core.types import Seqno
@@ -63,12 +64,24 @@ class Replayed:
         return self.positions[-1] if self.positions else 0
 
 
-async def replay(disk: Disk, verifier: LedgerVerifier, deliver: Deliver) -> Replayed:
-    """Verify everything and deliver each signed block's entries, its signature last. Raises LedgerDamaged."""
+async def replay(
+    disk: Disk, verifier: LedgerVerifier, deliver: Deliver, history: LedgerHistory | None = None
+) -> Replayed:
+    """Verify everything and deliver each signed block's entries, its signature last. Raises LedgerDamaged.
+
+    history: takes the same entries. Of what stands before a verifier's starting point only the framing is looked at,
+    and only in the file in which that stands.
+    """
+    history = history or LedgerHistory()
     chunks = arrange_chunks(await disk.list_files(FOLDER))
+    after = verifier.signed.seqno
     tail = _ChunkEnd()
     for chunk in chunks:
-        tail = await _replay_chunk(disk, chunk, verifier, deliver)
+        if chunk.last is not None and chunk.last <= after:
+            continue
+        tail = await _replay_chunk(disk, chunk, verifier, deliver, history)
+        if chunk.last is not None or tail.closed_at is not None:
+            history.close_chunk()
     if not chunks or chunks[-1].last is not None:
         return Replayed(verifier.signed, None, (), None)
     last = chunks[-1]
@@ -96,22 +109,31 @@ class _ChunkEnd:
     closed_at: int | None = None
 
 
-async def _replay_chunk(disk: Disk, chunk: Chunk, verifier: LedgerVerifier, deliver: Deliver) -> _ChunkEnd:
+async def _replay_chunk(
+    disk: Disk, chunk: Chunk, verifier: LedgerVerifier, deliver: Deliver, history: LedgerHistory
+) -> _ChunkEnd:
     block: list[OpenedEntry] = []
     found = _ChunkEnd()
     starts = array("I")
     end = 0
+    skipped = verifier.signed.seqno - chunk.first + 1
     async for record in read_records(disk, chunk):
         if not record.whole:
             _take_rest(found, record, chunk, verifier, in_block=bool(block))
             break
         starts.append(record.place.offset)
-        entry = verifier.accept(record.data, record.place)
         end = record.place.offset + len(record.data)
+        if len(starts) <= skipped:
+            found.positions = starts + array("I", [end]) if len(starts) == skipped else found.positions
+            continue
+        entry = verifier.accept(record.data, record.place)
         block.append(entry)
         if entry.is_signature:
             await deliver(block)
-            block, found.positions = [], starts + array("I", [end])
+            found.positions = starts + array("I", [end])
+            for at, one in enumerate(block, len(starts) - len(block)):
+                history.add(one.leaf, chunk.first, starts[at], found.positions[at + 1] - starts[at])
+            block = []
     found.entries = len(block)
     if chunk.last is not None and (block or verifier.next_seqno != chunk.last + 1):
         what = f"a closed file ends before the signature at entry {chunk.last} that its name promises"

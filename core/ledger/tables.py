@@ -160,6 +160,17 @@ class RootSignature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise MalformedMessage("a signature entry is not in its one canonical form")
         return signature
 
+    @property
+    def signer(self) -> NodeId:
+        return NodeId(self.node)
+
+    @property
+    def signed_root(self) -> Digest:
+        """The root as it is stated; raises MalformedMessage."""
+        if len(self.root) != 64 or not set(self.root) <= set("0123456789abcdef"):
+            raise MalformedMessage("the signed root is not a digest")
+        return Digest(bytes.fromhex(self.root))
+
     def verify(self, key: PublicKey, root: Digest) -> None:
         """Verify against the root computed from the entries; raises AuthenticationFailed."""
         if self.root != root.hex():

@@ -8,7 +8,7 @@ from msgspec.structs import replace
 from core.errors import AuthenticationFailed, CocoError, MalformedMessage
 from core.governance.constitution import Constitution
 from core.governance.messages import SetDefaultAdapter, VerifiedMessage
-from core.kv.write_set import PUBLIC_PREFIX, Writes, decode_domain, encode_domain, table_names
+from core.kv.write_set import Writes, decode_domain, encode_domain, table_names
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import (
     ENDORSED_CERTIFICATES,
@@ -19,6 +19,7 @@ from core.ledger.tables import (
     NodeInfo,
     ServiceInfo,
 )
+from core.node.system_tables import is_system_table
 from core.types import Digest
 
 CONSTITUTION = "public:coco.constitution"
@@ -33,10 +34,12 @@ DEFAULT_ADAPTER = b"default_adapter"
 GOVERNANCE = "coco"
 """What an entry draft names instead of an adapter when it carries a governance message."""
 
+SNAPSHOT = "coco.snapshot"
+"""What it names when the manager is to put the evidence of a snapshot there."""
+
 REASON_CHARACTERS_MAX = 400
 EMPTY_DOMAIN = encode_domain({})
 WRITE_SETS = DomainCodec(encode_domain, decode_domain, table_names)
-_SYSTEM_PREFIXES = (f"{PUBLIC_PREFIX}ccf.", f"{PUBLIC_PREFIX}coco.")
 
 
 class SystemState:
@@ -47,13 +50,17 @@ class SystemState:
         self.constitution_seen = False
         self.default_adapter = constitution.default_adapter
         self.nodes: dict[bytes, NodeInfo] = {}
+        self.certificates: dict[str, str] = {}
+        """Of every node there ever was (PEM), since receipts show them."""
         self._accepted: set[bytes] = set()
 
     def absorb(self, public: bytes) -> None:
         """Take in one replayed entry; raises MalformedMessage or AuthenticationFailed for what cannot be."""
-        if not any(name.startswith(_SYSTEM_PREFIXES) for name in table_names(public)):
-            return
-        tables = decode_domain(public)
+        if any(is_system_table(name) for name in table_names(public)):
+            self.absorb_tables(decode_domain(public))
+
+    def absorb_tables(self, tables: Writes) -> None:
+        """Take in what system tables hold; raises as `absorb`."""
         if CONSTITUTION in tables:
             if tables[CONSTITUTION].get(CURRENT) != self.constitution.encode():
                 raise AuthenticationFailed("the ledger's constitution is not the one these keys were sealed for")
@@ -65,6 +72,9 @@ class SystemState:
             if value is None:
                 raise MalformedMessage("a node's record is deleted")
             self.nodes[node] = NodeInfo.decode(value)
+        for node, value in tables.get(ENDORSED_CERTIFICATES, {}).items():
+            if value is not None:
+                self.certificates[node.decode("ascii", "replace")] = value.decode("ascii", "replace")
         self._accepted.update(tables.get(MESSAGES, ()))
 
     def accept(self, message: VerifiedMessage, data: bytes) -> Writes:

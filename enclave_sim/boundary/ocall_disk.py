@@ -23,6 +23,7 @@ from enclave_sim.boundary.messages import (
     DiskList,
     DiskPatch,
     DiskRead,
+    DiskRemove,
     DiskRename,
     DiskReplace,
     DiskResult,
@@ -78,6 +79,9 @@ class OcallDisk:
 
     async def rename(self, old: str, new: str) -> None:
         await self._call(lambda request: DiskRename(request, old, new), DiskDone)
+
+    async def remove(self, name: str) -> None:
+        await self._call(lambda request: DiskRemove(request, name), DiskDone)
 
     def take(self, result: DiskResult) -> bool:
         """Hand a result to the call that waits for it. Returns False when none does: the host made it up."""

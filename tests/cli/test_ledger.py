@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from cli.ledger_reader import ReadableEntry, ReadOnlyDisk, TornTail, find_disk, read_entries
+from cli.ledger_disk import ReadOnlyDisk, find_ledger
 from core.errors import StorageFailed
 from core.kv.write_set import encode_domain
 from core.ledger.entry import EntrySealer
+from core.ledger.reader import ReadableEntry, TornTail, read_entries
 from core.ledger.secrets import EntryKey
+from core.node.manager_tables import WRITE_SETS
 from core.types import NO_CLAIMS, NodeId, Seqno, View
 from tests.cli.runner import Coco
 
@@ -40,7 +42,7 @@ def ledger(tmp_path: Path) -> Path:
 
 def read(directory: Path) -> list[ReadableEntry | TornTail]:
     async def collect() -> list[ReadableEntry | TornTail]:
-        return [entry async for entry in read_entries(ReadOnlyDisk(directory))]
+        return [entry async for entry in read_entries(ReadOnlyDisk(directory), WRITE_SETS)]
 
     return asyncio.run(collect())
 
@@ -65,8 +67,8 @@ def test_what_a_host_can_read(coco: Coco, ledger: Path) -> None:
 def test_every_directory_on_the_way_is_understood(coco: Coco, ledger: Path, tmp_path: Path) -> None:
     disk = ledger.parent
     for directory in (ledger, disk, disk.parent, disk.parents[1]):
-        assert find_disk(directory) == disk
-    assert find_disk(tmp_path) is None
+        assert find_ledger(directory) == ledger
+    assert find_ledger(tmp_path) is None
     assert "there is no ledger in" in coco("ledger", "show", str(tmp_path), code=2).err
 
 
@@ -111,7 +113,7 @@ def test_a_missing_file_is_named(coco: Coco, ledger: Path) -> None:
 
 
 def test_nothing_is_written(ledger: Path) -> None:
-    disk = ReadOnlyDisk(ledger.parent)
+    disk = ReadOnlyDisk(ledger)
     for attempt in (
         disk.append("ledger/ledger_1", 0, b""),
         disk.replace("ledger/ledger_1", b""),
@@ -120,4 +122,4 @@ def test_nothing_is_written(ledger: Path) -> None:
     ):
         with pytest.raises(StorageFailed):
             asyncio.run(attempt)
-    assert len(read(ledger.parent)) == 3
+    assert len(read(ledger)) == 3

@@ -83,6 +83,11 @@ class MemoryDisk:
         self.changes += 1
         self.files[new] = self.files.pop(old)
 
+    async def remove(self, name: str) -> None:
+        self._existing(name)
+        self.changes += 1
+        del self.files[name]
+
     def _existing(self, name: str) -> bytes:
         self._check(name)
         if name not in self.files:

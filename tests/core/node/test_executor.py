@@ -254,7 +254,7 @@ class Bench:
 
 def constitution(default: str = "one") -> Constitution:
     identities = (Identity("admin", "member", "PEM"), Identity("alice", "participant", "PEM"))
-    return Constitution(1, "test", identities, {"one": {}, "two": {}}, default)
+    return Constitution(2, "test", identities, {"one": {}, "two": {}}, default)
 
 
 @pytest.fixture
@@ -564,6 +564,13 @@ async def test_a_renewed_certificate_reaches_the_front_end(bench: Bench) -> None
         second.service,
         second.session,
     )
+    renewal = asyncio.create_task(bench.executor._front_end_keys._request())
+    assert isinstance(await bench.from_executor(), CertificateRequest)
+    await renewal
+    await bench.manager.send(FROM_MANAGER.encode(CertificateIssued(b"AGAIN", b"NEW SERVICE")))
+    while len(bench.front_ends) < 3:
+        await bench.hear()
+    assert bench.front_ends[-1].service == b"NEW SERVICE"
     (ticket,) = await bench.submit(b"still at work")
     await bench.proposed()
     await bench.commit()

@@ -329,6 +329,7 @@ async def test_front_end_certificate_is_under_its_own_authority() -> None:
         issued = FROM_MANAGER.decode(await node.executor.receive())
         assert isinstance(issued, CertificateIssued)
         info = json.loads(node.manager.service_info())
+        assert json.loads(issued.service) == info
     chain = issued.chain.decode()
     assert public_key_of(chain) == key.public_key()
     assert chain.endswith(info["front_end_ca"])

@@ -229,6 +229,16 @@ async def test_missing_repeated_and_swapped_files_are_named() -> None:
         assert disk.changes == 0
 
 
+@pytest.mark.parametrize("table_at", [1, 7, 8, 9, 2**32, 2**63])
+async def test_an_open_files_header_that_points_anywhere_is_damage_and_nothing_is_cut(table_at: int) -> None:
+    machine = await make_ledger()
+    (file,) = (name for name in machine.disk.files if name.startswith("ledger/"))
+    machine.disk.files[file] = table_at.to_bytes(8, "little") + machine.disk.files[file][8:]
+    with pytest.raises(LedgerDamaged):
+        await machine.refuse()
+    assert machine.disk.changes == 0
+
+
 async def test_every_flipped_byte_of_headers_and_tables_is_found() -> None:
     machine = await make_ledger(starts=2, blocks=4, chunk_bytes_min=3_000)
     secrets = await secrets_of(machine)

@@ -30,6 +30,7 @@ from enclave_sim.boundary.messages import (
     DiskResult,
     DiskTruncate,
     Failed,
+    Isolated,
     LogLine,
     Refused,
     Running,
@@ -71,6 +72,20 @@ async def enclave() -> AsyncIterator[Enclave]:
 async def test_the_configuration_arrives(enclave: Enclave) -> None:
     await enclave.say(StartManager(MANAGER))
     assert await enclave.link.started == MANAGER
+    assert enclave.link.isolation_required is False
+
+
+async def test_isolation_may_be_required(enclave: Enclave) -> None:
+    await enclave.say(StartManager(MANAGER, isolation_required=True))
+    await enclave.link.started
+    assert enclave.link.isolation_required is True
+
+
+async def test_what_has_been_given_up_is_told_before_what_is_logged_later(enclave: Enclave) -> None:
+    enclave.link.report_isolated(("files",), ("sockets: not here",))
+    enclave.link.log("later")
+    assert await enclave.hear() == Isolated(("files",), ("sockets: not here",))
+    assert await enclave.hear() == LogLine("later")
 
 
 BAD = [
