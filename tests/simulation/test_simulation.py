@@ -17,16 +17,17 @@ FOUND_BY = {
     "ForgetsItsVote": 0,
     "CommitsEarlierTerms": 0,
     "OneQuorumWhileJoint": 0,
-    "VotesForAnyLog": 7,
+    "VotesForAnyLog": 9,
     "AcknowledgesBeforeTheDisk": 0,
     "ReadsWithoutAQuorum": 27,
-    "ReadsBeforeItsFirstCommit": 7,
+    "ReadsBeforeItsFirstCommit": 19,
     "SeveralChangesAtOnce": 0,
     "CountsReplacedWrites": 22,
     "LeavesAtOnce": 6,
+    "TellsRemovedNodesAll": 0,
     "StaysJoint": 0,
     "ForgetsLostAppends": 0,
-    "StandsWithAChangeUnapplied": 0,
+    "StandsWithAChangeUnapplied": 171,
 }
 """For each mutation, a seed that finds it. A change of the engine or of the simulation may ask for other ones."""
 
