@@ -10,19 +10,24 @@ import pytest
 
 from core.errors import InvariantBroken, LedgerDamaged, StorageFailed
 from core.kv.write_set import decode_domain
+from core.ledger.backfill import BackfilledHistory
 from core.ledger.entry import ParsedEntry, parse_entry
 from core.ledger.files import arrange_chunks, read_records
+from core.ledger.secrets import Keyring
 from core.ledger.snapshot_format import SnapshotName, encode_rows
 from core.ledger.state_digest import digest_of
 from core.ledger.tables import SINGLETON_KEY, SNAPSHOT_EVIDENCE
+from core.node.manager_receipts import ReceiptMaker
 from core.node.messages import (
     TO_MANAGER,
     Message,
+    ReceiptRequest,
     SnapshotEnd,
     SnapshotRows,
     SnapshotTable,
 )
 from core.node.system_tables import is_system_table
+from core.types import Digest, Seqno
 from tests.support.manager_bench import Machine, Node, kv_draft, make_config, replayed_state
 from tests.support.memory_disk import MemoryDisk
 from tests.support.snapshot_bench import (
@@ -484,6 +489,15 @@ async def test_a_receipt_of_the_older_part_waits_for_its_verification() -> None:
         assert running.began.history.last_seqno == node.next_seqno - 1
         for seqno in range(1, node.next_seqno):
             assert (await running.receipts.make(0, seqno)).receipt  # type: ignore[arg-type]
+
+
+async def test_a_receipt_that_cannot_be_made_yet_is_asked_for_again() -> None:
+    history = BackfilledHistory(Seqno(3))
+    for seqno in (4, 5):
+        history.add(Digest(bytes(32)), Seqno(4), 8 + 100 * (seqno - 4), 100)
+    maker = ReceiptMaker(history, MemoryDisk(), Keyring([]), {}, log=lambda line: None)
+    answers = [maker.take(ReceiptRequest(1, seqno)) for seqno in (3, 5, 6)]
+    assert [answer and answer.failure for answer in answers] == ["overloaded", "overloaded", "not_committed"]
 
 
 # The disk fails.
