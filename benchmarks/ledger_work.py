@@ -58,6 +58,7 @@ NOW = 1_800_000_000.0
 CALLER = Caller("sender", is_member=True, credential="certificate")
 SLICE_ROWS = 500
 ACCOUNTS, TRANSACTIONS, RECEIPTS = "ethereum.accounts", "ethereum.transactions", "ethereum.receipts"
+BLOCK_COMMANDS = 1_000
 WRITE_BLOCK_ENTRIES = 200
 
 
@@ -86,9 +87,10 @@ class Ethereum:
 
     def run(self, commands: Sequence[bytes]) -> None:
         """Execute commands in blocks."""
-        for command in commands:
-            self.harness.enqueue(command, CALLER)
-        self.harness.run()
+        for at in range(0, len(commands), BLOCK_COMMANDS):
+            for command in commands[at : at + BLOCK_COMMANDS]:
+                self.harness.enqueue(command, CALLER)
+            self.harness.run()
 
     def _command(self, nonce: int) -> bytes:
         fields = {"to": recipient(nonce), "value": 1, "gas": 21_000, "gasPrice": 0, "nonce": nonce}

@@ -94,16 +94,18 @@ def rebuild(
 ) -> None:
     """Make the whole state again from the ledger and its keys, and print the state's digest.
 
-    Every entry is authenticated and decrypted. A node with this state computes the same digest (docs/auditing.md).
+    Every entry is authenticated and decrypted. A node with this state computes the same digest (docs/auditing.md); each
+    snapshot that the ledger has evidence of must have been of the state that is made here.
     """
     from core.ledger.key_file import decode_key_file
     from core.ledger.state_digest import StateDigest
     from core.node.ledger_state import rebuild as rebuild_state
-    from core.node.ledger_state import rows_of
+    from core.node.ledger_state import rows_of, snapshot_digests
     from core.types import Seqno
 
     disk = open_ledger(store, directory, network)
     secrets = decode_key_file(read_file(keys))
+    snapshots = asyncio.run(snapshot_digests(disk))
     with progress("rebuilding the state") as tell:
         found = asyncio.run(
             rebuild_state(
@@ -112,13 +114,20 @@ def rebuild(
                 Seqno(at) if at is not None else None,
                 service_certificate=_certificate(service_certificate),
                 progress=lambda seqno: tell(f"{seqno:,} entries"),
+                snapshots=snapshots,
             )
         )
         digest = StateDigest()
         for row in rows_of(found):
             digest.add(*row)
         rows = digest.rows
-        said = {"at": found.head, "rows": rows, "state_digest": digest.finish().hex()}
+        compared = sum(1 for seqno in snapshots if seqno <= found.head)
+        said = {
+            "at": found.head,
+            "rows": rows,
+            "state_digest": digest.finish().hex(),
+            "snapshots_compared": compared,
+        }
     if as_json:
         print_json(said)
     else:

@@ -12,12 +12,12 @@ from cli.output import print_fields, print_json, progress
 from cli.store import Store
 from core.errors import AuthenticationFailed
 
-SNAPSHOT_SECONDS_MAX = 600.0
 if TYPE_CHECKING:
     from core.governance.constitution import Constitution
 
 _LONG = ("quote", "code", "collateral", "signers")
 """Parts of the service's information that --json has."""
+SNAPSHOT_SECONDS_MAX = 600.0
 
 
 @click.group()

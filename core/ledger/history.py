@@ -104,6 +104,11 @@ class LedgerHistory:
         return Seqno((len(self._start_offsets) << GRANULE_BITS) + len(self._newest.leaves) - 1)
 
     @property
+    def newest_seqno(self) -> Seqno:
+        """Of the newest entry it was told of, which may not be provable yet (backfill.py)."""
+        return self.last_seqno
+
+    @property
     def size_bytes(self) -> int:
         """About how much memory this takes."""
         kept = sum(map(len, self._levels)) + 12 * len(self._start_offsets) + 8 * len(self._chunks)

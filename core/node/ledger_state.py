@@ -14,11 +14,12 @@ from core.kv.store import Store
 from core.kv.write_set import WriteSet
 from core.ledger.audit import LedgerAuditor, Tables
 from core.ledger.entry import OpenedEntry, ParsedEntry
-from core.ledger.reader import find_service_certificate
+from core.ledger.reader import ReadableEntry, find_service_certificate, read_entries
 from core.ledger.replay import replay
 from core.ledger.secrets import EpochSecret, Keyring
-from core.ledger.state_digest import Row
-from core.ledger.tables import SignedRoot
+from core.ledger.snapshot_evidence import SnapshotEvidence
+from core.ledger.state_digest import Row, digest_of
+from core.ledger.tables import SINGLETON_KEY, SNAPSHOT_EVIDENCE, SignedRoot
 from core.ledger.verify import LedgerVerifier
 from core.node.manager_tables import WRITE_SETS
 from core.ports import Disk
@@ -27,6 +28,12 @@ from core.types import Seqno
 Versions = dict[str, dict[bytes, tuple[int, bytes]]]
 """Table -> key -> (version, value), without deleted keys."""
 Progress = Callable[[int], None]
+
+
+class AnotherState(CocoError):
+    """A snapshot's evidence states the digest of another state than the ledger makes."""
+
+    exit_code = 4
 
 
 class _Collector:
@@ -83,10 +90,12 @@ async def rebuild(
     *,
     service_certificate: str | None = None,
     progress: Progress = lambda seqno: None,
+    snapshots: Mapping[int, str] | None = None,
 ) -> Store:
     """Return the whole state as of an entry (None: the last signature), every entry authenticated and decrypted.
 
-    Raises LedgerDamaged (a key that is missing or wrong looks like damage, and is said to), CocoError.
+    snapshots: seqno -> digest of the state that a snapshot of it holds (`snapshot_digests`), to be compared on the way.
+    Raises LedgerDamaged (a key that is missing or wrong looks like damage, and is said to), AnotherState, CocoError.
     """
     certificate = service_certificate or await find_service_certificate(disk, WRITE_SETS)
     if certificate is None:
@@ -97,12 +106,36 @@ async def rebuild(
         for entry in block:
             if at is None or entry.seqno <= at:
                 _apply(store, entry)
+                _compare(store, (snapshots or {}).get(entry.seqno))
         store.compact(store.head)
         progress(block[-1].seqno)
 
     replayed = await replay(disk, LedgerVerifier(Keyring(secrets), WRITE_SETS, certificate), deliver)
     _require_reach(replayed.signed.seqno, at or Seqno(1))
     return store
+
+
+async def snapshot_digests(disk: Disk) -> dict[int, str]:
+    """Return the state digests that the ledger's evidence of snapshots states, by the seqno of the state.
+
+    Nothing is verified here; `rebuild` authenticates the same entries. Raises LedgerDamaged, MalformedMessage.
+    """
+    found: dict[int, str] = {}
+    async for entry in read_entries(disk, WRITE_SETS):
+        if isinstance(entry, ReadableEntry):
+            stated = entry.public.get(SNAPSHOT_EVIDENCE, {}).get(SINGLETON_KEY)
+            if stated is not None:
+                evidence = SnapshotEvidence.decode(stated)
+                found[evidence.version] = evidence.state_digest
+    return found
+
+
+def _compare(store: Store, digest: str | None) -> None:
+    if digest is not None and digest_of(rows_of(store)).hex() != digest:
+        raise AnotherState(
+            f"the snapshot at entry {store.head} holds another state than the ledger makes",
+            hint="A worker put it there. Remove the snapshots, so that the node replays its ledger, and find out how.",
+        )
 
 
 def rows_of(store: Store) -> Iterator[Row]:

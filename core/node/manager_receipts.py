@@ -55,9 +55,11 @@ class ReceiptMaker:
 
     def take(self, request: ReceiptRequest) -> ReceiptMade | None:
         """Queue a request; returns the answer at once when there is no receipt to be made."""
-        if not 0 < request.seqno <= self._history.last_seqno:
+        if not 0 < request.seqno <= self._history.newest_seqno:
             return ReceiptMade(request.ticket, "not_committed")
-        if len(self._waiting) >= limits.RECEIPTS_IN_FLIGHT_MAX:
+        # After a start from a snapshot, what has been verified of the ledger may not reach so far yet.
+        is_late = request.seqno > self._history.last_seqno
+        if is_late or len(self._waiting) >= limits.RECEIPTS_IN_FLIGHT_MAX:
             return ReceiptMade(request.ticket, "overloaded")
         self._waiting.append(request)
         self._something.set()

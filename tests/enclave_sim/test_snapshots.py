@@ -31,6 +31,7 @@ from core.node.manager_keys import load_secrets
 from core.types import Seqno
 from enclave_sim.local_node import LocalNode
 from enclave_sim.platform.memory import MemoryPlatform
+from tests.support.manifests import AUTHORITY, admitting, root_of_tests
 from tests.support.memory_disk import MemoryDisk
 
 ROWS = 60_000
@@ -91,8 +92,9 @@ class Network:
     """What outlives its nodes."""
 
     def __init__(self, constitution: Constitution, snapshot_entries: int) -> None:
-        self.disk, self.platform = MemoryDisk(), MemoryPlatform()
-        self.constitution = replace(constitution, adapters={"keys": {}}, default_adapter="keys")
+        self.disk, self.platform = MemoryDisk(), MemoryPlatform(authority=AUTHORITY)
+        manifests = admitting("keys", roots=(root_of_tests(),))
+        self.constitution = replace(constitution, adapters={"keys": {}}, default_adapter="keys", **manifests)
         self.snapshot_entries = snapshot_entries
 
     def node(self, readers: int = 0) -> LocalNode:

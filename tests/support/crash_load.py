@@ -15,7 +15,7 @@ from cli.errors import Refused, Unreachable
 from core.errors import CocoError
 from tests.scenarios.conftest import Network, send_value
 
-HONEST_REFUSALS = ("the outcome is not known", "answered with status 503: 'the executor is gone'")
+HONEST_REFUSALS = ("the outcome is not known", "the executor is gone")
 """A gateway that outlives the manager for a moment says that it does not know, or sends nothing on any more."""
 ROLES = ("host", "platform", "manager", "executor", "gateway")
 

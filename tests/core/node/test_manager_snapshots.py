@@ -10,19 +10,26 @@ import pytest
 
 from core.errors import InvariantBroken, LedgerDamaged, StorageFailed
 from core.kv.write_set import decode_domain
+from core.ledger.backfill import BackfilledHistory
 from core.ledger.entry import ParsedEntry, parse_entry
 from core.ledger.files import arrange_chunks, read_records
+from core.ledger.secrets import Keyring
 from core.ledger.snapshot_format import SnapshotName, encode_rows
 from core.ledger.state_digest import digest_of
 from core.ledger.tables import SINGLETON_KEY, SNAPSHOT_EVIDENCE
+from core.node.ledger_state import AnotherState, rebuild, snapshot_digests
+from core.node.manager_keys import load_secrets
+from core.node.manager_receipts import ReceiptMaker
 from core.node.messages import (
     TO_MANAGER,
     Message,
+    ReceiptRequest,
     SnapshotEnd,
     SnapshotRows,
     SnapshotTable,
 )
 from core.node.system_tables import is_system_table
+from core.types import Digest, Seqno
 from tests.support.manager_bench import Machine, Node, kv_draft, make_config, replayed_state
 from tests.support.memory_disk import MemoryDisk
 from tests.support.snapshot_bench import (
@@ -486,6 +493,15 @@ async def test_a_receipt_of_the_older_part_waits_for_its_verification() -> None:
             assert (await running.receipts.make(0, seqno)).receipt  # type: ignore[arg-type]
 
 
+async def test_a_receipt_that_cannot_be_made_yet_is_asked_for_again() -> None:
+    history = BackfilledHistory(Seqno(3))
+    for seqno in (4, 5):
+        history.add(Digest(bytes(32)), Seqno(4), 8 + 100 * (seqno - 4), 100)
+    maker = ReceiptMaker(history, MemoryDisk(), Keyring([]), {}, log=lambda line: None)
+    answers = [maker.take(ReceiptRequest(1, seqno)) for seqno in (3, 5, 6)]
+    assert [answer and answer.failure for answer in answers] == ["overloaded", "overloaded", "not_committed"]
+
+
 # The disk fails.
 
 
@@ -510,3 +526,33 @@ async def test_a_disk_that_fails_during_a_snapshot_stops_the_node(fault: str) ->
     machine.disk.fail_fsync, machine.disk.capacity_bytes = False, None
     async with machine.node() as node:
         assert replayed_state(node.replayed)["kv.data"][b"key 2"] == b"value 2"
+
+
+# The digest in the evidence, against a state made from the ledger alone.
+
+
+async def rebuilt(machine: Machine) -> None:
+    kept = await load_secrets(machine.disk, machine.sealer)
+    assert kept is not None
+    digests = await snapshot_digests(machine.disk)
+    assert digests
+    await rebuild(machine.disk, kept.epochs, snapshots=digests)
+
+
+async def test_every_snapshot_is_of_the_state_that_the_ledger_makes() -> None:
+    machine = make_machine()
+    await two_snapshots(machine)
+    assert len(await snapshot_digests(machine.disk)) == 2
+    await rebuilt(machine)
+
+
+async def test_rows_that_a_worker_put_into_a_snapshot_are_found() -> None:
+    machine = make_machine()
+    async with machine.node() as node:
+        await listen(node)
+        await fill(node, 3)
+        state = state_of(node)
+        forged = [(key, version, b"forged" if key == b"key 1" else value) for key, version, value in state["kv.data"]]
+        await take_snapshot(node, state | {"kv.data": forged})
+    with pytest.raises(AnotherState, match="holds another state than the ledger makes"):
+        await rebuilt(machine)

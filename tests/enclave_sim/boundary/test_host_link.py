@@ -25,6 +25,7 @@ from enclave_sim.boundary.messages import (
     DiskList,
     DiskPatch,
     DiskRead,
+    DiskRemove,
     DiskRename,
     DiskReplace,
     DiskResult,
@@ -40,6 +41,7 @@ from enclave_sim.boundary.messages import (
     StartManager,
     Stop,
     Stopped,
+    TakeSnapshot,
 )
 
 MANAGER = ManagerConfig(b"{}", ("localhost",), bytes(32))
@@ -159,6 +161,22 @@ async def test_stop_is_passed_on(enclave: Enclave) -> None:
     await enclave.link.stop_requested.wait()
 
 
+async def test_a_request_for_a_snapshot_reaches_the_manager(enclave: Enclave) -> None:
+    await enclave.say(TakeSnapshot())
+    await enclave.link.snapshot_requested.wait()
+    assert not enclave.link.stop_requested.is_set()
+
+
+async def test_a_snapshot_is_asked_of_the_manager_only() -> None:
+    host, end = memory_pair()
+    serving = asyncio.create_task(HostLink(end, "executor").serve())
+    await host.send(TO_ENCLAVE.encode(TakeSnapshot()))
+    assert isinstance(TO_HOST.decode(await host.receive()), Refused)
+    await host.close()
+    with pytest.raises(ChannelClosed):
+        await serving
+
+
 async def test_log_lines_reach_the_host_on_one_line(enclave: Enclave) -> None:
     enclave.link.log("forged\nline \x1b[2J" + "x" * 5000)
     line = await enclave.hear()
@@ -209,6 +227,7 @@ async def test_every_disk_call_and_its_result(enclave: Enclave) -> None:
         (disk.patch("a", 0, b"p"), DiskPatch(5, "a", 0, b"p"), DiskDone(5), None),
         (disk.truncate("a", 1), DiskTruncate(6, "a", 1), DiskDone(6), None),
         (disk.rename("a", "b"), DiskRename(7, "a", "b"), DiskDone(7), None),
+        (disk.remove("b"), DiskRemove(8, "b"), DiskDone(8), None),
     ]
     for work, call, result, value in calls:
         task = asyncio.ensure_future(work)
