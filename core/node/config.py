@@ -13,6 +13,11 @@ class ManagerConfig(Message, frozen=True):
     but for its digest, which must match the ledger's. names: DNS names and IP addresses of the front-end certificate.
     worker_measurement: 32 bytes, the only worker the manager pairs with. sealing: to which of its identities the
     manager seals its keys. snapshot_entries: from one snapshot to the next; 0: none but those that are asked for.
+
+    slot: the name under which the constitution's members know this node. peer_address: HOST:PORT at which the other
+    nodes' managers reach this one, "" where there are none. authorization: a member's ticket or delegation for the slot
+    (core/governance/joining.py), b"" where there is none. contacts: HOST:PORT of nodes of the network to ask.
+    tick_ms: the consensus engine's tick.
     """
 
     genesis: bytes
@@ -21,6 +26,11 @@ class ManagerConfig(Message, frozen=True):
     chunk_bytes_min: int = limits.CHUNK_BYTES_MIN
     sealing: Literal["signer", "enclave"] = "signer"
     snapshot_entries: int = limits.SNAPSHOT_ENTRIES
+    slot: str = "node1"
+    peer_address: str = ""
+    authorization: bytes = b""
+    contacts: tuple[str, ...] = ()
+    tick_ms: int = 100
 
 
 class ExecutorConfig(Message, frozen=True):

@@ -230,6 +230,8 @@ def _error(answer: Answer, identifier: TransactionId | None) -> CocoError:
         case "unknown_outcome":
             hint = f"Ask for transaction {identifier}." if identifier else "Look whether it took effect."
             return OutcomeUnknown("it is not known whether this was committed", transaction_id=identifier, hint=hint)
+        case "not_leader":
+            return Overloaded("no node leads the network right now; nothing was written", hint="Try again in a moment.")
         case "no_such_adapter":
             return CocoError("this is not served here")
         case "failed":

@@ -41,6 +41,8 @@ from core.node.messages import (
     BlockCommitted,
     CertificateIssued,
     CertificateRequest,
+    ForwardAnswers,
+    ForwardToLeader,
     ProposeBlock,
     Ready,
     ReceiptRequest,
@@ -290,6 +292,8 @@ class Manager:
                         await self._issue_certificate(running, message.public_key)
                     case SnapshotTable() | SnapshotRows() | SnapshotEnd():
                         running.snapshots.take(message)
+                    case ForwardToLeader() | ForwardAnswers():
+                        raise InvariantBroken("the executor forwards commands of a network of one node")
                     case _:
                         assert_never(message)
         except ChannelClosed:

@@ -10,11 +10,15 @@ from core.codec import Codec, Message
 
 
 class WireCaller(Message, frozen=True):
-    """core.adapter.interface.Caller on the wire."""
+    """core.adapter.interface.Caller on the wire.
+
+    token: the bearer token itself, for a node that forwards the command: the leader's manager verifies it again.
+    """
 
     identity: str | None
     is_member: bool
     credential: Literal["certificate", "token", "none"]
+    token: str = ""
 
 
 class Submit(Message, frozen=True, tag=1):
@@ -49,14 +53,15 @@ class FromGateway(Message, frozen=True, tag=3):
 
 
 class Answer(Message, frozen=True, tag=11):
-    """failure: "" for a reply of the adapter, else why there is none; "failed": a bug of the adapter, nothing was left.
+    """failure: "" for a reply of the adapter, else why there is none; "failed": a bug of the adapter, nothing was left;
+    "not_leader": no leader is known, or it changed before the command ran: nothing was left, ask again.
 
     view and seqno: the transaction id of a committed command, 0 when there is none.
     """
 
     ticket: int
     reply: bytes
-    failure: Literal["", "overloaded", "too_large", "unknown_outcome", "no_such_adapter", "failed"]
+    failure: Literal["", "overloaded", "too_large", "unknown_outcome", "no_such_adapter", "failed", "not_leader"]
     view: int
     seqno: int
 
@@ -287,13 +292,83 @@ class LedgerNews(Message, frozen=True, tag=76):
     status: bytes
 
 
+# Several nodes. Manager -> executor, after Ready.
+
+
+class Lead(Message, frozen=True, tag=81):
+    """This node leads `view`: take commands, propose blocks from last_seqno + 1 on; all up to there is applied."""
+
+    view: int
+    last_seqno: int
+
+
+class Follow(Message, frozen=True, tag=82):
+    """Another node leads, or none is known (leader ""): go back to the last committed block, forward commands."""
+
+    leader: str
+
+
+class BlockApplied(Message, frozen=True, tag=83):
+    """A committed block that this node does not lead any more, or never did: apply it. view: in which it was sealed.
+
+    entries: first_seqno and following, without the signature entry, which is last_seqno.
+    """
+
+    view: int
+    first_seqno: int
+    last_seqno: int
+    entries: tuple[ReplayedEntry, ...]
+
+
+class SystemWork(Message, frozen=True, tag=84):
+    """The manager has something to record: propose a block with one entry of adapter "coco.system"."""
+
+
+class CommandsForwarded(Message, frozen=True, tag=85):
+    """To the leader's executor: commands that node `origin` forwards. Answered by ForwardAnswers."""
+
+    origin: str
+    items: tuple[Submit, ...]
+
+
+class AnswersReturned(Message, frozen=True, tag=86):
+    """To a follower's executor: the leader's answers to what it forwarded. They are given to the gateway once the
+    state here reaches their seqno.
+    """
+
+    items: tuple[Answer, ...]
+
+
+# Executor -> manager.
+
+
+class ForwardToLeader(Message, frozen=True, tag=87):
+    """Of a follower: commands for the leader, with tickets of this executor."""
+
+    items: tuple[Submit, ...]
+
+
+class ForwardAnswers(Message, frozen=True, tag=88):
+    """Of the leader: answers to what node `origin` forwarded."""
+
+    origin: str
+    items: tuple[Answer, ...]
+
+
 TO_READER: Codec[FeedBegin | FeedRows | FeedEntries] = Codec(FeedBegin | FeedRows | FeedEntries)
 FROM_GATEWAY: Codec[FromGateway] = Codec(FromGateway)
 TO_GATEWAY: Codec[ToGateway | FrontEnd] = Codec(ToGateway | FrontEnd)
-TO_MANAGER: Codec[ProposeBlock | CertificateRequest | ReceiptRequest | SnapshotTable | SnapshotRows | SnapshotEnd] = (
-    Codec(ProposeBlock | CertificateRequest | ReceiptRequest | SnapshotTable | SnapshotRows | SnapshotEnd)
+ToManager = (
+    ProposeBlock
+    | CertificateRequest
+    | ReceiptRequest
+    | SnapshotTable
+    | SnapshotRows
+    | SnapshotEnd
+    | ForwardToLeader
+    | ForwardAnswers
 )
-FROM_MANAGER: Codec[
+FromManager = (
     Replay
     | Ready
     | BlockCommitted
@@ -305,16 +380,12 @@ FROM_MANAGER: Codec[
     | StateBegin
     | StateRows
     | LedgerNews
-] = Codec(
-    Replay
-    | Ready
-    | BlockCommitted
-    | CertificateIssued
-    | ReceiptMade
-    | SnapshotBegin
-    | SnapshotMore
-    | SnapshotWritten
-    | StateBegin
-    | StateRows
-    | LedgerNews
+    | Lead
+    | Follow
+    | BlockApplied
+    | SystemWork
+    | CommandsForwarded
+    | AnswersReturned
 )
+TO_MANAGER: Codec[ToManager] = Codec(ToManager)
+FROM_MANAGER: Codec[FromManager] = Codec(FromManager)
