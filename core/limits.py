@@ -92,6 +92,9 @@ CONSENSUS_ENTRY_BYTES_MAX = 32 * MEBIBYTE
 CONSENSUS_APPEND_ENTRIES_MAX = 4_096
 CONSENSUS_READYS_MAX = 1_024
 """Readys handed out that wait for the disk."""
+CONSENSUS_KEPT_ENTRIES = 2_048
+CONSENSUS_KEPT_BYTES = 32 * MEBIBYTE
+"""Applied entries that an engine keeps for nodes that lag a little; who lags more is sent to the files."""
 CONSENSUS_READS_MAX = 20_000
 """Reads that wait for a quorum, or for the leader's answer."""
 CONSENSUS_READ_CONTEXT_BYTES_MAX = 256

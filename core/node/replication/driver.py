@@ -21,6 +21,7 @@ from core import limits
 from core.consensus.engine import ConsensusEngine, LogEntry, Ready, Role, SnapshotNeeded, Status
 from core.errors import InvariantBroken, MalformedMessage
 from core.node.peer_messages import ConsensusMessage, PeerNetwork
+from core.node.manager_tables import SystemState
 from core.node.replication.blocks import LogBlock, SealedBlock
 from core.node.replication.disk_log import DiskLog, Write
 from core.node.replication.head import LedgerHead
@@ -96,6 +97,10 @@ class Driver:
         self._kept_bytes = 0
         self._applied: deque[tuple[int, Seqno, View]] = deque()
         self._paused = 0
+        self._last_index = engine.status().last_index
+        self._applied_seqno = head.seqno
+        self.has_others = False
+        """Whether the configuration in force has other nodes than this one."""
         self.refused = 0
         """Messages of other nodes' engines that were refused as malformed."""
 
@@ -141,6 +146,20 @@ class Driver:
         self._engine.report_snapshot(node, delivered=delivered)
         self._pump()
 
+    def can_lead(self, status: Status) -> bool:
+        """Whether all that the engine has is known here, so that what follows on it can be sealed."""
+        return status.last_index == self._last_index and self.can_propose()
+
+    @property
+    def applied_seqno(self) -> Seqno:
+        """Up to where the ledger is committed and applied."""
+        return self._applied_seqno
+
+    @property
+    def committed_state(self) -> SystemState:
+        """What the system's tables say as of what is applied."""
+        return self._tail[0].before.state if self._tail else self._head.state
+
     def can_propose(self) -> bool:
         """Whether a block may be sealed and proposed now, in the engine's term."""
         status = self._engine.status()
@@ -160,6 +179,7 @@ class Driver:
             raise InvariantBroken(f"block {block.last} is entry {index} of the log, after {self._tail[-1].index}")
         before.index, before.term, before.change, before.block = index, self._engine.status().term, change, block
         self._tail.append(before)
+        self._last_index = index
         self._pump()
 
     def reserve(self) -> LogBlock:
@@ -241,6 +261,7 @@ class Driver:
         block = self._head.take(entry.data, entry.term) if entry.data else None
         taken = LogBlock(entry.index, entry.term, entry.change, block, before)
         self._tail.append(taken)
+        self._last_index = entry.index
         return taken
 
     def _find(self, index: int) -> LogBlock | None:
@@ -252,6 +273,7 @@ class Driver:
         mark = None
         while self._tail and self._tail[-1].index >= index:
             mark = self._tail.pop().before
+        self._last_index = index - 1
         if mark is not None:
             self._head.go_back(mark)
             self._watcher.rolled_back(self._head.seqno)
@@ -291,6 +313,7 @@ class Driver:
         self._tail.popleft()
         configuration = self._engine.apply_conf_change(entry.change) if entry.change else b""
         if log_block.block is not None:
+            self._applied_seqno = log_block.block.last
             self._applied.append((entry.index, log_block.block.last, log_block.block.view))
         self._kept.append((entry.index, len(entry.data) + len(entry.change)))
         self._kept_bytes += self._kept[-1][1]
@@ -301,8 +324,8 @@ class Driver:
     def _compact(self) -> None:
         """Have the engine forget what is applied, but for what followers that lag a little may still need."""
         applied = self._engine.status().applied_index
-        alone = self._peers is None or not self._peers.connected()
-        entries_max, bytes_max = (0, 0) if alone else (limits.CONSENSUS_KEPT_ENTRIES, limits.CONSENSUS_KEPT_BYTES)
+        entries_max = limits.CONSENSUS_KEPT_ENTRIES if self.has_others else 0
+        bytes_max = limits.CONSENSUS_KEPT_BYTES if self.has_others else 0
         index = 0
         while self._kept and self._kept[0][0] <= applied:
             if len(self._kept) <= entries_max and self._kept_bytes <= bytes_max:

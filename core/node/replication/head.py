@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from core.errors import AuthenticationFailed, InvariantBroken, LedgerDamaged, MalformedMessage
 from core.kv.write_set import decode_domain, table_names
 from core.ledger.entry import HEADER_BYTES, OpenedEntry, framed_bytes
+from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import EpochSecret, Keyring
 from core.ledger.verify import LedgerVerifier, Place
 from core.node.manager_tables import EPOCHS, SystemState
@@ -49,6 +50,11 @@ class LedgerHead:
     def view(self) -> View:
         """Of the newest entry."""
         return self._verifier.signed.view
+
+    @property
+    def frontier(self) -> MerkleFrontier:
+        """Of the Merkle tree; to be copied before it grows."""
+        return self._verifier.signed.frontier
 
     @property
     def views(self) -> tuple[tuple[View, Seqno], ...]:
