@@ -54,6 +54,28 @@ REPLAY_HISTORY_ENTRIES_MAX = 20_000
 FLUSH_SECONDS_MAX = 5
 """How long a stop waits for a gateway to take its last answers."""
 
+# Several nodes: what an executor does when the leader changes.
+UNLED_SECONDS_MAX = 5
+"""How long a command waits while no leader is known."""
+UNRESOLVED_SECONDS_MAX = 20
+"""How long a leader that lost its leadership waits to learn what became of the blocks it had proposed."""
+UNRESOLVED_BLOCKS_MAX = 16
+STOP_SECONDS_MAX = 10
+"""How long a stop waits for what is in flight."""
+FORWARDED_COMMANDS_MAX = 20_000
+"""Commands of a follower that wait for a leader, or for its answer."""
+FORWARDED_PER_GATEWAY_MAX = 15_000
+FORWARDED_BYTES_MAX = 64 * MEBIBYTE
+FORWARDED_IN_FLIGHT_MAX = 5_000
+"""Commands of one node that are with the leader."""
+FORWARD_BATCH_COMMANDS_MAX = 1_000
+FORWARD_BATCH_BYTES_MAX = 1 * MEBIBYTE
+"""A batch takes no further item once it holds this much."""
+FORWARD_WAIT_SECONDS_MAX = 20
+"""How long a command waits for room with a leader that is known."""
+FORWARDED_SECONDS_MAX = REQUEST_SECONDS_MAX
+"""How long a follower waits for the leader's answer, and for its own state to reach it."""
+
 # Readers.
 READERS_MAX = 2
 QUEUED_QUERIES_PER_CALLER_MAX = 2_000
