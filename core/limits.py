@@ -181,6 +181,8 @@ AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
 # Node to node.
 NODE_HANDSHAKE_SECONDS_MAX = 10
 """From the first byte to a confirmed channel, with the making and checking of evidence."""
+JOINERS_MAX = 16
+"""Nodes that wait for the leader's answer."""
 NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE
 """What one side takes before the channel is confirmed. OpenSSL takes no certificate message above 100 KiB."""
 EVIDENCE_BYTES_MAX = 24 * KIBIBYTE

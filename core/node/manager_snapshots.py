@@ -22,7 +22,7 @@ from core.errors import ChannelClosed, InvariantBroken, LedgerDamaged, Malformed
 from core.kv.write_set import PUBLIC_PREFIX, encode_domain
 from core.ledger.secrets import Keyring
 from core.ledger.snapshot_evidence import SnapshotEvidence
-from core.ledger.snapshot_format import SnapshotPoint, cut_rows, encode_rows, row_bytes
+from core.ledger.snapshot_format import SnapshotPoint, cut_rows, encode_rows, partial_file, row_bytes
 from core.ledger.snapshot_reader import list_snapshots
 from core.ledger.snapshot_writer import SnapshotWriter, WrittenSnapshot
 from core.ledger.state_digest import StateDigest
@@ -89,6 +89,7 @@ class SnapshotKeeper:
         self._state_digest = Digest(b"")
         self._committed: asyncio.Future[Seqno] | None = None
         self._evidence_at = Seqno(0)
+        self._given_up = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.last = settings.last
         self.listening = False
@@ -102,18 +103,22 @@ class SnapshotKeeper:
         """
         self._newest = None
         self._asked = False
-        if self._task is not None and not self._evidence_at:
+        if not self._evidence_at:
             self._give_up()
 
     def roll_back(self, seqno: Seqno) -> None:
         """Take note that the ledger goes on after `seqno`."""
-        if self._task is not None and self._evidence_at > seqno:
+        if self._evidence_at > seqno:
             self._give_up()
 
     def _give_up(self) -> None:
-        if self._task is not None:
+        """Give up what is being written. What the executor still sends of it is read to its end."""
+        if self._task is not None and not self._given_up:
+            self._given_up = True
             self._log(f"the snapshot at {self._begun} is given up: another node leads")
-            self._task.cancel()
+            if self._committed is not None:
+                self._committed.set_result(Seqno(0))
+                self._committed = None
 
     async def request(self) -> None:
         """Begin a snapshot of the newest committed state, unless one is being written. Raises ChannelClosed."""
@@ -171,12 +176,7 @@ class SnapshotKeeper:
         await self._executor.send(FROM_MANAGER.encode(SnapshotMore(limits.SNAPSHOT_SLICES_IN_FLIGHT_MAX)))
 
     def take(self, part: Part) -> None:
-        """Take a part that the executor sends; raises InvariantBroken for one that was not asked for.
-
-        What it sent of a snapshot that was given up is dropped: it is on its way before the executor's next block.
-        """
-        if self._task is None and self._newest is None:
-            return
+        """Take a part that the executor sends; raises InvariantBroken for one that was not asked for."""
         if self._task is None or self._written is not None:
             raise InvariantBroken("the worker sent part of a snapshot that nobody asked for")
         try:
@@ -207,8 +207,7 @@ class SnapshotKeeper:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = self._written = self._committed = None
         self._evidence_at = Seqno(0)
-        while not self._parts.empty():
-            self._parts.get_nowait()
+        self._given_up = False
         if task.cancelled() or self._failed.done():
             return
         error = task.exception()
@@ -237,10 +236,16 @@ class SnapshotKeeper:
         spaced = max(self._settings.entries, rows_written // limits.SNAPSHOT_ROWS_PER_ENTRY_MAX)
         self._next_due = Seqno(point.seqno + spaced)
         written = await writer.finish()
+        if self._given_up:
+            await self._disk.remove(partial_file(point.seqno))
+            return
         committed = self._committed = asyncio.get_running_loop().create_future()
         self._written = written
         await self._executor.send(FROM_MANAGER.encode(SnapshotWritten()))
         evidence = await committed
+        if not evidence:
+            await self._disk.remove(partial_file(point.seqno))
+            return
         try:
             receipt = await self._receipt_of(evidence)
         except LedgerDamaged as error:

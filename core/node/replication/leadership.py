@@ -83,6 +83,10 @@ class Leadership:
         return self._driver
 
     @property
+    def node(self) -> NodeId:
+        return self._node
+
+    @property
     def view(self) -> View:
         """The view that this node leads, 0 when it does not."""
         return self._sealer.view if self._sealer is not None else View(0)
