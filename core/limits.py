@@ -181,6 +181,10 @@ AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
 # Node to node.
 NODE_HANDSHAKE_SECONDS_MAX = 10
 """From the first byte to a confirmed channel, with the making and checking of evidence."""
+FETCH_BYTES_MAX = 1 * MEBIBYTE
+"""Of one piece of a file that is fetched from another node."""
+FETCHES_MAX = 8
+"""Pieces of files that are read for other nodes at a time."""
 JOINERS_MAX = 16
 """Nodes that wait for the leader's answer."""
 NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE

@@ -80,8 +80,15 @@ class DiskLog:
         """Say that something changed: the term, or what is committed."""
         self._something.set()
 
-    def commit(self, block: LogBlock) -> None:
-        """Take note that a block, which is on disk, is committed: it belongs to the history."""
+    async def seal_keys(self) -> None:
+        """Seal the node's keys as they are now."""
+        await self._seal_keys()
+
+    def commit(self, block: LogBlock) -> tuple[Seqno, int]:
+        """Take note that a block, which is on disk, is committed: it belongs to the history.
+
+        Returns where it ends: its chunk's first seqno, and the offset.
+        """
         written = self._written.popleft() if self._written else None
         if block.block is None or written is None or written.index != block.index:
             raise InvariantBroken(f"entry {block.index} is committed, but is not the next on disk")
@@ -91,6 +98,7 @@ class DiskLog:
             offset += size_bytes
         self.committed_end = (written.chunk, written.end)
         self.notice()
+        return self.committed_end
 
     async def run(self) -> None:
         """Write until cancelled. Raises StorageFailed."""
@@ -111,8 +119,11 @@ class DiskLog:
             if self._written:
                 await self._cut(self._written[0].index)
 
-    async def append_committed(self, block: SealedBlock) -> None:
-        """Write a block that others have committed, after `drop_uncommitted`, and take it into the history."""
+    async def append_committed(self, block: SealedBlock) -> tuple[Seqno, int]:
+        """Write a block that others have committed, after `drop_uncommitted`, and take it into the history.
+
+        Returns where it ends, as `commit`.
+        """
         async with self._busy:
             if self._queue or self._written:
                 raise InvariantBroken("a committed block is to be written after some that are not")
@@ -122,6 +133,7 @@ class DiskLog:
                 offset += size_bytes
             self.committed_end = (chunk, offset)
             await self._close_if_full()
+            return chunk, offset
 
     def _take_batch(self) -> list[Write]:
         """Take what can be written at once: a cut begins a batch, and so does another term when a chunk is full."""

@@ -14,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from core import limits
@@ -43,10 +43,24 @@ class Watcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Point:
+    """A committed block's end: in the ledger, and in the files as (first seqno of the chunk, offset).
+
+    reference: the engine's snapshot that stands for the ledger up to there.
+    """
+
+    reference: bytes
+    seqno: Seqno
+    view: View
+    chunk: Seqno
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
 class Applied:
     """A committed entry. configuration: the encoded configuration in force from here on; b"" where it stays."""
 
-    block: LogBlock
+    log_block: LogBlock
     configuration: bytes
 
 
@@ -95,7 +109,8 @@ class Driver:
         self._pumping = False
         self._kept: deque[tuple[int, int]] = deque()
         self._kept_bytes = 0
-        self._applied: deque[tuple[int, Seqno, View]] = deque()
+        self._applied: deque[tuple[int, Point]] = deque()
+        self._is_applying = False
         self._paused = 0
         self._last_index = engine.status().last_index
         self._applied_seqno = head.seqno
@@ -295,6 +310,7 @@ class Driver:
             self._something.clear()
             while self._to_apply:
                 one = self._to_apply.popleft()
+                self._is_applying = True
                 if isinstance(one, _ToApply):
                     for entry in one.entries:
                         await self._apply_entry(entry)
@@ -303,18 +319,19 @@ class Driver:
                     self._pump()
                 else:
                     await one()
+                self._is_applying = False
+            self._idle.set()
 
     async def _apply_entry(self, entry: LogEntry) -> None:
         if not self._tail or self._tail[0].index != entry.index or self._tail[0].term != entry.term:
             raise InvariantBroken(f"the engine committed entry {entry.index}, which is not the next")
         log_block = self._tail[0]
-        if log_block.block is not None:
-            self._disk_log.commit(log_block)
+        end = self._disk_log.commit(log_block) if log_block.block is not None else (Seqno(0), 0)
         self._tail.popleft()
         configuration = self._engine.apply_conf_change(entry.change) if entry.change else b""
         if log_block.block is not None:
             self._applied_seqno = log_block.block.last
-            self._applied.append((entry.index, log_block.block.last, log_block.block.view))
+            self._applied.append((entry.index, Point(b"", log_block.block.last, log_block.block.view, *end)))
         self._kept.append((entry.index, len(entry.data) + len(entry.change)))
         self._kept_bytes += self._kept[-1][1]
         await self._apply(Applied(log_block, configuration))
@@ -339,10 +356,50 @@ class Driver:
 
     # Snapshots by reference.
 
-    def reference(self) -> tuple[bytes, Seqno, View]:
-        """Return the engine's snapshot, and the entry and view up to which it stands for the ledger."""
+    def reference(self) -> Point:
+        """Return the engine's snapshot, and the end of the ledger for which it stands."""
         applied = self._engine.status().applied_index
-        found = [(seqno, view) for index, seqno, view in self._applied if index <= applied]
+        found = [point for index, point in self._applied if index <= applied]
         if not found:
             raise InvariantBroken("a reference is asked for before anything is applied")
-        return self._engine.snapshot(), *found[-1]
+        return replace(found[-1], reference=self._engine.snapshot())
+
+    async def pause(self) -> None:
+        """Take no more messages and ticks, and return once all that the engine asked for is carried out."""
+        self._paused += 1
+        while self._outstanding or self._to_apply or self._is_applying:
+            self._idle.clear()
+            await self._idle.wait()
+
+    def resume(self) -> None:
+        """Go on after `pause`."""
+        self._paused -= 1
+        self._pump()
+
+    def drop_uncommitted(self) -> None:
+        """While paused: forget the blocks that are not committed; `restore` must follow."""
+        if self._tail:
+            self._cut(self._tail[0].index)
+
+    async def take_committed(self, block: SealedBlock, before: LogBlock) -> None:
+        """While paused, after `drop_uncommitted`: write and apply a block that others have committed."""
+        if block.keys_changed:
+            await self._disk_log.seal_keys()
+        end = await self._disk_log.append_committed(block)
+        self._applied_seqno = block.last
+        self._applied = deque([(0, Point(b"", block.last, block.view, *end))])
+        before.block, before.term = block, block.view
+        await self._apply(Applied(before, b""))
+
+    def restore(self, reference: bytes) -> None:
+        """While paused: go on from another node's reference, which stands for what is applied."""
+        self._engine.restore(reference)
+        self._kept.clear()
+        self._kept_bytes = 0
+        self.restored(self._applied[-1][1])
+
+    def restored(self, point: Point) -> None:
+        """Say that the engine was made to go on from a reference that stands for the ledger up to `point`."""
+        status = self._engine.status()
+        self._last_index = status.last_index
+        self._applied = deque([(status.applied_index, point)])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from core.errors import AuthenticationFailed, InvariantBroken, LedgerDamaged, MalformedMessage
-from core.kv.write_set import decode_domain, table_names
+from core.kv.write_set import table_names
 from core.ledger.entry import HEADER_BYTES, OpenedEntry, framed_bytes
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import EpochSecret, Keyring
@@ -33,9 +33,7 @@ def no_new_epochs(public: bytes) -> Sequence[EpochSecret]:
 class LedgerHead:
     """See the module. verifier, state and tables stand at the same signature."""
 
-    def __init__(
-        self, verifier: LedgerVerifier, keyring: Keyring, state: SystemState, tables: SystemTables
-    ) -> None:
+    def __init__(self, verifier: LedgerVerifier, keyring: Keyring, state: SystemState, tables: SystemTables) -> None:
         self.keyring = keyring
         self.state = state
         self.tables = tables
@@ -119,16 +117,15 @@ class LedgerHead:
 
     def _absorb(self, entry: OpenedEntry) -> bool:
         """Take in what a system entry writes; returns whether it brought an epoch key."""
-        names = table_names(entry.public)
-        if not any(is_system_table(name) for name in names):
+        if not any(is_system_table(name) for name in table_names(entry.public)):
             return False
         self.changing_state().absorb(entry.public)
         self.tables.note(entry.seqno, entry.public)
-        return EPOCHS in names and self.learn_epochs(entry.public)
+        return self.learn_epochs(entry.public)
 
     def learn_epochs(self, public: bytes) -> bool:
         """Take the keys of the epochs that an entry records; returns whether there was a new one."""
-        if EPOCHS not in decode_domain(public):
+        if EPOCHS not in table_names(public):
             return False
         found = self.open_epochs(public)
         for secret in found:

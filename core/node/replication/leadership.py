@@ -92,6 +92,11 @@ class Leadership:
         return self._sealer.view if self._sealer is not None else View(0)
 
     @property
+    def told(self) -> View:
+        """The view that the executor was told to lead, until it is told to follow; 0 for none."""
+        return self._told
+
+    @property
     def leads(self) -> bool:
         """Whether this node leads and its executor knows it."""
         return self._sealer is not None and self._told == self._sealer.view

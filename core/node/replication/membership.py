@@ -15,7 +15,13 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from core import limits
-from core.consensus.configuration import ChangeKind, ConfigurationChange, NodeChange, decode_configuration, encode_change
+from core.consensus.configuration import (
+    ChangeKind,
+    ConfigurationChange,
+    NodeChange,
+    decode_configuration,
+    encode_change,
+)
 from core.consensus.engine import ChangeRefused, NotLeader, TransferPending
 from core.crypto.keys import PublicKey
 from core.errors import CocoError
