@@ -1,8 +1,8 @@
 """Answers the queries that gateways pass on: the adapters' own, and the node's about itself ("coco").
 
-A node query is JSON: {"kind": "status"}, {"kind": "transaction", "id": "2.17"}, or a receipt by its entry's id or
-seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt", "seqno": 17, "form": "proof"}. A receipt
-is answered by a ReceiptAnswer, the others by JSON.
+A node query is JSON: {"kind": "status"}, {"kind": "governance"}, {"kind": "transaction", "id": "2.17"}, or a receipt
+by its entry's id or seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt", "seqno": 17, "form":
+"proof"}. A receipt is answered by a ReceiptAnswer, the others by JSON.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from core.kv.store import Store
 from core.kv.write_set import WriteSet
 from core.node.executor_state import ExecutorState
 from core.node.gateway_link import GatewayLink
+from core.node.governance_view import governance_view
 from core.node.messages import Answer, Ask, ReceiptAnswer
 from core.node.proposals import GOVERNANCE
 from core.node.receipt_desk import Form, ReceiptDesk, receipt_answer
@@ -53,7 +54,7 @@ def answer_query(
 
 
 class _NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: Literal["transaction", "status", "receipt"]
+    kind: Literal["transaction", "status", "receipt", "governance"]
     id: str = ""
     seqno: int = 0
     form: Form = "ccf"
@@ -101,6 +102,8 @@ class QueryRunner:
             query = msgspec.json.decode(ask.payload, type=_NodeQuery)
             if query.kind == "status":
                 answer = self._status()
+            elif query.kind == "governance":
+                answer = governance_view(self._store.begin(self.committed))
             else:
                 target = self._target(query)
                 state = self._state

@@ -145,6 +145,8 @@ class FrontRoutes:
             return _NO_IDENTITY
         if raw.method == "GET" and path == "/node/status":
             return await self._ask({"kind": "status"}, caller)
+        if raw.method == "GET" and path == "/node/governance":
+            return await self._ask({"kind": "governance"}, caller)
         if raw.method == "GET" and path.startswith("/node/tx/"):
             return await self._ask({"kind": "transaction", "id": unquote(path.removeprefix("/node/tx/"))}, caller)
         if raw.method == "GET" and path == "/node/receipt":
