@@ -103,7 +103,7 @@ class QueryRunner:
             if query.kind == "status":
                 answer = self._status()
             elif query.kind == "governance":
-                answer = governance_view(self._store.begin(self.committed))
+                answer = governance_view(self._state.store.begin(self._state.committed))
             else:
                 target = self._target(query)
                 state = self._state
