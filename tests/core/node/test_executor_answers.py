@@ -119,10 +119,13 @@ class World:
                     raise AssertionError(message)
         while (data := await received(self.bench.gateways[0])) is not None:
             heard = TO_GATEWAY.decode(data)
-            for answer in () if isinstance(heard, FrontEnd) else heard.items:
+            if isinstance(heard, FrontEnd):
+                continue
+            for answer in heard.items:
                 assert answer.ticket not in self.answers
                 self.answers[answer.ticket] = answer
-                assert answer.seqno <= self.ledger.last or answer.failure == "unknown_outcome"
+                # Who is answered reads what it has written.
+                assert answer.seqno <= heard.committed or answer.failure == "unknown_outcome"
 
     def seal(self, block: ProposeBlock) -> None:
         if not self.leads or block.view < self.view:
