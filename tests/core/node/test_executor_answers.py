@@ -194,6 +194,7 @@ class World:
         self.random.shuffle(answers)
         if self.random.random() < 0.5:
             await self.tell(AnswersReturned(tuple(answers)))
+            await self.settle()
         await self.apply(self.view, tuple(entries))
         await self.tell(AnswersReturned(tuple(one for one in answers if self.random.random() < 0.8)))
 
