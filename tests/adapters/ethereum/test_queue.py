@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from adapters.ethereum.queue import GAP_MILLISECONDS_MAX, GAPPED_PER_SENDER_MAX, EthereumQueue
+from adapters.ethereum.queue import GAP_MILLISECONDS_MAX, GAPPED_PER_SENDER_MAX, EthereumQueue, Standing
 from adapters.ethereum.requests import COMMANDS, Bind, SendTransaction
 from adapters.jsonrpc import RpcError
 from core.adapter.interface import Caller, CommandRejected, Pending
@@ -23,9 +23,13 @@ class State:
 
     def __init__(self) -> None:
         self.nonces: dict[bytes, int] = {}
+        self.standings: dict[bytes, Standing] = {}
 
     def nonce(self, sender: bytes) -> int:
         return self.nonces.get(sender, 0)
+
+    def standing(self, transaction_hash: bytes) -> Standing:
+        return self.standings.get(transaction_hash, "")
 
     def check_sender(self, sender: bytes, caller: Caller) -> None:
         if caller != ALICE:
