@@ -254,6 +254,7 @@ class AdapterHarness:
             store.apply(entry.seqno, WriteSet.decode(entry.public, entry.private))
         store.advance(head)
         self._begin(store)
+        settle(store, self._adapters, head)
 
     def _begin(self, store: Store) -> None:
         self._store = store

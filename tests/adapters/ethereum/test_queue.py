@@ -100,6 +100,25 @@ def test_nonce_too_low(fixture: Fixture) -> None:
     assert refused(fixture, b"a", 4) == "nonce too low"
 
 
+@pytest.mark.parametrize(("standing", "text"), [("run", "already known"), ("", "nonce too low")])
+def test_what_has_run_and_is_not_committed_is_known(fixture: Fixture, standing: Standing, text: str) -> None:
+    fixture.state.nonces[b"a"] = 5
+    fixture.state.standings[b"a" + bytes((4, 0, 0, 0))] = standing
+    assert refused(fixture, b"a", 4) == text
+
+
+def test_what_is_committed_is_answered_by_its_hash(fixture: Fixture) -> None:
+    fixture.state.nonces[b"a"] = 5
+    fixture.state.standings[b"a" + bytes((4, 0, 0, 0))] = "committed"
+    with pytest.raises(CommandRejected) as answered:
+        fixture.push(b"a", 4)
+    assert answered.value.reply == b'"result":"0x6104000000"'
+    assert refused(fixture, b"a", 4, tag=1) == "nonce too low"
+    with pytest.raises(CommandRejected) as hidden:
+        fixture.push(b"a", 4, caller=Caller("bob"))
+    assert b"not bound" in hidden.value.reply
+
+
 def test_already_known(fixture: Fixture) -> None:
     fixture.push(b"a", 0)
     assert refused(fixture, b"a", 0) == "already known"
