@@ -113,8 +113,14 @@ async def make_manager(
         initiator=False,
         on_peer=worker.append,
     )
+    node_key = PrivateKey.generate()
+    peers = None
+    if reach is not None:
+        peers = make_peers(config, node_key, reach, attestor=attestor, published=published, log=log)
     return Manager(
         config,
+        node_key=node_key,
+        peers=peers,
         worker=worker[0],
         verify=verify_own_evidence,
         disk=disk,

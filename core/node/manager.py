@@ -19,7 +19,7 @@ import msgspec
 
 from core import limits
 from core.consensus.single import SingleNodeEngine
-from core.crypto.keys import PublicKey
+from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage
 from core.kv.write_set import encode_domain
 from core.ledger.cose import RootSigner
@@ -50,6 +50,7 @@ from core.node.messages import (
     SnapshotRows,
     SnapshotTable,
 )
+from core.node.peer_messages import PeerNetwork
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
 from core.types import Seqno
 
@@ -66,7 +67,8 @@ class Manager:
 
     worker: what its report said when it paired. verify: how others would verify this node's evidence.
     published: returns a JSON object of the platform's public words (which code runs, collateral), which joins the
-    service's.
+    service's. node_key: of this start; by default it is made here. peers: channels to the other nodes under this key,
+    which the manager closes; None in a network of one node.
     """
 
     def __init__(
@@ -82,7 +84,11 @@ class Manager:
         clock: Callable[[], float],
         log: Callable[[str], None],
         published: Published = nothing_published,
+        node_key: PrivateKey | None = None,
+        peers: PeerNetwork | None = None,
     ) -> None:
+        self._node_key = node_key or PrivateKey.generate()
+        self._peers = peers
         self._published = published
         self._worker = worker
         self._verify = verify
@@ -102,6 +108,13 @@ class Manager:
     async def run(self) -> None:
         """Run until the executor's channel closes. Raises what must stop the node: CocoError or InvariantBroken."""
         try:
+            await self._run()
+        finally:
+            if self._peers is not None:
+                await self._peers.close()
+
+    async def _run(self) -> None:
+        try:
             if self._running is None:
                 await self.start()
         except ChannelClosed:
@@ -117,7 +130,7 @@ class Manager:
         """
         await self._check_admission()
         sender = ReplaySender(self._executor)
-        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log)
+        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log, self._node_key)
         epoch, signed = began.epoch, began.replayed.signed
         key = Keyring(began.secrets.epochs).find(epoch.first_view, epoch.first_seqno)
         if key is None:

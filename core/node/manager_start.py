@@ -113,11 +113,17 @@ def read_genesis(config: ManagerConfig) -> Constitution:
 
 
 async def begin(
-    config: ManagerConfig, disk: Disk, sealer: Sealer, sender: ReplaySender, clock: Clock, log: Log
+    config: ManagerConfig,
+    disk: Disk,
+    sealer: Sealer,
+    sender: ReplaySender,
+    clock: Clock,
+    log: Log,
+    node_key: PrivateKey,
 ) -> Began:
     """Verify and replay what is on disk, then begin a new view. Raises LedgerDamaged, IncompatibleData, StorageFailed.
 
-    The first two are raised before anything on disk is changed.
+    The first two are raised before anything on disk is changed. node_key: made for this start.
     """
     constitution = read_genesis(config)
     old = await load_secrets(disk, sealer)
@@ -140,7 +146,6 @@ async def begin(
         raise IncompatibleData(f"view {kept.last_view} is the last one there is", hint=NEW_NETWORK_HINT)
     await _cut(disk, replayed, log)
     await remove_unfinished(disk)
-    node_key = PrivateKey.generate()
     epoch = EpochSecret(
         epoch=kept.epochs[-1].epoch + 1 if kept.epochs else 1,
         first_seqno=Seqno(replayed.signed.seqno + 1),
