@@ -19,7 +19,6 @@ PIECE_BYTES = 16 * 1024
 RETRANSMISSION_SECONDS = 0.2
 """Linux's least retransmission time-out: what a lost segment costs at the least."""
 
-STEP_SECONDS = 0.02
 ANY = ""
 """Whoever comes."""
 
@@ -49,6 +48,7 @@ class FaultProxy:
         self.target = target
         self.connections = 0
         self._lines: dict[str, Line] = {}
+        self._changed = asyncio.Event()
         self._random = random.Random(seed)
         self._open: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
@@ -69,11 +69,16 @@ class FaultProxy:
 
     def set_line(self, line: Line, source: str = ANY) -> None:
         """Change the link for those who come from `source` (an address), now and for open connections."""
-        self._lines[source] = line
+        self._run(self._change({**self._lines, source: line}))
 
     def heal(self) -> None:
         """Make every link good again."""
-        self._lines.clear()
+        self._run(self._change({}))
+
+    async def _change(self, lines: dict[str, Line]) -> None:
+        self._lines = lines
+        changed, self._changed = self._changed, asyncio.Event()
+        changed.set()
 
     def _line(self, source: str) -> Line:
         return self._lines.get(source) or self._lines.get(ANY, GOOD)
@@ -132,8 +137,7 @@ class FaultProxy:
                 line = self._line(source)
                 if line.delay_seconds:
                     await asyncio.sleep(line.delay_seconds * self._random.uniform(0.5, 1.5))
-                while line.loss and self._random.random() < line.loss:
-                    await asyncio.sleep(RETRANSMISSION_SECONDS)
+                await asyncio.sleep(RETRANSMISSION_SECONDS * self._losses(line.loss))
                 if line.breaking and self._random.random() < line.breaking:
                     return
                 await self._until_up(source)
@@ -142,4 +146,11 @@ class FaultProxy:
 
     async def _until_up(self, source: str) -> None:
         while self._line(source).is_down:
-            await asyncio.sleep(STEP_SECONDS)
+            await self._changed.wait()
+
+    def _losses(self, chance: float) -> int:
+        """Return how often a piece is lost before it comes through."""
+        losses = 0
+        while self._random.random() < chance:
+            losses += 1
+        return losses
