@@ -118,6 +118,5 @@ def test_a_line_that_breaks_ends_the_connection(proxy: FaultProxy) -> None:
 
 def test_a_node_that_is_gone_refuses(proxy: FaultProxy) -> None:
     proxy.target = ("127.0.0.1", 1)
-    with connect(proxy) as connection:
-        with suppress(ConnectionResetError):
-            assert connection.recv(1) == b""
+    with connect(proxy) as connection, suppress(ConnectionResetError):
+        assert connection.recv(1) == b""
