@@ -18,7 +18,7 @@ import msgspec
 
 from core.errors import CocoError
 from core.governance.constitution import Constitution
-from core.governance.messages import SetDefaultAdapter, VerifiedMessage, verify_message
+from core.governance.messages import Proposal, SetDefaultAdapter, VerifiedMessage, verify_message
 from core.kv.write_set import PUBLIC_PREFIX
 from core.ledger.audit import Tables
 from core.ledger.entry import ParsedEntry
@@ -169,7 +169,8 @@ class SystemRules:
             return ["it carries out a message a second time"]
         self._accepted[message.digest] = message
         settings: dict[bytes, bytes | None] = {}
-        for action in message.actions:
+        actions = message.body.actions if isinstance(message.body, Proposal) else ()
+        for action in actions:
             match action:
                 case SetDefaultAdapter(args=args):
                     settings[DEFAULT_ADAPTER] = args.adapter.encode()

@@ -16,7 +16,7 @@ from core.crypto.certificates import fingerprint, self_signed
 from core.crypto.keys import Curve, PrivateKey
 from core.errors import AuthenticationFailed, CocoError, LimitExceeded, MalformedMessage
 from core.governance.constitution import Constitution, Identity
-from core.governance.messages import set_default_adapter, sign_message, verify_message
+from core.governance.messages import Proposal, set_default_adapter, sign_message, verify_message
 
 NOW = 1_800_000_000
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -87,11 +87,11 @@ def body(actions: bytes) -> bytes:
 def test_members_message_is_accepted(who: str, skew: int) -> None:
     message = verify_message(sign(who, NOW + skew), CONSTITUTION, NOW)
     assert (message.member, message.created_at) == (who, NOW + skew)
-    assert [action.args.adapter for action in message.actions] == ["ethereum"]
+    assert message.body == Proposal((set_default_adapter("ethereum"),))
 
 
 def test_message_built_by_hand_from_the_standard_is_accepted() -> None:
-    assert verify_message(forge(), CONSTITUTION, NOW).actions == (set_default_adapter("kv"),)
+    assert verify_message(forge(), CONSTITUTION, NOW).body == Proposal((set_default_adapter("kv"),))
 
 
 OTHER_NETWORK = Constitution(2, "other", CONSTITUTION.identities, CONSTITUTION.adapters, "kv")
@@ -123,12 +123,12 @@ REFUSED: dict[str, tuple[bytes, type[CocoError], str]] = {
     "time a truth": (forge({"ccf.gov.msg.created_at": True}), MalformedMessage, "not a time"),
     "time huge": (forge({"ccf.gov.msg.created_at": 10**400}), MalformedMessage, "not a time"),
     "time before 1970": (forge({"ccf.gov.msg.created_at": -1}), MalformedMessage, "not a time"),
-    "not JSON": (forge(payload=b"{"), MalformedMessage, "do not parse"),
-    "additional field": (forge(payload=b'{"actions":[],"network":"","x":1}'), MalformedMessage, "do not parse"),
+    "not JSON": (forge(payload=b"{"), MalformedMessage, "does not parse"),
+    "additional field": (forge(payload=b'{"actions":[],"network":"","x":1}'), MalformedMessage, "does not parse"),
     "unknown action": (
-        forge(payload=body(b'[{"name":"set_constitution","args":{"adapter":"kv"}}]')), MalformedMessage, "do not parse"
+        forge(payload=body(b'[{"name":"set_constitution","args":{"adapter":"kv"}}]')), MalformedMessage, "does not parse"
     ),
-    "nameless action": (forge(payload=body(b'[{"args":{}}]')), MalformedMessage, "do not parse"),
+    "nameless action": (forge(payload=body(b'[{"args":{}}]')), MalformedMessage, "does not parse"),
     "no action": (forge(payload=body(b"[]")), LimitExceeded, "0 actions"),
     "too many actions": (
         forge(payload=body(b"[" + b",".join([b'{"name":"set_default_adapter","args":{"adapter":"kv"}}'] * 65) + b"]")),
