@@ -2,6 +2,7 @@
 
 DIR/network.json         HostConfig, written by whoever creates the network
 DIR/genesis.json         the constitution
+DIR/authorization.cose   what a member signed for this node, where there is such
 DIR/node0/lock           held (flock) by the running host
 DIR/node0/status.json    written once the node runs
 DIR/node0/host.log       the host's and the enclaves' log lines, size-bounded
@@ -37,6 +38,11 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     isolation: what becomes of a node whose enclaves cannot be isolated wholly: it runs and says so, or does not start.
     platform: which TEE the machine simulates. sigstruct: files, by kind of enclave (`manager`, `worker`), that sign the
     code (`coco enclave sign`); a kind without one is signed by the machine's own development key.
+
+    slot: what the network's members call this node. peer_address: HOST:PORT at which the other nodes reach it, "" for a
+    network of this node alone; peer_port: where it listens for them, 0: at the port of peer_address. authorization: a
+    file, from the directory on, with a member's ticket or delegation: the node joins its network by that instead of
+    starting it. contacts: HOST:PORT of nodes to ask.
     """
 
     version: int = DATA_DIRECTORY_VERSION
@@ -53,6 +59,11 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     isolation: Literal["best", "required"] = "best"
     platform: Literal["sgx", "vsm"] = "sgx"
     sigstruct: dict[Literal["manager", "worker"], str] = {}
+    slot: str = "node1"
+    peer_address: str = ""
+    peer_port: int = 0
+    authorization: str = ""
+    contacts: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Return it as JSON for a person to read."""
@@ -78,6 +89,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Raise CocoError for values no host can run with."""
         bounds = (
             ("port", self.port, 0, 65_535),
+            ("peer_port", self.peer_port, 0, 65_535),
             ("gateways", self.gateways, 1, GATEWAYS_MAX),
             ("readers", self.readers, 0, limits.READERS_MAX),
             ("snapshot_entries", self.snapshot_entries, 0, limits.SNAPSHOT_ENTRIES_MAX),
