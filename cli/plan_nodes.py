@@ -38,6 +38,8 @@ def plan_nodes(options: Mapping[str, Any], names: Sequence[str]) -> list[HostCon
     from enclave_sim.host_config import HostConfig
 
     count, port, peer_address = options["nodes"], options["port"], options["peer_address"]
+    if peer_address:
+        _check_peer_address(peer_address)
     if peer_address and count > 1:
         raise WrongUse(
             "--peer-address is one node's", hint="Leave it out: several nodes of one machine find each other."
@@ -55,11 +57,13 @@ def plan_nodes(options: Mapping[str, Any], names: Sequence[str]) -> list[HostCon
             platform=options["platform"],
             slot=f"node{number + 1}",
             peer_address=peer_address,
+            peer_port=int(peer_address.rpartition(":")[2]) if peer_address else None,
         )
         if count > 1:
             peer_port = port + PEER_PORTS_AFTER + number if port else free_port(config.address, taken)
             taken.add(peer_port)
-            config = msgspec.structs.replace(config, peer_address=f"{_reached_at(config)}:{peer_port}")
+            config = msgspec.structs.replace(config, peer_port=peer_port)
+            config = msgspec.structs.replace(config, peer_address=config.reached_at(peer_port))
         config.check()
         configs.append(config)
     return configs
@@ -81,8 +85,10 @@ def free_port(address: str, taken: set[int]) -> int:
     raise CocoError(f"no free port was found on {address}", hint="Give --port.")
 
 
-def _reached_at(config: HostConfig) -> str:
-    """Return the host part of where nodes of this machine reach each other."""
-    if config.address in ("0.0.0.0", "::"):  # noqa: S104 - compared, not bound.
-        return config.names[0] if ":" not in config.names[0] else f"[{config.names[0]}]"
-    return f"[{config.address}]" if ":" in config.address else config.address
+def _check_peer_address(address: str) -> None:
+    from enclave_sim.host_config import split_address
+
+    try:
+        split_address(address)
+    except ValueError as error:
+        raise WrongUse(f"--peer-address: {error}", hint="Write HOST:PORT, such as node1.example.org:8543.") from None

@@ -161,3 +161,30 @@ NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE
 EVIDENCE_BYTES_MAX = 24 * KIBIBYTE
 ENDORSEMENTS_BYTES_MAX = 64 * KIBIBYTE
 """Collateral in a node's certificate."""
+
+# Channels between nodes (core/node/peers).
+PEER_URGENT_BYTES_MAX = 4 * KIBIBYTE
+"""A message of consensus up to here may go before longer ones; it travels in one piece."""
+PEER_URGENT_SECONDS_MAX = 2.0
+"""An urgent message that waited longer is not sent: another has taken its place."""
+PEER_ORDERED_QUEUE_BYTES_MAX = 16 * MEBIBYTE
+PEER_WORK_QUEUE_BYTES_MAX = 32 * MEBIBYTE
+PEER_WORK_BYTES_MAX = 32 * MEBIBYTE
+"""One message with commands, with answers, or with what a new node is given."""
+PEER_REQUESTS_MAX = 8
+"""Requests of one node to another that wait for their replies."""
+PEER_INBOUND_MESSAGES_MAX = 1_024
+PEER_INBOUND_BYTES_MAX = 16 * MEBIBYTE
+"""Messages of one node that wait to be taken, above which its channel is not read."""
+PEER_HANDSHAKES_MAX = 32
+"""Accepted connections that are not confirmed yet; for one more, the oldest is closed."""
+PEER_JOINS_MAX = 4
+"""Unregistered nodes that are spoken with at a time. Each costs a quote before anything is known of it."""
+PEER_JOINS_PER_MINUTE = 60
+PEER_JOIN_REQUEST_BYTES_MAX = 2 * GOVERNANCE_MESSAGE_BYTES_MAX
+PEER_JOIN_SECONDS_MAX = 60.0
+PEER_ADDRESS_BYTES_MAX = 512
+PEER_DIALS_MAX = 64
+"""Connections that a host makes at a time."""
+PEER_ACCEPTED_MAX = 64
+"""Connections that a host accepted and its manager has not looked at, above which the oldest is closed."""
