@@ -124,7 +124,7 @@ class Cluster:
 
         def is_level() -> bool:
             found.clear()
-            found.update((self.state(slot) or {}).get("committed_seqno") for slot in self.slots)
+            found.update((self.state(slot) or {}).get("committed") for slot in self.slots)
             return len(found) == 1 and None not in found
 
         wait_until(is_level, seconds_max, "the nodes do not come level")
