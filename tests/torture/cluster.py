@@ -88,7 +88,11 @@ class Cluster:
         """SIGKILL host and enclaves, and wait until they are gone."""
         pids = self.pids(slot)
         self.signal(slot, signal.SIGKILL)
-        wait_until(lambda: all_gone(pids), GONE_SECONDS_MAX, f"processes of {slot} stay")
+        self.wait_until_gone(pids, GONE_SECONDS_MAX)
+
+    def wait_until_gone(self, pids: Sequence[int], seconds_max: float) -> None:
+        """Wait until none of these processes is left; raises CocoError."""
+        wait_until(lambda: all_gone(list(pids)), seconds_max, "processes stay")
 
     def signal(self, slot: str, number: int, roles: Sequence[str] = ()) -> None:
         """Send a signal to a node's processes; roles: only to these."""

@@ -1,6 +1,6 @@
 """The object that clients share: a contract of registers, each swapped by a transaction whose log tells what was there.
 
-It is written in the machine's own words, so that no compiler is needed. 64 bytes of call data, register and value: swap,
+It is written in the machine's own words: no compiler is needed. 64 bytes of call data, register and value: swap,
 and log (before, after) under the topic of the register. 32 bytes, register: return its value.
 """
 
@@ -51,7 +51,7 @@ def deploy(connection: Connection, account: LocalAccount, chain_id: int) -> str:
 
 
 def _sign(account: LocalAccount, chain_id: int, nonce: int, to: str | None, data: str) -> tuple[str, str]:
-    fields = {
+    fields: dict[str, Any] = {
         "chainId": chain_id, "nonce": nonce, "value": 0, "gas": GAS if to else CREATION_GAS, "type": 2,
         "maxFeePerGas": 0, "maxPriorityFeePerGas": 0, "data": data,
     }  # fmt: skip
