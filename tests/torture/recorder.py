@@ -59,6 +59,7 @@ class Client(threading.Thread):
         super().__init__(name=f"client-{number}", daemon=True)
         self.operations: list[Operation] = []
         self.surprises: list[str] = []
+        self.has_finished = False
         self._number = number
         self._load = load
         self._account = account
@@ -76,6 +77,7 @@ class Client(threading.Thread):
             self._write()
             self._load.stop.wait(self._random.uniform(0, self._load.idle_seconds))
         self._leave()
+        self.has_finished = True
 
     @property
     def _node(self) -> str:
@@ -207,3 +209,5 @@ def run_clients(clients: list[Client], load: Load, until: Callable[[], bool]) ->
         client.join(WRITE_SECONDS_MAX + 4 * REQUEST_SECONDS_MAX)
         if client.is_alive():
             raise CocoError(f"{client.name} waits for an answer that never comes")
+        if not client.has_finished:
+            raise CocoError(f"{client.name} died: it has a defect of its own")

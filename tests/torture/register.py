@@ -11,6 +11,7 @@ from typing import Any
 
 import rlp
 from eth_account.signers.local import LocalAccount
+from eth_utils import to_checksum_address
 
 from cli.connection import Connection
 
@@ -47,7 +48,8 @@ def deploy(connection: Connection, account: LocalAccount, chain_id: int) -> str:
     """Create the contract with the account's first transaction; return its address."""
     raw, name = _sign(account, chain_id, 0, None, "0x" + CREATION.hex())
     connection.rpc("eth_sendRawTransaction", raw)
-    return str(connection.rpc("eth_getTransactionReceipt", name)["contractAddress"])
+    created = str(connection.rpc("eth_getTransactionReceipt", name)["contractAddress"])
+    return str(to_checksum_address(created))
 
 
 def _sign(account: LocalAccount, chain_id: int, nonce: int, to: str | None, data: str) -> tuple[str, str]:
