@@ -54,6 +54,28 @@ REPLAY_HISTORY_ENTRIES_MAX = 20_000
 FLUSH_SECONDS_MAX = 5
 """How long a stop waits for a gateway to take its last answers."""
 
+# Several nodes: what an executor does when the leader changes.
+UNLED_SECONDS_MAX = 5
+"""How long a command waits while no leader is known."""
+UNRESOLVED_SECONDS_MAX = 20
+"""How long a leader that lost its leadership waits to learn what became of the blocks it had proposed."""
+UNRESOLVED_BLOCKS_MAX = 16
+STOP_SECONDS_MAX = 10
+"""How long a stop waits for what is in flight."""
+FORWARDED_COMMANDS_MAX = 20_000
+"""Commands of a follower that wait for a leader, or for its answer."""
+FORWARDED_PER_GATEWAY_MAX = 15_000
+FORWARDED_BYTES_MAX = 64 * MEBIBYTE
+FORWARDED_IN_FLIGHT_MAX = 5_000
+"""Commands of one node that are with the leader."""
+FORWARD_BATCH_COMMANDS_MAX = 1_000
+FORWARD_BATCH_BYTES_MAX = 1 * MEBIBYTE
+"""A batch takes no further item once it holds this much."""
+FORWARD_WAIT_SECONDS_MAX = 20
+"""How long a command waits for room with a leader that is known."""
+FORWARDED_SECONDS_MAX = REQUEST_SECONDS_MAX
+"""How long a follower waits for the leader's answer, and for its own state to reach it."""
+
 # Readers.
 READERS_MAX = 2
 QUEUED_QUERIES_PER_CALLER_MAX = 2_000
@@ -92,6 +114,9 @@ CONSENSUS_ENTRY_BYTES_MAX = 32 * MEBIBYTE
 CONSENSUS_APPEND_ENTRIES_MAX = 4_096
 CONSENSUS_READYS_MAX = 1_024
 """Readys handed out that wait for the disk."""
+CONSENSUS_KEPT_ENTRIES = 2_048
+CONSENSUS_KEPT_BYTES = 32 * MEBIBYTE
+"""Applied entries that an engine keeps for nodes that lag a little; who lags more is sent to the files."""
 CONSENSUS_READS_MAX = 20_000
 """Reads that wait for a quorum, or for the leader's answer."""
 CONSENSUS_READ_CONTEXT_BYTES_MAX = 256
@@ -156,6 +181,12 @@ AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
 # Node to node.
 NODE_HANDSHAKE_SECONDS_MAX = 10
 """From the first byte to a confirmed channel, with the making and checking of evidence."""
+FETCH_BYTES_MAX = 1 * MEBIBYTE
+"""Of one piece of a file that is fetched from another node."""
+FETCHES_MAX = 8
+"""Pieces of files that are read for other nodes at a time."""
+JOINERS_MAX = 16
+"""Nodes that wait for the leader's answer."""
 NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE
 """What one side takes before the channel is confirmed. OpenSSL takes no certificate message above 100 KiB."""
 EVIDENCE_BYTES_MAX = 24 * KIBIBYTE

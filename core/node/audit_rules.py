@@ -2,8 +2,8 @@
 
 Replays what the manager decided (`SystemState`, `start_writes`), from the ledger alone: the constitution is its first
 entry and stays; a change of settings stands in one entry with the member's message that asked for it, whose signature
-is verified again; each view begins with a record of its epoch and is led by the node named there; adapters write their
-own tables.
+is verified again; each view begins with a record of its epoch and is led by the node named there, or with a signature
+of the node that leads it; adapters write their own tables.
 
 What nobody can check afterwards: how old a message was when it was accepted (the manager compared its `created_at`
 with a clock that the ledger does not record), and why one was rejected (only its digest and the reason stand there).
@@ -74,10 +74,12 @@ class SystemRules:
         self._epochs: dict[int, _Epoch] = {}
         self._last_epoch = 0
         self._views_judged = set[int]()
+        self._views_written = set[int]()
         self.snapshots: dict[int, tuple[int, str]] = {}
         """Evidence's seqno -> (snapshot's seqno, hash)."""
 
     def take(self, entry: ParsedEntry, tables: Tables) -> Sequence[str]:
+        self._views_written.add(entry.view)
         if not tables:
             return self._first(entry, frozenset())
         names = frozenset(tables)
@@ -110,7 +112,9 @@ class SystemRules:
         self._views_judged.add(entry.view)
         epoch = self._epochs.get(entry.view)
         if epoch is None:
-            return [f"view {entry.view} began without a record of its epoch"]
+            # A new leader's first entry is a signature, by which everyone knows who leads.
+            began = entry.view in self._views_written
+            return [f"view {entry.view} began without a record of its epoch"] if began else []
         if epoch.node != signed.node.node:
             return [f"view {entry.view} is led by another node than its epoch's record names"]
         return []

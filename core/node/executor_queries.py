@@ -17,11 +17,12 @@ from core.adapter.interface import Adapter, Caller, Disclosure
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
+from core.node.executor_state import ExecutorState
 from core.node.gateway_link import GatewayLink
 from core.node.messages import Answer, Ask, ReceiptAnswer
 from core.node.proposals import GOVERNANCE
 from core.node.receipt_desk import Form, ReceiptDesk, receipt_answer
-from core.node.transaction_status import Status, ViewHistory
+from core.node.transaction_status import Status
 from core.types import Digest, Seqno, TransactionId
 
 
@@ -59,46 +60,40 @@ class _NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class QueryRunner:
-    """See the module. `committed` is kept up to date by the executor; `status` gives the node's own figures."""
+    """See the module. status: gives the node's own figures."""
 
     def __init__(
         self,
-        store: Store,
-        adapters: Mapping[str, Adapter],
-        views: ViewHistory,
+        state: ExecutorState,
         receipts: ReceiptDesk,
-        now_s: Callable[[], int],
         status: Callable[[], Mapping[str, Any]],
         log: Callable[[str], None],
     ) -> None:
-        self._store = store
-        self._adapters = adapters
-        self._views = views
-        self._now_s = now_s
+        self._state = state
         self._status = status
         self._receipts = receipts
         self._log = log
-        self.committed = Seqno(0)
 
     def answer(self, link: GatewayLink, ask: Ask) -> None:
         """Run a query and answer it, at once or (a receipt) later."""
         if ask.adapter == GOVERNANCE:
             self._about_the_node(link, ask)
             return
+        state = self._state
+        time_s = state.builder.now_s()
         link.answer(
-            answer_query(
-                self._store, self._adapters, ask, committed=self.committed, time_s=self._now_s(), log=self._log
-            )
+            answer_query(state.store, state.adapters, ask, committed=state.committed, time_s=time_s, log=self._log)
         )
 
     def disclose(
         self, adapter: str, seqno: Seqno, writes: WriteSet, claims: Digest, caller: Caller
     ) -> Disclosure | None:
         """Ask an adapter what a caller may have of an entry; None when it is not live."""
-        found = self._adapters.get(adapter)
+        state = self._state
+        found = state.adapters.get(adapter)
         if found is None:
             return None
-        context = query_context(self._store, found, caller, committed=self.committed, time_s=self._now_s())
+        context = query_context(state.store, found, caller, committed=state.committed, time_s=state.builder.now_s())
         return found.disclose(written_entry(found, seqno, writes, claims), context)
 
     def _about_the_node(self, link: GatewayLink, ask: Ask) -> None:
@@ -108,7 +103,8 @@ class QueryRunner:
                 answer = self._status()
             else:
                 target = self._target(query)
-                status = self._views.status(target, head=self._store.head, committed=self.committed)
+                state = self._state
+                status = state.views.status(target, head=state.store.head, committed=state.committed)
                 if query.kind == "receipt":
                     self._receipt(link, ask, target, status, query.form)
                     return
@@ -121,7 +117,7 @@ class QueryRunner:
 
     def _target(self, query: _NodeQuery) -> TransactionId:
         if query.seqno:
-            return TransactionId(self._views.view_at(Seqno(query.seqno)), Seqno(query.seqno))
+            return TransactionId(self._state.views.view_at(Seqno(query.seqno)), Seqno(query.seqno))
         return TransactionId.parse(query.id)
 
     def _receipt(self, link: GatewayLink, ask: Ask, target: TransactionId, status: Status, form: Form) -> None:
