@@ -12,15 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
-from cli.connection import Connection, refusal
-from cli.errors import NotFound
+from cli.connection import Connection
 from cli.files import read_private, write_private
-from cli.store import ClientStore, Identity
+from cli.signing import GovernanceView, Signer
+from cli.store import ClientStore
 from core import limits
 from core.crypto.certificates import fingerprint
-from core.crypto.keys import PrivateKey
 from core.errors import CocoError, MalformedMessage
 
 if TYPE_CHECKING:
@@ -77,29 +74,17 @@ def ensure_admitted(
             f"{len(members)} members are here; {needed} must agree",
             hint="Let the others vote: coco node approve SLOT. Then: coco network start",
         )
-    _vote_in(connection, client, constitution, wanted, voters[:needed])
+    _vote_in(connection, client, wanted, voters[:needed])
     _wait_until_known(connection, {place.slot for place in wanted})
 
 
-def _vote_in(
-    connection: Connection,
-    client: ClientStore,
-    constitution: Constitution,
-    places: Sequence[Place],
-    voters: Sequence[str],
-) -> None:
-    from core.governance.messages import admit_node, proposal_id, sign_ballot, sign_message
+def _vote_in(connection: Connection, client: ClientStore, places: Sequence[Place], voters: Sequence[str]) -> None:
+    from core.governance.messages import admit_node
 
-    network, now = constitution.digest(), int(time.time())
-    actions = [admit_node(place.slot, place.member, place.address) for place in places]
-    first, *others = (credentials(client.identity(name)) for name in voters)
-    proposal = sign_message(actions, network=network, certificate=first[0], key=first[1], created_at=now)
-    send(connection, proposal)
-    for certificate, key in others:
-        ballot = sign_ballot(
-            proposal_id(proposal), True, network=network, certificate=certificate, key=key, created_at=now
-        )
-        send(connection, ballot)
+    first, *others = (Signer.of(client, name) for name in voters)
+    proposal = first.propose(connection, [admit_node(place.slot, place.member, place.address) for place in places])
+    for other in others:
+        other.vote(connection, proposal, approve=True)
 
 
 def _wait_until_known(connection: Connection, slots: set[str]) -> None:
@@ -108,35 +93,14 @@ def _wait_until_known(connection: Connection, slots: set[str]) -> None:
         if time.monotonic() > deadline:
             raise CocoError(
                 f"{', '.join(missing)} was voted for, and is no slot of the network",
-                hint="See the proposals with: coco node status",
+                hint="See the proposals with: coco governance proposals --all",
             )
         time.sleep(0.1)
 
 
 def slots_of(connection: Connection) -> Mapping[str, Mapping[str, Any]]:
     """Return the network's slots by name, each with `member`, `address`, `state` and `node`; raises Refused."""
-    answer = connection.get("/node/network/nodes")
-    listed = answer.get("nodes") if isinstance(answer, dict) else None
-    if not isinstance(listed, list) or not all(isinstance(one, dict) and "slot" in one for one in listed):
-        raise CocoError("the node does not say which nodes the network has", hint="Is it of another version?")
-    return {str(one["slot"]): one for one in listed}
-
-
-def send(connection: Connection, message: bytes) -> dict[str, Any]:
-    """Send a signed governance message; returns the node's answer, raises Refused with its reason."""
-    status, body = connection.request("POST", "/node/governance", message, "application/cose")
-    if status != 200:
-        raise refusal(status, body, f"{connection.url}/node/governance")
-    answer: dict[str, Any] = orjson.loads(body)
-    return answer
-
-
-def credentials(identity: Identity) -> tuple[str, PrivateKey]:
-    """Return an organisation's certificate (PEM) and key; raises NotFound where its key is elsewhere."""
-    certificate, key = read_private(identity.certificate_file), read_private(identity.key_file)
-    if certificate is None or key is None:
-        raise NotFound(f"the key of {identity.name} is not on this machine", hint=f"It belongs in {identity.key_file}.")
-    return certificate.decode("ascii", "replace"), PrivateKey.from_pem(key)
+    return GovernanceView.read(connection).slots
 
 
 def measurements_here() -> Measurements:
@@ -168,7 +132,7 @@ def ensure_delegation(
         )
     from core.governance.authorizations import sign_delegation
 
-    certificate, key = credentials(client.identity(place.member))
+    signer = Signer.of(client, place.member)
     delegation = sign_delegation(
         network=constitution.digest(),
         service=fingerprint(service_certificate),
@@ -177,9 +141,7 @@ def ensure_delegation(
         measurements=measured,
         count=DELEGATION_COUNT,
         not_after=now + DELEGATION_DAYS * 86_400,
-        certificate=certificate,
-        key=key,
-        created_at=now,
+        **signer.credentials(),
     )
     write_private(file, delegation)
 

@@ -10,6 +10,8 @@ import msgspec
 from cli.evidence import describe_verdict, verify_service
 from cli.node_overview import HEADINGS, overview, read_peers, table_row, url_of
 from cli.node_run import join, start, stop
+from cli.node_tickets import delegate, ticket
+from cli.node_votes import approve, remove
 from cli.options import identity_option, json_option, network_option, open_connection
 from cli.output import print_fields, print_json, print_table, progress
 from cli.store import Store
@@ -28,7 +30,7 @@ def node() -> None:
     """Look after single nodes: ask them, start, stop and join them."""
 
 
-for _command in (start, stop, join):
+for _command in (start, stop, join, approve, remove, ticket, delegate):
     node.add_command(_command)
 
 

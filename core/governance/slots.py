@@ -72,7 +72,7 @@ def admit(slots: Slots, name: str, member: str, address: str, proposal: Digest) 
     taken = slots.get(name)
     if taken is not None:
         what = "was removed, and its name is used up" if taken.state == "removed" else f"is {taken.member}'s already"
-        raise CocoError(f"the slot {name} {what}", hint="Choose another name. coco node slots lists them.")
+        raise CocoError(f"the slot {name} {what}", hint="Choose another name. coco governance slots lists them.")
     if member_of_address := next((one for one, slot in slots.items() if _lives_at(slot, address)), None):
         raise CocoError(f"the address {address} is slot {member_of_address}'s", hint="Give the new node its own.")
     if sum(slot.state != "removed" for slot in slots.values()) >= limits.SLOTS_MAX:
@@ -84,7 +84,7 @@ def begin_removal(slots: Slots, name: str) -> SlotRecord:
     """Return the record of a slot whose removal is decided; raises CocoError."""
     record = slots.get(name)
     if record is None:
-        raise CocoError(f"there is no slot {name[:40]}", hint="coco node slots lists them.")
+        raise CocoError(f"there is no slot {name[:40]}", hint="coco governance slots lists them.")
     if record.state in ("removing", "removed"):
         raise CocoError(f"the slot {name} is {record.state} already", hint="There is nothing left to decide.")
     others = any(slot.state == "active" for other, slot in slots.items() if other != name)

@@ -1,6 +1,6 @@
 """Answers the queries that gateways pass on: the adapters' own, and the node's about itself ("coco").
 
-A node query is JSON: {"kind": "status"}, "state", "nodes" or "commit"; {"kind": "transaction", "id": "2.17"}; or a
+A node query is JSON: {"kind": "status"}, "governance", "state", "nodes" or "commit"; {"kind": "transaction", "id": "2.17"}; or a
 receipt by its entry's id or seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt", "seqno": 17,
 "form": "proof"}. A receipt is answered by a ReceiptAnswer, {"kind": "metrics"} by text, the others by JSON.
 """
@@ -19,6 +19,7 @@ from core.kv.store import Store
 from core.kv.write_set import WriteSet
 from core.node.executor_state import ExecutorState
 from core.node.gateway_link import GatewayLink
+from core.node.governance_view import governance_view
 from core.node.messages import Answer, Ask, ReceiptAnswer
 from core.node.node_documents import NodeFigures, metrics_text, nodes_document, state_document
 from core.node.node_news import NodeNews
@@ -54,7 +55,7 @@ def answer_query(
 
 
 class _NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: Literal["transaction", "status", "receipt", "state", "nodes", "commit", "metrics"]
+    kind: Literal["transaction", "status", "governance", "receipt", "state", "nodes", "commit", "metrics"]
     id: str = ""
     seqno: int = 0
     form: Form = "ccf"
@@ -125,6 +126,8 @@ class QueryRunner:
         match query.kind:
             case "status":
                 document = self._about.status()
+            case "governance":
+                document = governance_view(self._state.store.begin(self._state.committed))
             case "state":
                 document = state_document(self._about.figures())
             case "nodes":

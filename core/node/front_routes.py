@@ -173,6 +173,8 @@ class FrontRoutes:
             return await self._ask({"kind": _DOCUMENTS[path]}, caller)
         if raw.method == "GET" and path == "/node/tx":
             return await self._ask({"kind": "transaction", "id": query.get("transaction_id", "")}, caller)
+        if raw.method == "GET" and path == "/node/governance":
+            return await self._ask({"kind": "governance"}, caller)
         if raw.method == "GET" and path.startswith("/node/tx/"):
             return await self._ask({"kind": "transaction", "id": unquote(path.removeprefix("/node/tx/"))}, caller)
         if raw.method == "GET" and path == "/node/receipt":

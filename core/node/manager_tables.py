@@ -90,7 +90,9 @@ class SystemState:
 
     def trusted_nodes(self) -> list[NodeId]:
         """Return the nodes that are registered and not retired, in the order of their ids."""
-        return sorted(NodeId(node.decode()) for node, info in self.nodes.items() if info.status == "Trusted")
+        return sorted(
+            NodeId(node.decode("ascii", "replace")) for node, info in self.nodes.items() if info.status == "Trusted"
+        )
 
     @property
     def members(self) -> list[str]:
