@@ -107,7 +107,7 @@ class LedgerVerifier:
         self._domains = domains
         self._service_certificate = service_certificate
         self._service_key = public_key_of(service_certificate)
-        self._nodes = TrustedNodes()
+        self._nodes = self._signed_nodes = TrustedNodes()
         self._frontier = MerkleFrontier()
         self._views: list[tuple[View, Seqno]] = []
         self.signed = SignedState(Seqno(0), View(0), self._frontier.copy(), ())
@@ -120,11 +120,11 @@ class LedgerVerifier:
 
     def point(self) -> StartingPoint:
         """Return the newest signature, to which `go_back` may go. What it holds is not changed later."""
-        return StartingPoint(self.signed, self._nodes)
+        return StartingPoint(self.signed, self._signed_nodes)
 
     def go_back(self, point: StartingPoint) -> None:
         """Go on from a point. What the keyring learned since then is the caller's to forget."""
-        self.signed, self._nodes = point.signed, point.nodes
+        self.signed, self._nodes, self._signed_nodes = point.signed, point.nodes, point.nodes
         self._frontier, self._views = point.signed.frontier.copy(), list(point.signed.views)
 
     def adopt(self, frontier: MerkleFrontier, view: View, first: Seqno, written: Sequence[bytes]) -> None:
@@ -140,6 +140,7 @@ class LedgerVerifier:
             self._views.append((view, first))
         self._frontier = frontier.copy()
         self.signed = SignedState(Seqno(frontier.last_seqno), view, frontier, tuple(self._views))
+        self._signed_nodes = self._nodes
 
     def accept(self, data: bytes, place: Place) -> OpenedEntry:
         """Verify the next entry and return it; raises LedgerDamaged."""
@@ -212,6 +213,7 @@ class LedgerVerifier:
         self._frontier.append(entry.leaf)
         if entry.is_signature:
             self.signed = SignedState(entry.seqno, entry.view, self._frontier.copy(), tuple(self._views))
+            self._signed_nodes = self._nodes
 
     def _verify_signature(self, entry: OpenedEntry) -> None:
         signed = read_signed_root(entry.public, self._domains)

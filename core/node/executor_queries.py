@@ -111,10 +111,25 @@ class QueryRunner:
     def _about_the_node(self, link: GatewayLink, ask: Ask) -> None:
         try:
             query = msgspec.json.decode(ask.payload, type=_NodeQuery)
+<<<<<<< HEAD
             if query.kind == "receipt":
                 self._receipt(link, ask, self._target(query), query.form)
                 return
             reply = self._document(query)
+=======
+            if query.kind == "status":
+                answer = self._status()
+            elif query.kind == "governance":
+                answer = governance_view(self._state.store.begin(self._state.committed))
+            else:
+                target = self._target(query)
+                state = self._state
+                status = state.views.status(target, head=state.store.head, committed=state.committed)
+                if query.kind == "receipt":
+                    self._receipt(link, ask, target, status, query.form)
+                    return
+                answer = {"id": str(target), "status": status}
+>>>>>>> e-manager
         except (msgspec.DecodeError, ValueError) as error:
             reply = msgspec.json.encode({"error": f"not a node query: {error}", "hint": ""})
         except CocoError as error:

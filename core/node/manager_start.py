@@ -234,6 +234,8 @@ async def read_back(
     older = Older(start.signed, chunks, BackfilledHistory(start.signed.seqno)) if start else None
     history = older.history if older else LedgerHistory()
     replayed = await replay_ledger(disk, verifier, _Deliverer(head, sender, clock, log).deliver, history)
+    # What stands after the last signature does not count: it is cut off.
+    verifier.go_back(verifier.point())
     if restored:
         log(f"started from {restored.name.file}, and {replayed.signed.seqno - restored.name.seqno} entries after it")
     return ReadBack(head, replayed, history, older, restored)
