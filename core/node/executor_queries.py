@@ -1,19 +1,19 @@
 """Answers the queries that gateways pass on: the adapters' own, and the node's about itself ("coco").
 
-A node query is JSON: {"kind": "status"}, "governance", "state", "nodes" or "commit"; {"kind": "transaction", "id": "2.17"}; or a
-receipt by its entry's id or seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt", "seqno": 17,
-"form": "proof"}. A receipt is answered by a ReceiptAnswer, {"kind": "metrics"} by text, the others by JSON.
+A node query is JSON: {"kind": "status"}, {"kind": "governance"}, {"kind": "transaction", "id": "2.17"}, or a receipt
+by its entry's id or seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt", "seqno": 17, "form":
+"proof"}. A receipt is answered by a ReceiptAnswer, the others by JSON.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import msgspec
 
 from core.adapter.block_builder import query_context, run_query, written_entry
-from core.adapter.interface import Adapter, Caller, Disclosure, TransactionStatus
+from core.adapter.interface import Adapter, Caller, Disclosure
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
@@ -21,10 +21,9 @@ from core.node.executor_state import ExecutorState
 from core.node.gateway_link import GatewayLink
 from core.node.governance_view import governance_view
 from core.node.messages import Answer, Ask, ReceiptAnswer
-from core.node.node_documents import NodeFigures, metrics_text, nodes_document, state_document
-from core.node.node_news import NodeNews
 from core.node.proposals import GOVERNANCE
 from core.node.receipt_desk import Form, ReceiptDesk, receipt_answer
+from core.node.transaction_status import Status
 from core.types import Digest, Seqno, TransactionId
 
 
@@ -55,34 +54,24 @@ def answer_query(
 
 
 class _NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: Literal["transaction", "status", "governance", "receipt", "state", "nodes", "commit", "metrics"]
+    kind: Literal["transaction", "status", "receipt", "governance"]
     id: str = ""
     seqno: int = 0
     form: Form = "ccf"
 
 
-class AboutNode(Protocol):
-    """What an executor says of its node, as of now."""
-
-    def status(self) -> Mapping[str, Any]: ...
-
-    def figures(self) -> NodeFigures: ...
-
-    def news(self) -> NodeNews: ...
-
-
 class QueryRunner:
-    """See the module. about: what the node says of itself."""
+    """See the module. status: gives the node's own figures."""
 
     def __init__(
         self,
         state: ExecutorState,
         receipts: ReceiptDesk,
-        about: AboutNode,
+        status: Callable[[], Mapping[str, Any]],
         log: Callable[[str], None],
     ) -> None:
         self._state = state
-        self._about = about
+        self._status = status
         self._receipts = receipts
         self._log = log
 
@@ -111,12 +100,6 @@ class QueryRunner:
     def _about_the_node(self, link: GatewayLink, ask: Ask) -> None:
         try:
             query = msgspec.json.decode(ask.payload, type=_NodeQuery)
-<<<<<<< HEAD
-            if query.kind == "receipt":
-                self._receipt(link, ask, self._target(query), query.form)
-                return
-            reply = self._document(query)
-=======
             if query.kind == "status":
                 answer = self._status()
             elif query.kind == "governance":
@@ -129,47 +112,18 @@ class QueryRunner:
                     self._receipt(link, ask, target, status, query.form)
                     return
                 answer = {"id": str(target), "status": status}
->>>>>>> e-manager
         except (msgspec.DecodeError, ValueError) as error:
-            reply = msgspec.json.encode({"error": f"not a node query: {error}", "hint": ""})
+            answer = {"error": f"not a node query: {error}", "hint": ""}
         except CocoError as error:
-            reply = msgspec.json.encode({"error": error.message, "hint": error.hint})
-        link.answer(Answer(ask.ticket, reply, "", 0, 0))
-
-    def _document(self, query: _NodeQuery) -> bytes:
-        document: Mapping[str, Any]
-        match query.kind:
-            case "status":
-                document = self._about.status()
-            case "governance":
-                document = governance_view(self._state.store.begin(self._state.committed))
-            case "state":
-                document = state_document(self._about.figures())
-            case "nodes":
-                document = nodes_document(self._about.news())
-            case "commit":
-                document = {"transaction_id": str(self._about.figures().committed)}
-            case "metrics":
-                return metrics_text(self._about.figures(), self._about.news()).encode()
-            case "transaction":
-                target = self._target(query)
-                # "id" as it has been here, "transaction_id" as CCF has it.
-                document = {"id": str(target), "transaction_id": str(target), "status": self._status_of(target)}
-            case _:
-                raise InvariantBroken(f"a node query of kind {query.kind} has no document")
-        return msgspec.json.encode(document)
-
-    def _status_of(self, target: TransactionId) -> TransactionStatus:
-        state = self._state
-        return state.views.status(target, head=state.store.head, committed=state.committed)
+            answer = {"error": error.message, "hint": error.hint}
+        link.answer(Answer(ask.ticket, msgspec.json.encode(answer), "", 0, 0))
 
     def _target(self, query: _NodeQuery) -> TransactionId:
         if query.seqno:
             return TransactionId(self._state.views.view_at(Seqno(query.seqno)), Seqno(query.seqno))
         return TransactionId.parse(query.id)
 
-    def _receipt(self, link: GatewayLink, ask: Ask, target: TransactionId, form: Form) -> None:
-        status = self._status_of(target)
+    def _receipt(self, link: GatewayLink, ask: Ask, target: TransactionId, status: Status, form: Form) -> None:
         if status == "Committed":
             self._receipts.want(link, ask, target, form)
         else:
