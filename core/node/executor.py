@@ -228,7 +228,9 @@ class Executor:
                 FeedSource(state.store, state.constitution.encode(), lambda: state.committed, state.builder.now_s)
             )
             self._announce(state.committed)
-            self._log(f"ready: {state.committed} entries, adapters {', '.join(state.adapters)}")
+            self._log(
+                f"ready: view {state.views.view}, {state.committed} entries, adapters {', '.join(state.adapters)}"
+            )
         self._send_front_end()
 
     def _send_front_end(self) -> None:
