@@ -156,7 +156,8 @@ def main() -> None:
             if KILL_AFTER in line.split():
                 killing.start()
 
-        hashes = play(*parties[:3], parties[3:], say)
+        manufacturer, carrier, retailer, competitor = parties
+        hashes = play(manufacturer, carrier, retailer, [competitor], say)
         killing.join()
         second = leader(home, [node for node in nodes if node != first])
         print(f"  {second.slot} leads now")
