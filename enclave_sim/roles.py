@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from core.adapter.loading import load_adapters
 from core.crypto.keys import PrivateKey
-from core.errors import LimitExceeded, MalformedMessage
+from core.errors import InvariantBroken, LimitExceeded, MalformedMessage
 from core.governance.constitution import Constitution
 from core.node.attested_tls.tls_context import TlsContexts
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
@@ -113,8 +113,15 @@ async def make_manager(
         initiator=False,
         on_peer=worker.append,
     )
+
+    def connect(key: PrivateKey, _: Constitution) -> NodePeers:
+        if reach is None:
+            raise InvariantBroken("a node that reaches no others connects with them")
+        return make_peers(config, key, reach, attestor=attestor, published=published, log=log)
+
     return Manager(
         config,
+        connect=connect if reach is not None else None,
         worker=worker[0],
         verify=verify_own_evidence,
         disk=disk,
