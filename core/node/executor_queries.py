@@ -1,8 +1,8 @@
 """Answers the queries that gateways pass on: the adapters' own, and the node's about itself ("coco").
 
-A node query is JSON: {"kind": "status"}, "governance", "state", "nodes" or "commit"; {"kind": "transaction", "id": "2.17"}; or a
-receipt by its entry's id or seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt", "seqno": 17,
-"form": "proof"}. A receipt is answered by a ReceiptAnswer, {"kind": "metrics"} by text, the others by JSON.
+A node query is JSON: {"kind": "status"}, "governance", "state", "nodes" or "commit"; {"kind": "transaction", "id":
+"2.17"}; or a receipt by its entry's id or seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt",
+"seqno": 17, "form": "proof"}. A receipt is answered by a ReceiptAnswer, {"kind": "metrics"} by text, the others by JSON.
 """
 
 from __future__ import annotations
