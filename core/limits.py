@@ -54,6 +54,28 @@ REPLAY_HISTORY_ENTRIES_MAX = 20_000
 FLUSH_SECONDS_MAX = 5
 """How long a stop waits for a gateway to take its last answers."""
 
+# Several nodes: what an executor does when the leader changes.
+UNLED_SECONDS_MAX = 5
+"""How long a command waits while no leader is known."""
+UNRESOLVED_SECONDS_MAX = 20
+"""How long a leader that lost its leadership waits to learn what became of the blocks it had proposed."""
+UNRESOLVED_BLOCKS_MAX = 16
+STOP_SECONDS_MAX = 10
+"""How long a stop waits for what is in flight."""
+FORWARDED_COMMANDS_MAX = 20_000
+"""Commands of a follower that wait for a leader, or for its answer."""
+FORWARDED_PER_GATEWAY_MAX = 15_000
+FORWARDED_BYTES_MAX = 64 * MEBIBYTE
+FORWARDED_IN_FLIGHT_MAX = 5_000
+"""Commands of one node that are with the leader."""
+FORWARD_BATCH_COMMANDS_MAX = 1_000
+FORWARD_BATCH_BYTES_MAX = 1 * MEBIBYTE
+"""A batch takes no further item once it holds this much."""
+FORWARD_WAIT_SECONDS_MAX = 20
+"""How long a command waits for room with a leader that is known."""
+FORWARDED_SECONDS_MAX = REQUEST_SECONDS_MAX
+"""How long a follower waits for the leader's answer, and for its own state to reach it."""
+
 # Readers.
 READERS_MAX = 2
 QUEUED_QUERIES_PER_CALLER_MAX = 2_000
@@ -92,6 +114,9 @@ CONSENSUS_ENTRY_BYTES_MAX = 32 * MEBIBYTE
 CONSENSUS_APPEND_ENTRIES_MAX = 4_096
 CONSENSUS_READYS_MAX = 1_024
 """Readys handed out that wait for the disk."""
+CONSENSUS_KEPT_ENTRIES = 2_048
+CONSENSUS_KEPT_BYTES = 32 * MEBIBYTE
+"""Applied entries that an engine keeps for nodes that lag a little; who lags more is sent to the files."""
 CONSENSUS_READS_MAX = 20_000
 """Reads that wait for a quorum, or for the leader's answer."""
 CONSENSUS_READ_CONTEXT_BYTES_MAX = 256
@@ -142,12 +167,55 @@ GOVERNANCE_MESSAGE_AGE_SECONDS_MAX = 600
 MANIFEST_ENTRIES_MAX = 256
 MANIFEST_VALUES_MAX = 256
 """Roots or measurements of one entry."""
+PROPOSALS_OPEN_MAX = 100
+PROPOSALS_OPEN_PER_MEMBER_MAX = 16
+PROPOSAL_SECONDS_MAX = 14 * 24 * 3600
+"""How long a proposal may be voted on."""
+SLOTS_MAX = 64
+"""Slots of the list of nodes that are not removed. Each may have two nodes in consensus while one replaces another."""
+DELEGATION_COUNT_MAX = 1_000
+"""Nodes that may join one after the other by what a member signed once."""
+AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
+"""How long what a member signed for a node may count."""
 
 # Node to node.
 NODE_HANDSHAKE_SECONDS_MAX = 10
 """From the first byte to a confirmed channel, with the making and checking of evidence."""
+FETCH_BYTES_MAX = 1 * MEBIBYTE
+"""Of one piece of a file that is fetched from another node."""
+FETCHES_MAX = 8
+"""Pieces of files that are read for other nodes at a time."""
+JOINERS_MAX = 16
+"""Nodes that wait for the leader's answer."""
 NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE
 """What one side takes before the channel is confirmed. OpenSSL takes no certificate message above 100 KiB."""
 EVIDENCE_BYTES_MAX = 24 * KIBIBYTE
 ENDORSEMENTS_BYTES_MAX = 64 * KIBIBYTE
 """Collateral in a node's certificate."""
+
+# Channels between nodes (core/node/peers).
+PEER_URGENT_BYTES_MAX = 4 * KIBIBYTE
+"""A message of consensus up to here may go before longer ones; it travels in one piece."""
+PEER_URGENT_SECONDS_MAX = 2.0
+"""An urgent message that waited longer is not sent: another has taken its place."""
+PEER_ORDERED_QUEUE_BYTES_MAX = 16 * MEBIBYTE
+PEER_WORK_QUEUE_BYTES_MAX = 32 * MEBIBYTE
+PEER_WORK_BYTES_MAX = 32 * MEBIBYTE
+"""One message with commands, with answers, or with what a new node is given."""
+PEER_REQUESTS_MAX = 8
+"""Requests of one node to another that wait for their replies."""
+PEER_INBOUND_MESSAGES_MAX = 1_024
+PEER_INBOUND_BYTES_MAX = 16 * MEBIBYTE
+"""Messages of one node that wait to be taken, above which its channel is not read."""
+PEER_HANDSHAKES_MAX = 32
+"""Accepted connections that are not confirmed yet; for one more, the oldest is closed."""
+PEER_JOINS_MAX = 4
+"""Unregistered nodes that are spoken with at a time. Each costs a quote before anything is known of it."""
+PEER_JOINS_PER_MINUTE = 60
+PEER_JOIN_REQUEST_BYTES_MAX = 2 * GOVERNANCE_MESSAGE_BYTES_MAX
+PEER_JOIN_SECONDS_MAX = 60.0
+PEER_ADDRESS_BYTES_MAX = 512
+PEER_DIALS_MAX = 64
+"""Connections that a host makes at a time."""
+PEER_ACCEPTED_MAX = 64
+"""Connections that a host accepted and its manager has not looked at, above which the oldest is closed."""

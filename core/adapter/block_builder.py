@@ -149,7 +149,10 @@ class BlockBuilder:
         return max(self._time_s, int(self._clock()))
 
     def genesis(self) -> None:
-        """Write the first state of each adapter that has none yet into the open block, then reset every adapter."""
+        """Write the first state of each adapter that has none yet into the open block, then reset every adapter.
+
+        Whatever is written is to be a block of its own: nothing else fits.
+        """
         for name, adapter in self._adapters.items():
             transaction = self._store.begin()
             scoped = ScopedTransaction(transaction, name)
@@ -157,6 +160,7 @@ class BlockBuilder:
                 adapter.genesis(scoped, self._context(ANONYMOUS))
                 scoped.table(GENESIS_TABLE).put(b"version", adapter.info.version.encode())
                 self._append(name, transaction, NO_CLAIMS)
+                self._must_close = True
         self.reset()
 
     def reset(self) -> None:
@@ -223,12 +227,19 @@ class BlockBuilder:
         self._store.advance(head)
         self._open_next()
 
-    def rollback(self, seqno: Seqno) -> list[Ran]:
-        """Drop the open block and go back to the state at seqno; returns the commands that had run in the block."""
-        dropped, self.commands = self.commands, []
-        self._start = seqno
-        self._take_back()
-        return dropped
+    def go_back(self, seqno: Seqno, blocks: int) -> None:
+        """Drop the open block, the backlog and that many closed blocks, and go back to the state at seqno.
+
+        The caller resets the adapters.
+        """
+        self.backlog.clear()
+        self._store.rollback(seqno)
+        self.number -= blocks + 1
+        self._open_next()
+
+    def note_time(self, time_s: int) -> None:
+        """Take a block that was made elsewhere into account: no later one is older."""
+        self._time_s = max(self._time_s, time_s)
 
     def _append(self, name: str, transaction: Transaction, claims: Digest) -> Seqno:
         seqno = Seqno(self._store.head + 1)

@@ -139,6 +139,10 @@ class FairQueue(Generic[ItemT]):
                 expired.append(self._take(identity))
         return expired
 
+    def oldest_s(self) -> float | None:
+        """Return when the item came that `expire` would remove first; None when nothing waits."""
+        return min((queue[0].since_s for queue in self._queues.values()), default=None)
+
     def drain(self) -> list[Waiting[ItemT]]:
         """Remove and return everything."""
         drained = [waiting for queue in self._queues.values() for waiting in queue]

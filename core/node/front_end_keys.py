@@ -13,7 +13,7 @@ from collections.abc import Callable
 from core import limits
 from core.crypto.keys import PrivateKey
 from core.errors import InvariantBroken
-from core.node.messages import FROM_MANAGER, TO_MANAGER, CertificateIssued, CertificateRequest
+from core.node.messages import TO_MANAGER, CertificateIssued, CertificateRequest
 from core.ports import Transport
 
 CHECK_SECONDS = 3600.0
@@ -21,13 +21,14 @@ _RENEW_AFTER_SECONDS = limits.FRONT_END_DAYS * 24 * 3600 * 2 // 3
 
 
 class FrontEndKeys:
-    """See the module. First `obtain`; then `run` beside whoever hears the manager, who passes on `issued`."""
+    """See the module. `run` beside whoever hears the manager, who passes on `issued`; the first one after `open`."""
 
     def __init__(self, manager: Transport, clock: Callable[[], float]) -> None:
         """clock: Unix seconds."""
         self._manager = manager
         self._clock = clock
         self._requested: PrivateKey | None = None
+        self._opened = asyncio.Event()
         self._renew_at = 0.0
         self.private_key = b""
         self.chain = b""
@@ -37,16 +38,14 @@ class FrontEndKeys:
     def __repr__(self) -> str:
         return f"<FrontEndKeys renewed at {self._renew_at:.0f}>"
 
-    async def obtain(self) -> None:
-        """Make the first key and have it certified, while nobody else hears the manager."""
-        await self._request()
-        answer = FROM_MANAGER.decode(await self._manager.receive())
-        if not isinstance(answer, CertificateIssued):
-            raise InvariantBroken(f"the manager sent {type(answer).__name__} in answer to a certificate request")
-        self.issued(answer)
+    def open(self) -> None:
+        """Have the first key made: there is something to serve."""
+        self._opened.set()
 
     async def run(self) -> None:
-        """Ask for a new certificate whenever it is time, until cancelled. Raises ChannelClosed."""
+        """Ask for the first certificate, and for a new one whenever it is time. Raises ChannelClosed."""
+        await self._opened.wait()
+        await self._request()
         while True:
             await asyncio.sleep(CHECK_SECONDS)
             if self._requested is None and self._clock() >= self._renew_at:

@@ -36,6 +36,11 @@ class GatewayLink:
         self._empty = asyncio.Event()
         self._empty.set()
 
+    @property
+    def node(self) -> str:
+        """No other node: the gateway is this one's."""
+        return ""
+
     def answer(self, answer: Answer) -> None:
         """Queue an answer."""
         if self._gone:

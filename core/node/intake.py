@@ -1,6 +1,8 @@
-"""What gateways send an executor, until it runs: tickets, queued commands, queries and governance messages.
+"""What gateways and other nodes send an executor, until it runs: queued commands, queries and governance messages.
 
-Invariant: every ticket is answered once. Everything that waits is bounded; what is over a bound is refused at once.
+Whoever leads queues commands here; whoever follows passes them on (forwarding.py), save those of other nodes, which are
+told that it does not lead. Invariant: every ticket is answered once. Everything that waits is bounded; what is over a
+bound is refused at once.
 """
 
 from __future__ import annotations
@@ -8,20 +10,20 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
-from typing import Literal, assert_never
+from collections.abc import Callable, Mapping, Set
+from typing import assert_never
 
 from core import limits
 from core.adapter.interface import Adapter, Caller, CommandRejected, Overloaded, Pending, ScopedTransaction
 from core.adapter.queue import CommandQueues
 from core.errors import InvariantBroken
 from core.node.fair_queue import FairQueue, Quota
+from core.node.forwarding import Forwarder, Returns
 from core.node.gateway_link import GatewayLink
-from core.node.messages import Answer, Ask, Submit
+from core.node.messages import Answer, Ask, CommandsForwarded, Submit
 from core.node.proposals import GOVERNANCE
-from core.types import Seqno, View
-
-Failure = Literal["overloaded", "too_large", "unknown_outcome", "no_such_adapter", "failed"]
+from core.node.tickets import Failure, Opened, Origin, Tickets
+from core.types import Seqno
 
 
 def now_ms() -> int:
@@ -29,79 +31,75 @@ def now_ms() -> int:
     return int(asyncio.get_running_loop().time() * 1000)
 
 
-class Tickets:
-    """Who is to get the answer to which command."""
-
-    def __init__(self) -> None:
-        self._origins: dict[int, tuple[GatewayLink, int]] = {}
-        self._last = 0
-        self.view = View(0)
-
-    def open(self, link: GatewayLink, gateway_ticket: int) -> int:
-        """Return a new ticket for a command of a gateway."""
-        self._last += 1
-        self._origins[self._last] = (link, gateway_ticket)
-        return self._last
-
-    def answer(self, ticket: int, reply: bytes, seqno: Seqno | None = None) -> None:
-        """Answer a command. seqno: of its committed entry, None when it left none."""
-        link, gateway_ticket = self._origins.pop(ticket)
-        view, at = (0, 0) if seqno is None else (self.view, seqno)
-        if len(reply) > limits.QUERY_REPLY_BYTES_MAX:
-            link.answer(Answer(gateway_ticket, b"", "too_large", view, at))
-        else:
-            link.answer(Answer(gateway_ticket, reply, "", view, at))
-
-    def fail(self, ticket: int, failure: Failure, seqno: Seqno | None = None) -> None:
-        """Answer a command with a failure. seqno: of its entry, which may or may not commit."""
-        link, gateway_ticket = self._origins.pop(ticket)
-        view, at = (0, 0) if seqno is None else (self.view, seqno)
-        link.answer(Answer(gateway_ticket, b"", failure, view, at))
-
-    def answer_all(self, answers: Iterable[tuple[Pending, bytes]]) -> None:
-        """Answer commands that never ran."""
-        for pending, reply in answers:
-            self.answer(pending.ticket, reply)
-
-    def fail_all(self, failure: Failure) -> None:
-        """Answer every command that is still open."""
-        for ticket in list(self._origins):
-            self.fail(ticket, failure)
-
-
 class Intake:
     """See the module. wake: set whenever something arrives. now_ms: monotonic milliseconds."""
 
-    def __init__(self, wake: asyncio.Event, now_ms: Callable[[], int], log: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        tickets: Tickets,
+        forwarder: Forwarder,
+        returns: Returns,
+        wake: asyncio.Event,
+        now_ms: Callable[[], int],
+        log: Callable[[str], None],
+    ) -> None:
+        self._forwarder = forwarder
+        self._returns = returns
         self._wake = wake
         self._now_ms = now_ms
         self._log = log
         self._adapters: Mapping[str, Adapter] = {}
-        self.tickets = Tickets()
+        self._read: Callable[[str], ScopedTransaction] | None = None
+        self._leads = False
+        self.tickets = tickets
         self.queues = CommandQueues()
         self.queries: FairQueue[tuple[GatewayLink, Ask]] = FairQueue(quota=Quota(seconds_max=math.inf))
         self.governance: deque[tuple[int, bytes]] = deque()
         self.stopping = False
 
-    def open(self, adapters: Mapping[str, Adapter], read: Callable[[str], ScopedTransaction], view: View) -> None:
+    def open(self, adapters: Mapping[str, Adapter], read: Callable[[str], ScopedTransaction]) -> None:
         """Begin to take commands for these adapters. read: opens the head state for one of them."""
         self._adapters = adapters
-        self.tickets.view = view
-        for name, adapter in adapters.items():
-            self.queues.add(name, adapter.make_queue(lambda name=name: read(name)))  # type: ignore[misc]
+        self._read = read
+        self._empty_queues()
+
+    def lead(self) -> None:
+        """Queue commands here from now on, with those that no leader has seen."""
+        self._leads = True
+        self._empty_queues()
+        for ticket, opened in self._forwarder.lead():
+            self._queue(ticket, opened)
+
+    def follow(self, leader: str, settled: Set[int]) -> None:
+        """Pass commands on from now on. settled: tickets that somebody else answers."""
+        was_leading, self._leads = self._leads, False
+        self._forwarder.follow(leader)
+        if not was_leading:
+            return
+        self._empty_queues()
+        for ticket, opened in self.tickets.others(settled):
+            if opened.origin.node:
+                self.tickets.fail(ticket, "not_leader")
+            else:
+                self._forwarder.push(ticket, opened)
 
     def take(self, link: GatewayLink, item: Submit | Ask) -> None:
-        """Queue an item, or refuse it at once."""
+        """Queue an item of a gateway, or refuse it at once."""
         self._wake.set()
         match item:
             case Submit():
-                refusal = self._submit(link, item)
+                self._submit(link, item, None)
             case Ask():
-                refusal = self._ask(link, item)
+                self._ask(link, item)
             case _:
                 assert_never(item)
-        if refusal is not None:
-            link.answer(Answer(item.ticket, b"", refusal, 0, 0))
+
+    def take_forwarded(self, message: CommandsForwarded) -> None:
+        """Queue what another node forwards, or refuse it at once."""
+        self._wake.set()
+        for item in message.items:
+            origin, refusal = self._returns.take(message.origin, item)
+            self._submit(origin, item, refusal if self._leads else "not_leader")
 
     def next(self) -> tuple[str, Pending] | None:
         """Remove and return the next command that is ready. A queue that fails has lost its order: InvariantBroken."""
@@ -111,12 +109,23 @@ class Intake:
             raise _broken_queue(error) from None
 
     def expire(self) -> None:
-        """Answer the commands that were held too long; as `next` when a queue fails."""
+        """Answer the commands and queries that were held too long; as `next` when a queue fails."""
         try:
             expired = self.queues.expire(self._now_ms())
         except Exception as error:  # noqa: BLE001 - adapters are other people's code; only its type goes on
             raise _broken_queue(error) from None
         self.tickets.answer_all(expired)
+        for waiting in self.queries.expire(self._now_ms() / 1000 - limits.QUERY_WAIT_SECONDS_MAX):
+            link, ask = waiting.item
+            link.answer(Answer(ask.ticket, b"", "overloaded", 0, 0))
+
+    def next_deadline_s(self) -> float | None:
+        """When `expire` has something to do, if ever: monotonic seconds."""
+        held_ms, oldest_s = self.queues.next_deadline_ms(), self.queries.oldest_s()
+        deadlines = [] if held_ms is None else [held_ms / 1000]
+        if oldest_s is not None:
+            deadlines.append(oldest_s + limits.QUERY_WAIT_SECONDS_MAX)
+        return min(deadlines, default=None)
 
     def refuse_all(self) -> None:
         """Answer everything that has not run, at a stop."""
@@ -125,36 +134,56 @@ class Intake:
             link, ask = waiting.item
             link.answer(Answer(ask.ticket, b"", "overloaded", 0, 0))
 
-    def _ask(self, link: GatewayLink, item: Ask) -> Failure | None:
-        try:
-            self.queries.push(item.caller.identity, (link, item), after=Seqno(0), now_s=self._now_ms() / 1000)
-        except Overloaded:
-            return "overloaded"
-        return None
+    def _empty_queues(self) -> None:
+        """Begin with new queues: what waited in the old ones is still in the tickets."""
+        read = self._read
+        if read is None:
+            raise InvariantBroken("an intake was given a role before it was opened")
+        self.governance.clear()
+        self.queues = CommandQueues()
+        for name, adapter in self._adapters.items():
+            self.queues.add(name, adapter.make_queue(lambda name=name: read(name)))  # type: ignore[misc]
 
-    def _submit(self, link: GatewayLink, item: Submit) -> Failure | None:
+    def _ask(self, link: GatewayLink, item: Ask) -> None:
+        try:
+            now_s = self._now_ms() / 1000
+            self.queries.push(item.caller.identity, (link, item), after=Seqno(item.after), now_s=now_s)
+        except Overloaded:
+            link.answer(Answer(item.ticket, b"", "overloaded", 0, 0))
+
+    def _submit(self, origin: Origin, item: Submit, refusal: Failure | None) -> None:
+        refusal = refusal or self._refusal(item)
+        if refusal is not None:
+            origin.answer(Answer(item.ticket, b"", refusal, 0, 0))
+            return
+        opened = Opened(origin, item)
+        ticket = self.tickets.open(opened)
+        if self._leads:
+            self._queue(ticket, opened)
+        else:
+            self._forwarder.push(ticket, opened)
+
+    def _refusal(self, item: Submit) -> Failure | None:
+        """Say why a command is not even queued, if so."""
         if self.stopping:
             return "overloaded"
         if item.adapter == GOVERNANCE:
-            return self._submit_governance(link, item)
+            if not item.caller.is_member:
+                return "no_such_adapter"
+            return "too_large" if len(item.payload) > limits.GOVERNANCE_MESSAGE_BYTES_MAX else None
         if item.adapter not in self._adapters:
             return "no_such_adapter"
-        if len(item.payload) > limits.COMMAND_BYTES_MAX:
-            return "too_large"
-        ticket = self.tickets.open(link, item.ticket)
-        caller = Caller(item.caller.identity, item.caller.is_member, item.caller.credential)
-        self._enqueue(item.adapter, Pending(ticket, item.payload, caller))
-        return None
+        return "too_large" if len(item.payload) > limits.COMMAND_BYTES_MAX else None
 
-    def _submit_governance(self, link: GatewayLink, item: Submit) -> Failure | None:
-        if not item.caller.is_member:
-            return "no_such_adapter"
-        if len(item.payload) > limits.GOVERNANCE_MESSAGE_BYTES_MAX:
-            return "too_large"
-        if len(self.governance) >= limits.QUEUED_GOVERNANCE_MAX:
-            return "overloaded"
-        self.governance.append((self.tickets.open(link, item.ticket), item.payload))
-        return None
+    def _queue(self, ticket: int, opened: Opened) -> None:
+        item = opened.item
+        if item.adapter != GOVERNANCE:
+            caller = Caller(item.caller.identity, item.caller.is_member, item.caller.credential)
+            self._enqueue(item.adapter, Pending(ticket, item.payload, caller))
+        elif len(self.governance) >= limits.QUEUED_GOVERNANCE_MAX:
+            self.tickets.fail(ticket, "overloaded")
+        else:
+            self.governance.append((ticket, item.payload))
 
     def _enqueue(self, adapter: str, pending: Pending) -> None:
         try:

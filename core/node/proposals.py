@@ -23,10 +23,13 @@ GOVERNANCE = "coco"
 SNAPSHOT = "coco.snapshot"
 """What an entry names whose manager is to put the evidence of a snapshot there."""
 
+SYSTEM = "coco.system"
+"""What an entry names whose manager is to put there what it has to record itself (SystemWork)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A block in flight. last_seqno: None for a block whose entry the manager fills in: governance, evidence.
+    """A block in flight. last_seqno: None for a block whose entry the manager fills in: governance, evidence, system.
 
     ticket: of a governance message. entries: as readers get them once the block is committed.
     """
@@ -50,6 +53,10 @@ class Proposals:
         return len(self._in_flight)
 
     @property
+    def view(self) -> View:
+        return self._view
+
+    @property
     def has_room(self) -> bool:
         """Whether another block may be proposed now."""
         return len(self._in_flight) < limits.BLOCKS_IN_FLIGHT_MAX and not self.awaits_governance
@@ -69,9 +76,9 @@ class Proposals:
         draft = EntryDraft(GOVERNANCE, b"", message, NO_CLAIMS)
         await self._send(Proposed(first_seqno, None, (), ticket), (draft,))
 
-    async def propose_evidence(self, first_seqno: Seqno) -> None:
-        """Have the manager put the evidence of a snapshot there, as a block of its own."""
-        await self._send(Proposed(first_seqno, None, ()), (EntryDraft(SNAPSHOT, b"", b"", NO_CLAIMS),))
+    async def propose_own(self, first_seqno: Seqno, name: str) -> None:
+        """Have the manager put something of its own there, as a block of its own. name: SNAPSHOT or SYSTEM."""
+        await self._send(Proposed(first_seqno, None, ()), (EntryDraft(name, b"", b"", NO_CLAIMS),))
 
     def committed(self, message: BlockCommitted) -> Proposed:
         """Return the block that the manager says is committed; raises InvariantBroken when it is not the oldest."""
@@ -85,11 +92,10 @@ class Proposals:
             raise InvariantBroken(f"the manager committed up to {message.last_seqno}, not {oldest.last_seqno}")
         return self._in_flight.popleft()
 
-    def drop_all(self) -> list[Proposed]:
-        """Forget every block in flight and return them: they may or may not commit."""
-        dropped = list(self._in_flight)
-        self._in_flight.clear()
-        return dropped
+    @property
+    def in_flight(self) -> tuple[Proposed, ...]:
+        """The blocks, in the order of their proposal."""
+        return tuple(self._in_flight)
 
     async def _send(self, proposed: Proposed, entries: tuple[EntryDraft, ...]) -> None:
         self._in_flight.append(proposed)

@@ -41,6 +41,7 @@ from core.node.messages import (
     FromGateway,
     FrontEnd,
     GovernanceResult,
+    Lead,
     LedgerNews,
     ProposeBlock,
     Ready,
@@ -214,6 +215,7 @@ class Bench:
         self.seqno = last_seqno
         ready = Ready(VIEW, last_seqno, constitution().encode(), b'{"service":1}', ((1, 1), (VIEW, last_seqno)))
         await self.manager.send(FROM_MANAGER.encode(ready))
+        await self.manager.send(FROM_MANAGER.encode(Lead(VIEW, last_seqno)))
         if not replay:
             self.genesis = await self.proposed()
             await self.commit()
@@ -698,25 +700,6 @@ async def test_malformed_messages_are_refused_and_the_executor_runs_on(bench: Be
     await bench.manager.send(b"\x09")
     assert (await bench.ask(b"")).failure == ""
     assert sum("refused" in line for line in bench.logged) == 2
-
-
-async def test_roll_back_returns_to_the_last_commit(bench: Bench) -> None:
-    resets = bench.adapters["one"].resets  # type: ignore[attr-defined]
-    [in_flight] = await bench.submit(b"a")
-    block = await bench.proposed()
-    [in_open_block] = await bench.submit(b"b")
-    await bench.status()
-    bench.executor.roll_back()
-    answer = await bench.answer(in_flight)
-    assert (answer.failure, answer.view, answer.seqno) == ("unknown_outcome", VIEW, block.first_seqno)
-    assert (await bench.answer(in_open_block)).failure == "failed"
-    assert bench.adapters["one"].resets == resets + 1  # type: ignore[attr-defined]
-    assert json.loads((await bench.ask(b"")).reply)[1] == []
-    bench.seqno = block.first_seqno - 1
-    [ticket] = await bench.submit(b"c")
-    await bench.proposed()
-    await bench.commit()
-    assert (await bench.answer(ticket)).reply.startswith(b"1 ")
 
 
 async def test_an_adapter_that_is_not_installed_is_named() -> None:

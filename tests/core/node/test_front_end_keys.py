@@ -12,7 +12,7 @@ from core.crypto.keys import PrivateKey
 from core.errors import ChannelClosed, InvariantBroken
 from core.node import front_end_keys
 from core.node.front_end_keys import FrontEndKeys
-from core.node.messages import FROM_MANAGER, TO_MANAGER, BlockCommitted, CertificateIssued, CertificateRequest
+from core.node.messages import TO_MANAGER, CertificateIssued, CertificateRequest
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
 
 DAY = 24 * 3600
@@ -37,12 +37,11 @@ class Bench:
 async def bench(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setattr(front_end_keys, "CHECK_SECONDS", 0.001)
     found = Bench()
-    obtaining = asyncio.create_task(found.keys.obtain())
-    public_key = await found.requested()
-    await found.manager.send(FROM_MANAGER.encode(CertificateIssued(b"1")))
-    await obtaining
-    assert PrivateKey.from_pem(found.keys.private_key).public_key().to_der() == public_key
     running = asyncio.create_task(found.keys.run())
+    found.keys.open()
+    public_key = await found.requested()
+    found.keys.issued(CertificateIssued(b"1"))
+    assert PrivateKey.from_pem(found.keys.private_key).public_key().to_der() == public_key
     yield found
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -80,18 +79,24 @@ async def test_a_certificate_that_was_not_asked_for_is_refused(bench: Bench) -> 
     assert bench.keys.chain == b"1"
 
 
-async def test_another_answer_at_the_start_is_refused() -> None:
+async def test_nothing_is_asked_before_there_is_something_to_serve() -> None:
     bench = Bench()
-    await bench.manager.send(FROM_MANAGER.encode(BlockCommitted(1, 1, ())))
-    with pytest.raises(InvariantBroken, match="in answer to a certificate request"):
-        await bench.keys.obtain()
+    running = asyncio.create_task(bench.keys.run())
+    asking = asyncio.create_task(bench.requested())
+    await asyncio.sleep(0.02)
+    assert not asking.done()
+    bench.keys.open()
+    await asking
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
 
 
 async def test_a_manager_that_is_gone_is_told() -> None:
     bench = Bench()
+    bench.keys.open()
     await bench.manager.close()
     with pytest.raises(ChannelClosed):
-        await bench.keys.obtain()
+        await bench.keys.run()
 
 
 async def test_secrets_are_not_shown(bench: Bench) -> None:
