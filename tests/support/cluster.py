@@ -159,15 +159,26 @@ class Cluster:
         self.hub = Hub()
         self.clock = FakeClock()
         self.nodes: list[Node] = []
+        self.sealers: dict[int, FakeSealer] = {}
+        """Of the platforms, by the id of the disk there."""
         self.ticking = True
         self._config = config
 
     # Nodes.
 
-    def launch(self, name: str, *, authorization: bytes = b"", contacts: Sequence[str] = (), disk: MemoryDisk | None = None, **changes: Any) -> Node:
-        """Start a node in a slot; its name is the slot's and its address."""
+    def launch(
+        self,
+        name: str,
+        *,
+        authorization: bytes = b"",
+        contacts: Sequence[str] = (),
+        disk: MemoryDisk | None = None,
+        **changes: Any,
+    ) -> Node:
+        """Start a node in a slot; its name is the slot's and its address. disk: of an earlier node, on its platform."""
         log: list[str] = []
         disk = disk or MemoryDisk()
+        sealer = self.sealers.setdefault(id(disk), FakeSealer())
         manager_end, executor_end = memory_pair()
         gateway_end, client_end = memory_pair()
         config = ManagerConfig(
@@ -185,7 +196,7 @@ class Cluster:
         manager = Manager(
             config,
             disk=disk,
-            sealer=FakeSealer(),
+            sealer=sealer,
             attestor=FakeAttestor(),
             executor=manager_end,
             worker=FAKE_WORKER,
