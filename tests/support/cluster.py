@@ -68,8 +68,8 @@ class Keys(Adapter):
         transaction.table("public:log").put(b"%08d" % count, key)
         return Executed(b"%d" % count)
 
-    def query(self, transaction: ScopedTransaction, payload: bytes, context: QueryContext) -> bytes:
-        return transaction.table("data").get(payload) or b""
+    def query(self, payload: bytes, context: QueryContext) -> bytes:
+        return context.transaction.table("data").get(payload) or b""
 
 
 def make_constitution(members: Sequence[str] = MEMBERS) -> Constitution:
@@ -306,6 +306,7 @@ class Cluster:
 
         def same() -> bool:
             ends = {node.applied for node in which} | {node.committed for node in which}
+            ends |= {node.executor._state.store.head for node in which}
             return len(ends) == 1 and all(not node.core.driver.uncommitted for node in which)
 
         await self.until(same)
