@@ -223,7 +223,7 @@ class Cluster:
     async def decide(self, *actions: Action) -> None:
         """Propose, and have as many members approve as it takes."""
         digest, now = CONSTITUTION.digest(), int(self.clock())
-        credentials = [{"certificate": CERTIFICATES[one], "key": KEYS[one], "created_at": now} for one in MEMBERS]
+        credentials: list[dict[str, Any]] = [{"certificate": CERTIFICATES[one], "key": KEYS[one], "created_at": now} for one in MEMBERS]
         message = sign_message(actions, network=digest, **credentials[0])
         await self.administer(message)
         await self.administer(sign_ballot(proposal_id(message), True, network=digest, **credentials[1]))

@@ -10,9 +10,9 @@ Invariant: keys are handed to a node only once its record is committed, and only
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 from core import limits
 from core.consensus.configuration import (
@@ -35,6 +35,7 @@ from core.node.manager_blocks import Own
 from core.node.manager_keys import NodeSecrets
 from core.node.manager_tables import EMPTY_DOMAIN, SystemState
 from core.node.peer_messages import (
+    Body,
     EpochKey,
     Inbound,
     JoinAccepted,
@@ -86,7 +87,7 @@ class Membership:
         *,
         secrets_now: Callable[[], NodeSecrets],
         clock: Callable[[], float],
-        spawn: Callable[[Awaitable[None]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         log: Callable[[str], None],
     ) -> None:
         """state: as of the newest block, committed or not."""
@@ -131,8 +132,7 @@ class Membership:
         self._is_asked = False
         joiners, self._joiners = self._joiners, {}
         for joiner in joiners.values():
-            if joiner.inbound.answer is not None:
-                self._spawn(joiner.inbound.answer(self._elsewhere()))
+            self._spawn(_reply(joiner.inbound, self._elsewhere()))
 
     def _elsewhere(self) -> JoinDenied:
         leader = self._leadership.leader
@@ -212,8 +212,7 @@ class Membership:
                 refusal = describe_refusal(error)
                 denied = JoinDenied(refusal.reason, refusal.message, refusal.hint, refusal.retry_seconds)
                 del self._joiners[node]
-                if joiner.inbound.answer is not None:
-                    self._spawn(joiner.inbound.answer(denied))
+                self._spawn(_reply(joiner.inbound, denied))
                 continue
             if decision.is_repeat:
                 joiner.is_recorded = True
@@ -271,8 +270,6 @@ class Membership:
 
     async def _welcome(self, node: NodeId) -> None:
         joiner = self._joiners.pop(node)
-        if joiner.inbound.answer is None:
-            return
         state, kept = self._leadership.driver.committed_state, self._secrets()
         record = next(name for name, slot in state.slots.items() if slot.node == node)
         accepted = JoinAccepted(
@@ -290,4 +287,10 @@ class Membership:
             nodes=tuple(self._nodes().values()),
         )
         self._log(f"node {node[:16]} joins in slot {record}")
-        self._spawn(joiner.inbound.answer(accepted))
+        self._spawn(_reply(joiner.inbound, accepted))
+
+
+async def _reply(inbound: Inbound, body: Body) -> None:
+    """Answer a request."""
+    if inbound.answer is not None:
+        await inbound.answer(body)

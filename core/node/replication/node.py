@@ -36,6 +36,7 @@ from core.node.peer_messages import (
     Inbound,
     JoinRequest,
     PeerNetwork,
+    PeerUnreachable,
 )
 from core.node.replication.blocks import SealedBlock
 from core.node.replication.disk_log import DiskLog
@@ -163,20 +164,16 @@ class ReplicatedNode:
     async def _watch(self) -> None:
         await self._failed
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin a task; what it fails with is the node's failure, a channel's end aside."""
-
-        async def guarded() -> None:
-            with suppress(ChannelClosed):
-                await work
-
-        task = asyncio.create_task(guarded())
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ChannelClosed | PeerUnreachable) and not self._failed.done():
             self._failed.set_exception(error)
 
     async def _tick_on(self, seconds: float) -> None:
@@ -366,7 +363,7 @@ class ReplicatedNode:
             for name, slot in sorted(state.slots.items())
             for node in slot.nodes
         ]
-        try:
+        with suppress(ChannelClosed):
             await self._status.tell(
                 role=status.role.value,
                 node=self.leadership.node,
@@ -374,5 +371,3 @@ class ReplicatedNode:
                 view=status.term,
                 nodes=nodes,
             )
-        except ChannelClosed:
-            pass
