@@ -2,25 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from importlib.metadata import EntryPoint
 from typing import Any
 
 import click
 import msgspec
 
-from cli.connection import Connection, refusal
-from cli.errors import NotFound, StateDamaged, Unreachable, WrongUse
-from cli.files import read_private
+from cli.connection import Connection
+from cli.errors import NotFound, Unreachable, WrongUse
 from cli.options import identity_option, json_option, network_option, open_connection
 from cli.output import note, print_fields, print_json, print_table
-from cli.store import ClientStore, CurrentNetwork, Identity, Store
-from core.crypto.keys import PrivateKey
+from cli.signing import Signer
+from cli.store import CurrentNetwork, Store
 from core.errors import CocoError
-from core.types import Digest
-
-HIDDEN = 404
-"""What a node answers to those who may not know that there is something."""
 
 
 @click.group()
@@ -125,31 +119,14 @@ def use(store: Store, name: str, network: str | None, identity: str | None, as_j
         if name not in live:
             raise WrongUse(f"adapter {name} is not live on {client.network}", hint=f"Live: {', '.join(live)}.")
         if name != default:
-            send_governance(connection, client, actor, name)
+            from core.governance.messages import set_default_adapter
+
+            Signer.of(client, actor.name).propose(connection, [set_default_adapter(name)])
     try:
         client.set_defaults(msgspec.structs.replace(client.defaults(), adapter=name))
     finally:
         # The network has decided, whatever this machine's disk says.
         _say(as_json, {"adapter": name, "network": client.network}, f"{client.network} speaks {name} by default.")
-
-
-def send_governance(connection: Connection, client: ClientStore, actor: Identity, name: str) -> None:
-    """Send the signed message that makes `name` the default adapter; raises Refused with the node's reason."""
-    from core.governance.messages import set_default_adapter, sign_message
-
-    message = sign_message(
-        [set_default_adapter(name)],
-        network=_constitution_digest(client),
-        certificate=(read_private(actor.certificate_file) or b"").decode("ascii", "replace"),
-        key=PrivateKey.from_pem(read_private(actor.key_file) or b""),
-        created_at=int(time.time()),
-    )
-    status, body = connection.request("POST", "/node/governance", message, "application/cose")
-    if status not in (200, 202, 204):
-        refused = refusal(status, body, f"{connection.url}/node/governance")
-        if status == HIDDEN:
-            refused.hint = f"Only members administer a network; {actor.name} is none. Give --identity MEMBER."
-        raise refused
 
 
 def live_adapters(connection: Connection) -> tuple[list[str], str]:
@@ -172,20 +149,6 @@ def _live(store: Store, network: str | None, identity: str | None) -> tuple[list
             return live_adapters(connection)
     except Unreachable:
         return None, client.defaults().adapter
-
-
-def _constitution_digest(client: ClientStore) -> Digest:
-    text = client.defaults().constitution
-    try:
-        digest = bytes.fromhex(text or "")
-    except ValueError:
-        digest = b""
-    if len(digest) != 32:
-        raise StateDamaged(
-            f"the digest of network {client.network}'s constitution is not known here",
-            hint=f"Copy `constitution` from the current.json of the machine that made it to {client.directory}.",
-        )
-    return Digest(digest)
 
 
 def _package(point: EntryPoint | None) -> str | None:

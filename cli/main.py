@@ -21,6 +21,7 @@ from cli.connection import default_home
 from cli.contract import call, deploy, send
 from cli.enclave import enclave
 from cli.files import write_private
+from cli.governance import governance
 from cli.ledger import ledger
 from cli.network import network
 from cli.node import node
@@ -91,7 +92,10 @@ def root(context: click.Context, home: Path | None) -> None:
     context.obj = Store((home or default_home()).expanduser().absolute())
 
 
-GROUPS = (network, node, account, deploy, call, send, transaction, receipt, adapter, ledger, proxy, attest, enclave)
+GROUPS = (
+    *(network, node, governance, account, deploy, call, send, transaction, receipt, adapter, ledger, proxy, attest),
+    enclave,
+)
 for command in GROUPS:
     root.add_command(command)
 

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from cli.evidence import describe_verdict, verify_service
+from cli.node_tickets import delegate, ticket
+from cli.node_votes import approve, remove
 from cli.options import identity_option, json_option, network_option, open_connection
 from cli.output import print_fields, print_json, progress
 from cli.store import Store
@@ -23,6 +25,10 @@ SNAPSHOT_SECONDS_MAX = 600.0
 @click.group()
 def node() -> None:
     """Ask the node about itself."""
+
+
+for _command in (approve, remove, ticket, delegate):
+    node.add_command(_command)
 
 
 @node.command()

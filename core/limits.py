@@ -164,6 +164,16 @@ GOVERNANCE_MESSAGE_AGE_SECONDS_MAX = 600
 MANIFEST_ENTRIES_MAX = 256
 MANIFEST_VALUES_MAX = 256
 """Roots or measurements of one entry."""
+PROPOSALS_OPEN_MAX = 100
+PROPOSALS_OPEN_PER_MEMBER_MAX = 16
+PROPOSAL_SECONDS_MAX = 14 * 24 * 3600
+"""How long a proposal may be voted on."""
+SLOTS_MAX = 64
+"""Slots of the list of nodes that are not removed. Each may have two nodes in consensus while one replaces another."""
+DELEGATION_COUNT_MAX = 1_000
+"""Nodes that may join one after the other by what a member signed once."""
+AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
+"""How long what a member signed for a node may count."""
 
 # Node to node.
 NODE_HANDSHAKE_SECONDS_MAX = 10

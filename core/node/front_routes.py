@@ -53,6 +53,7 @@ _DOCUMENTS = {
     "/node/state": "state",
     "/node/commit": "commit",
     "/node/network/nodes": "nodes",
+    "/node/governance": "governance",
 }
 """Paths and the node query that answers them (executor_queries.py)."""
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 from msgspec.structs import replace
 
 from core.errors import AuthenticationFailed, CocoError, MalformedMessage
+from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse
 from core.governance.constitution import Constitution
-from core.governance.messages import SetDefaultAdapter, VerifiedMessage
+from core.governance.messages import VerifiedMessage
+from core.governance.proposals import PROPOSALS, ProposalRecord, decide
+from core.governance.slots import SLOTS, SlotRecord, restart
 from core.kv.write_set import Writes, decode_domain, encode_domain, table_names
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import (
@@ -20,7 +26,7 @@ from core.ledger.tables import (
     ServiceInfo,
 )
 from core.node.system_tables import is_system_table
-from core.types import Digest
+from core.types import Digest, NodeId
 
 CONSTITUTION = "public:coco.constitution"
 SETTINGS = "public:coco.settings"
@@ -37,30 +43,66 @@ GOVERNANCE = "coco"
 SNAPSHOT = "coco.snapshot"
 """What it names when the manager is to put the evidence of a snapshot there."""
 
+FIRST_SLOT = "node1"
+"""Where nothing else is said."""
+
 REASON_CHARACTERS_MAX = 400
 EMPTY_DOMAIN = encode_domain({})
 WRITE_SETS = DomainCodec(encode_domain, decode_domain, table_names)
 
+Tables = Mapping[str, Mapping[bytes, bytes | None]]
+
 
 class SystemState:
-    """The part of the system's tables that the manager decides by."""
+    """The part of the system's tables that the manager decides by. What a `copy` shares is copied before it changes."""
 
     def __init__(self, constitution: Constitution) -> None:
         self.constitution = constitution
         self.constitution_seen = False
         self.default_adapter = constitution.default_adapter
+        self.service_certificate = ""
+        self.epoch = 0
+        """The newest one's number."""
         self.nodes: dict[bytes, NodeInfo] = {}
         self.certificates: dict[str, str] = {}
-        """Of every node there ever was (PEM), since receipts show them."""
+        """Of every node there ever was (PEM), since receipts show them. All copies share it: it only grows, and what
+        an entry that is rolled back had put there is never asked for."""
+        self.slots: dict[str, SlotRecord] = {}
+        self.proposals: dict[Digest, ProposalRecord] = {}
+        self.authorizations: dict[Digest, AuthorizationUse] = {}
         self._accepted: set[bytes] = set()
+        self._shared: frozenset[str] = frozenset()
+        """Names of what another copy holds as well."""
+
+    def copy(self) -> SystemState:
+        """Return the state as it is now, which what happens to either does not change. Costs the same for any size."""
+        twin = SystemState.__new__(SystemState)
+        self._shared = frozenset({"nodes", "slots", "proposals", "authorizations", "_accepted"})
+        vars(twin).update(vars(self))
+        return twin
+
+    def was_registered(self, node: NodeId) -> bool:
+        """Say whether there is a record of this node, trusted or retired."""
+        return node.encode() in self.nodes
+
+    def trusted_nodes(self) -> list[NodeId]:
+        """Return the nodes that are registered and not retired, in the order of their ids."""
+        return sorted(
+            NodeId(node.decode("ascii", "replace")) for node, info in self.nodes.items() if info.status == "Trusted"
+        )
+
+    @property
+    def members(self) -> list[str]:
+        """The names of those who vote."""
+        return [identity.name for identity in self.constitution.identities if identity.role == "member"]
 
     def absorb(self, public: bytes) -> None:
         """Take in one replayed entry; raises MalformedMessage or AuthenticationFailed for what cannot be."""
         if any(is_system_table(name) for name in table_names(public)):
             self.absorb_tables(decode_domain(public))
 
-    def absorb_tables(self, tables: Writes) -> None:
-        """Take in what system tables hold; raises as `absorb`."""
+    def absorb_tables(self, tables: Tables) -> None:
+        """Take in what system tables hold; raises as `absorb`. Taking in the same again changes nothing."""
         if CONSTITUTION in tables:
             if tables[CONSTITUTION].get(CURRENT) != self.constitution.encode():
                 raise AuthenticationFailed("the ledger's constitution is not the one these keys were sealed for")
@@ -68,27 +110,66 @@ class SystemState:
         adapter = tables.get(SETTINGS, {}).get(DEFAULT_ADAPTER)
         if adapter is not None:
             self.default_adapter = adapter.decode("utf-8", "replace")
+        service = tables.get(SERVICE, {}).get(SINGLETON_KEY)
+        if service is not None:
+            self.service_certificate = ServiceInfo.decode(service).cert
+        self._absorb_nodes(tables)
+        for number in tables.get(EPOCHS, {}):
+            if not number.isdigit() or len(number) > 18:
+                raise MalformedMessage("an epoch's number is none")
+            self.epoch = max(self.epoch, int(number))
+        for name, value in tables.get(SLOTS, {}).items():
+            self._own("slots")[name.decode("ascii", "replace")] = SlotRecord.decode(_present(value, "a slot's record"))
+        for digest, value in tables.get(PROPOSALS, {}).items():
+            self._own("proposals")[Digest(digest)] = ProposalRecord.decode(_present(value, "a proposal"))
+        for digest, value in tables.get(AUTHORIZATIONS, {}).items():
+            self._own("authorizations")[Digest(digest)] = AuthorizationUse.decode(_present(value, "an authorization"))
+        if MESSAGES in tables:
+            self._own("_accepted").update(tables[MESSAGES])
+
+    def accept(self, message: VerifiedMessage, data: bytes) -> Writes:
+        """Carry out a verified message, take that in, and return what it writes.
+
+        Raises CocoError for a message that was carried out before or may not be; nothing has changed then.
+        """
+        if message.digest in self._accepted:
+            raise AuthenticationFailed("the message was carried out before", hint="Sign a new one.")
+        decision = decide(message, self.proposals, self.slots, self.members)
+        writes: Writes = {MESSAGES: {message.digest: data}}
+        adapter = decision.effects.default_adapter
+        if adapter is not None:
+            writes[SETTINGS] = {DEFAULT_ADAPTER: adapter.encode()}
+        if decision.proposals:
+            writes[PROPOSALS] = {digest: record.encode() for digest, record in decision.proposals.items()}
+        if decision.effects.slots:
+            writes[SLOTS] = slot_rows(decision.effects.slots)
+        self.absorb_tables(writes)
+        return writes
+
+    def _absorb_nodes(self, tables: Tables) -> None:
         for node, value in tables.get(NODES, {}).items():
-            if value is None:
-                raise MalformedMessage("a node's record is deleted")
-            self.nodes[node] = NodeInfo.decode(value)
+            self._own("nodes")[node] = NodeInfo.decode(_present(value, "a node's record"))
         for node, value in tables.get(ENDORSED_CERTIFICATES, {}).items():
             if value is not None:
                 self.certificates[node.decode("ascii", "replace")] = value.decode("ascii", "replace")
-        self._accepted.update(tables.get(MESSAGES, ()))
 
-    def accept(self, message: VerifiedMessage, data: bytes) -> Writes:
-        """Carry out a verified message and return what it writes; raises CocoError for a repeated one."""
-        if message.digest in self._accepted:
-            raise AuthenticationFailed("the message was carried out before", hint="Sign a new one.")
-        settings: dict[bytes, bytes | None] = {}
-        for action in message.actions:
-            match action:
-                case SetDefaultAdapter(args=args):
-                    settings[DEFAULT_ADAPTER] = args.adapter.encode()
-                    self.default_adapter = args.adapter
-        self._accepted.add(message.digest)
-        return {MESSAGES: {message.digest: data}, SETTINGS: settings}
+    def _own(self, name: str) -> Any:
+        """Return a container that may be changed."""
+        if name in self._shared:
+            setattr(self, name, getattr(self, name).copy())
+            self._shared -= {name}
+        return getattr(self, name)
+
+
+def slot_rows(slots: Mapping[str, SlotRecord]) -> dict[bytes, bytes | None]:
+    """Return what the table of slots says of these."""
+    return {name.encode(): record.encode() for name, record in sorted(slots.items())}
+
+
+def _present(value: bytes | None, what: str) -> bytes:
+    if value is None:
+        raise MalformedMessage(f"{what} is deleted")
+    return value
 
 
 def rejection(digest: Digest, error: CocoError) -> tuple[Writes, str]:
@@ -109,10 +190,14 @@ def start_writes(
     secret: EpochSecret,
     service_certificate: str,
     front_end_certificate: str,
+    *,
+    slot: str = FIRST_SLOT,
+    address: str = "",
 ) -> Writes:
-    """What each start of a node records: the new node in place of the old ones, the epoch, and the authorities.
+    """What each start of a network with one node records: the node in its slot and in place of all others, the epoch,
+    and the authorities. Not taken in. Raises CocoError for a slot that it cannot start in.
 
-    certificate: the node's, endorsed by the service (PEM).
+    certificate: the node's, endorsed by the service (PEM). address: HOST:PORT at which other nodes reach it.
     """
     nodes: dict[bytes, bytes | None] = {
         old: replace(info, status="Retired").encode()
@@ -120,11 +205,17 @@ def start_writes(
         if info.status == "Trusted"
     }
     nodes[secret.node.encode()] = node.encode()
-    epoch = {"first_seqno": secret.first_seqno, "node": secret.node, "view": secret.first_view}
     return {
         NODES: nodes,
         ENDORSED_CERTIFICATES: {secret.node.encode(): certificate.encode()},
         SERVICE: {SINGLETON_KEY: ServiceInfo(service_certificate, "Open").encode()},
-        EPOCHS: {str(secret.epoch).encode(): msgspec.json.encode(epoch)},
+        EPOCHS: epoch_row(secret),
         FRONT_END: {CURRENT: front_end_certificate.encode()},
+        SLOTS: slot_rows(restart(state.slots, slot, secret.node, address, state.members[0])),
     }
+
+
+def epoch_row(secret: EpochSecret) -> dict[bytes, bytes | None]:
+    """Return what the table of epochs says of one."""
+    epoch = {"first_seqno": secret.first_seqno, "node": secret.node, "view": secret.first_view}
+    return {str(secret.epoch).encode(): msgspec.json.encode(epoch)}

@@ -22,8 +22,9 @@ Answer = Callable[[dict[str, Any]], dict[str, Any]]
 class FakeNode:
     """Use `start` and `stop` inside an event loop.
 
-    `seen`: the requests that arrived; `messages`: those of WebSockets. `answer` makes the reply of an RPC request. A
-    WebSocket's eth_subscribe is answered and notified once; the method `close` closes it with the code 4321.
+    `seen`: the requests that arrived; `messages`: those of WebSockets. `answer` makes the reply of an RPC request.
+    `pages`: by path, JSON or a response, or what makes either out of method and body. A WebSocket's eth_subscribe is
+    answered and notified once; the method `close` closes it with the code 4321.
     """
 
     def __init__(self, directory: Path, name: str = "node") -> None:
@@ -85,6 +86,7 @@ class FakeNode:
             return await self._serve_socket(request)
         if request.path in self.pages:
             page = self.pages[request.path]
+            page = page(request.method, body) if callable(page) else page
             return page if isinstance(page, web.Response) else web.json_response(page)
         try:
             document = json.loads(body)

@@ -16,9 +16,23 @@ from core.crypto.certificates import fingerprint, self_signed
 from core.crypto.keys import Curve, PrivateKey
 from core.errors import AuthenticationFailed, CocoError, LimitExceeded, MalformedMessage
 from core.governance.constitution import Constitution, Identity
-from core.governance.messages import set_default_adapter, sign_message, verify_message
+from core.governance.messages import (
+    Ballot,
+    Proposal,
+    Withdrawal,
+    admit_node,
+    proposal_id,
+    remove_node,
+    set_default_adapter,
+    sign_ballot,
+    sign_message,
+    sign_withdrawal,
+    verify_message,
+)
+from core.types import Digest
 
 NOW = 1_800_000_000
+PROPOSAL = Digest(b"\xab" * 32)
 START = datetime(2026, 1, 1, tzinfo=UTC)
 KEYS = {
     "member": PrivateKey.generate(),
@@ -82,16 +96,56 @@ def body(actions: bytes) -> bytes:
     return b'{"actions":' + actions + b',"network":"' + CONSTITUTION.digest().hex().encode() + b'"}'
 
 
+def about(fields: bytes) -> bytes:
+    return b"{" + fields + b',"network":"' + CONSTITUTION.digest().hex().encode() + b'"}'
+
+
+def ballot(header: dict[Any, Any] | None = None, payload: bytes | None = None) -> bytes:
+    """Build a member's ballot by hand."""
+    fields = {"ccf.gov.msg.type": "ballot", "ccf.gov.msg.proposal_id": PROPOSAL.hex()} | (header or {})
+    return forge(fields, about(b'"approve":true') if payload is None else payload)
+
+
 @pytest.mark.parametrize("who", ["member", "second"])
 @pytest.mark.parametrize("skew", [0, 600, -600])
 def test_members_message_is_accepted(who: str, skew: int) -> None:
     message = verify_message(sign(who, NOW + skew), CONSTITUTION, NOW)
     assert (message.member, message.created_at) == (who, NOW + skew)
-    assert [action.args.adapter for action in message.actions] == ["ethereum"]
+    assert message.body == Proposal((set_default_adapter("ethereum"),))
 
 
 def test_message_built_by_hand_from_the_standard_is_accepted() -> None:
-    assert verify_message(forge(), CONSTITUTION, NOW).actions == (set_default_adapter("kv"),)
+    assert verify_message(forge(), CONSTITUTION, NOW).body == Proposal((set_default_adapter("kv"),))
+
+
+@pytest.mark.parametrize("approve", [True, False])
+def test_ballots_and_withdrawals_are_accepted(approve: bool) -> None:
+    credentials: dict[str, Any] = {"network": CONSTITUTION.digest(), "certificate": CERTIFICATES["second"]}
+    credentials |= {"key": KEYS["second"], "created_at": NOW}
+    message = verify_message(sign_ballot(PROPOSAL, approve, **credentials), CONSTITUTION, NOW)
+    assert (message.member, message.body) == ("second", Ballot(PROPOSAL, approve))
+    assert verify_message(sign_withdrawal(PROPOSAL, **credentials), CONSTITUTION, NOW).body == Withdrawal(PROPOSAL)
+
+
+def test_ballot_built_by_hand_is_accepted() -> None:
+    assert verify_message(ballot(), CONSTITUTION, NOW).body == Ballot(PROPOSAL, approve=True)
+    withdrawal = ballot({"ccf.gov.msg.type": "withdrawal"}, about(b"").replace(b"{,", b"{"))
+    assert verify_message(withdrawal, CONSTITUTION, NOW).body == Withdrawal(PROPOSAL)
+
+
+def test_nodes_are_admitted_and_removed_by_name() -> None:
+    asked = body(
+        b'[{"name":"admit_node","args":{"slot":"node2","member":"participant","address":"[::1]:8500"}},'
+        b'{"name":"remove_node","args":{"slot":"node1"}}]'
+    )
+    expected = Proposal((admit_node("node2", "participant", "[::1]:8500"), remove_node("node1")))
+    assert verify_message(forge(payload=asked), CONSTITUTION, NOW).body == expected
+
+
+def test_a_proposals_id_is_its_digest() -> None:
+    assert proposal_id(sign()) == verify_message(sign(), CONSTITUTION, NOW).digest
+    with pytest.raises(MalformedMessage, match="type"):
+        proposal_id(ballot())
 
 
 OTHER_NETWORK = Constitution(2, "other", CONSTITUTION.identities, CONSTITUTION.adapters, "kv")
@@ -115,7 +169,27 @@ REFUSED: dict[str, tuple[bytes, type[CocoError], str]] = {
     "algorithm none": (forge({1: 0}), AuthenticationFailed, "algorithm"),
     "algorithm of another curve": (forge({1: -35}), AuthenticationFailed, "algorithm"),
     "algorithm a text": (forge({1: "ES256"}), MalformedMessage, "wrong type"),
-    "type": (forge({"ccf.gov.msg.type": "ballot"}), MalformedMessage, "type"),
+    "type": (forge({"ccf.gov.msg.type": "ack"}), MalformedMessage, "type is none of"),
+    "type an authorization's": (forge({"ccf.gov.msg.type": "authorization"}), MalformedMessage, "type is none of"),
+    "type a list": (forge({"ccf.gov.msg.type": ["proposal"]}), MalformedMessage, "type is none of"),
+    "ballot about nothing": (forge({"ccf.gov.msg.type": "ballot"}), MalformedMessage, "must hold"),
+    "withdrawal of nothing": (forge({"ccf.gov.msg.type": "withdrawal"}), MalformedMessage, "must hold"),
+    "proposal about another": (forge({"ccf.gov.msg.proposal_id": "00" * 32}), MalformedMessage, "must hold"),
+    "ballot about a number": (ballot({"ccf.gov.msg.proposal_id": 7}), MalformedMessage, "not a proposal's digest"),
+    "ballot about bytes": (ballot({"ccf.gov.msg.proposal_id": bytes(32)}), MalformedMessage, "not a proposal's digest"),
+    "ballot in capitals": (ballot({"ccf.gov.msg.proposal_id": "AB" * 32}), MalformedMessage, "not a proposal's digest"),
+    "ballot of no network": (ballot(payload=b'{"approve":true}'), MalformedMessage, "network"),
+    "ballot of another network": (
+        ballot(payload=b'{"approve":true,"network":"' + b"00" * 32 + b'"}'), AuthenticationFailed, "another network"
+    ),
+    "ballot neither yes nor no": (ballot(payload=about(b'"approve":1')), MalformedMessage, "approve"),
+    "ballot without a vote": (ballot(payload=about(b'"approve":null')), MalformedMessage, "approve"),
+    "ballot with actions": (ballot(payload=about(b'"approve":true,"actions":[]')), MalformedMessage, "unknown field"),
+    "ballot of a proposal's payload": (ballot(payload=body(b"[]")), MalformedMessage, "unknown field"),
+    "withdrawal with a vote": (
+        ballot({"ccf.gov.msg.type": "withdrawal"}, about(b'"approve":true')), MalformedMessage, "unknown field"
+    ),
+    "stale ballot": (ballot({"ccf.gov.msg.created_at": NOW - 601}), AuthenticationFailed, "stale"),
     "additional header": (forge({"crit": 1}), MalformedMessage, "must hold"),
     "no kid": (forge(drop=4), MalformedMessage, "must hold"),
     "no creation time": (forge(drop="ccf.gov.msg.created_at"), MalformedMessage, "must hold"),
@@ -123,12 +197,12 @@ REFUSED: dict[str, tuple[bytes, type[CocoError], str]] = {
     "time a truth": (forge({"ccf.gov.msg.created_at": True}), MalformedMessage, "not a time"),
     "time huge": (forge({"ccf.gov.msg.created_at": 10**400}), MalformedMessage, "not a time"),
     "time before 1970": (forge({"ccf.gov.msg.created_at": -1}), MalformedMessage, "not a time"),
-    "not JSON": (forge(payload=b"{"), MalformedMessage, "do not parse"),
-    "additional field": (forge(payload=b'{"actions":[],"network":"","x":1}'), MalformedMessage, "do not parse"),
+    "not JSON": (forge(payload=b"{"), MalformedMessage, "does not parse"),
+    "additional field": (forge(payload=b'{"actions":[],"network":"","x":1}'), MalformedMessage, "does not parse"),
     "unknown action": (
-        forge(payload=body(b'[{"name":"set_constitution","args":{"adapter":"kv"}}]')), MalformedMessage, "do not parse"
+        forge(payload=body(b'[{"name":"set_constitution","args":{"adapter":"kv"}}]')), MalformedMessage, "not parse"
     ),
-    "nameless action": (forge(payload=body(b'[{"args":{}}]')), MalformedMessage, "do not parse"),
+    "nameless action": (forge(payload=body(b'[{"args":{}}]')), MalformedMessage, "does not parse"),
     "no action": (forge(payload=body(b"[]")), LimitExceeded, "0 actions"),
     "too many actions": (
         forge(payload=body(b"[" + b",".join([b'{"name":"set_default_adapter","args":{"adapter":"kv"}}'] * 65) + b"]")),

@@ -8,9 +8,10 @@ import pytest
 from core.governance.messages import set_default_adapter, sign_message, verify_message
 from core.kv.write_set import encode_domain
 from core.ledger.entry import EntrySealer, ParsedEntry, parse_entry
-from core.ledger.secrets import EntryKey
-from core.ledger.tables import RootSignature, SignedRoot
+from core.ledger.secrets import EntryKey, EpochSecret
+from core.ledger.tables import NodeInfo, QuoteInfo, RootSignature, SignedRoot
 from core.node.audit_rules import SystemRules
+from core.node.manager_tables import SystemState, start_writes
 from core.types import NO_CLAIMS, Digest, NodeId, Seqno, View
 from tests.support.manager_bench import (
     MEMBER_CERTIFICATE,
@@ -45,8 +46,14 @@ def accepted(data: bytes, setting: bytes = b"kv") -> Tables:
 
 
 def epoch(number: int = 1, view: int = 1, first_seqno: int = 1, node: str = NODE) -> Tables:
-    value = msgspec.json.encode({"first_seqno": first_seqno, "node": node, "view": view})
-    return {"public:coco.epochs": {str(number).encode(): value}}
+    """What a start records, of the one node."""
+    secret = EpochSecret(number, Seqno(first_seqno), View(view), NodeId(node), bytes(32))
+    info = NodeInfo("Trusted", "key", QuoteInfo(""))
+    return start_writes(SystemState(CONSTITUTION), info, "certificate", secret, "service", "front end")
+
+
+def without(tables: Tables, name: str) -> Tables:
+    return {one: rows for one, rows in tables.items() if one != name}
 
 
 GENESIS: Tables = {"public:coco.constitution": {b"current": CONSTITUTION.encode()}}
@@ -85,9 +92,11 @@ def test_what_the_manager_writes_is_as_it_should_be() -> None:
     assert ledger.take({"public:ccf.internal.snapshot_evidence": {bytes(8): evidence}}, claims=b"\xab" * 32) == []
     assert ledger.take(epoch(3, 2, 8), view=2) == []
     assert ledger.sign(view=2) == []
+    assert ledger.sign(view=3) == []  # The node was elected anew.
     facts = ledger.rules.facts()
     assert facts["settings"] == {"default_adapter": "kv"}
-    assert (facts["messages_rejected"], facts["snapshots"], facts["epochs"]) == (1, 1, 2)
+    assert (facts["messages_rejected"], facts["snapshots"], facts["epochs"], facts["starts"]) == (1, 1, 2, 2)
+    assert facts["slots"] == {"node1": {"member": "manufacturer", "node": NODE, "state": "active"}}
     assert facts["constitution_digest"] == CONSTITUTION.digest().hex()
 
 
@@ -138,11 +147,12 @@ REFUSED: dict[str, tuple[Tables, str]] = {
     "a misshapen rejection": ({"public:coco.governance.rejected": {b"short": b'{"reason":"no"}'}}, "rejected"),
     "a rejection with more to it": ({"public:coco.governance.rejected": {bytes(32): b'{"x":1}'}}, "rejected"),
     "an epoch for another view": (epoch(2, view=7), "another view"),
+    "half of a start": (without(epoch(2), "public:coco.slots"), "start does not have its form"),
     "an epoch out of turn": (epoch(1), "turn"),
     "an epoch that begins later": (epoch(2, first_seqno=99), "place"),
     "a misshapen epoch": ({"public:coco.epochs": {b"2": b"{}"}}, "form"),
     "an epoch with a misshapen number": ({"public:coco.epochs": {b"02": b"{}"}}, "form"),
-    "a node's record deleted": ({"public:ccf.gov.nodes.info": {NODE.encode(): None}}, "deletes the record"),
+    "a node's record deleted": ({"public:ccf.gov.nodes.info": {NODE.encode(): None}}, "record is deleted"),
     "evidence of a later snapshot": (
         {"public:ccf.internal.snapshot_evidence": {bytes(8): msgspec.json.encode({"hash": "ab" * 32, "version": 99})}},
         "snapshot",
@@ -185,5 +195,7 @@ def test_a_view_has_its_epoch_and_its_leader() -> None:
     assert Ledger().sign(node="cd" * 32) == ["view 1 is led by another node than its epoch's record names"]
     ledger = Ledger()
     assert ledger.sign() == []
-    assert ledger.sign(view=2) == ["view 2 began without a record of its epoch"]
     assert ledger.take(epoch(2, view=1)) == ["it records a node's start though its view has begun before"]
+    assert ledger.sign(view=2, node="cd" * 32) == ["view 2 is led by a node that is in no slot, or is joining still"]
+    assert ledger.take(accepted(message()), view=3) == ["view 3 begins with neither a start nor its leader's signature"]
+    assert Ledger(GENESIS).sign() == ["view 1 began without a record of its epoch"]

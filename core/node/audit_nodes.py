@@ -1,0 +1,172 @@
+"""What entries say of nodes, judged by what came before: each writes what members decided and an actor signed.
+
+Pure functions from the state before an entry to what is wrong with it. They never trust a record to fit another: a
+ledger may hold anything. Nobody can check afterwards what evidence a node gave when it joined but from the quote in its
+record, which is for `coco attest`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import msgspec
+
+from core.errors import CocoError
+from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse
+from core.governance.joining import check_recorded_join
+from core.governance.slots import SLOTS, SlotRecord
+from core.kv.write_set import Writes
+from core.ledger.key_wrapping import EPOCH_KEYS, WRAPPED_BYTES, epoch_key_row
+from core.ledger.secrets import EpochSecret
+from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, SERVICE, SINGLETON_KEY, NodeInfo, ServiceInfo
+from core.node.manager_tables import CURRENT, EPOCHS, FRONT_END, SystemState, Tables, start_writes
+from core.node.system_work import join_writes, promotion_writes, removal_writes
+from core.types import NodeId, Seqno, View
+
+START_TABLES = frozenset({NODES, ENDORSED_CERTIFICATES, SERVICE, EPOCHS, FRONT_END, SLOTS})
+JOIN_TABLES = frozenset({NODES, ENDORSED_CERTIFICATES, SLOTS, AUTHORIZATIONS})
+CHANGE_TABLES = frozenset({NODES, SLOTS})
+EPOCH_TABLES = frozenset({EPOCHS, EPOCH_KEYS})
+
+
+class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    first_seqno: int
+    node: str
+    view: int
+
+
+def read_epoch(tables: Tables) -> tuple[int, EpochRecord] | None:
+    """Return number and record of the one epoch that an entry writes, None when it has not their form."""
+    rows = tables.get(EPOCHS, {})
+    if len(rows) != 1:
+        return None
+    ((key, value),) = rows.items()
+    number = int(key) if key.isdigit() and len(key) < 19 else 0
+    if value is None or str(number).encode() != key or number < 1:
+        return None
+    try:
+        record = msgspec.json.decode(value, type=EpochRecord)
+    except (msgspec.DecodeError, ValueError, RecursionError):
+        return None
+    return number, record
+
+
+def judge_start(tables: Tables, state: SystemState) -> Sequence[str]:
+    """Judge the start of a network with one node. Its epoch has been judged."""
+    found = read_epoch(tables)
+    if found is None or set(tables) != START_TABLES:
+        return ["its record of a node's start does not have its form"]
+    number, epoch = found
+    node = NodeId(epoch.node)
+    try:
+        slots = {name: _slot(value) for name, value in tables[SLOTS].items()}
+        own = [(name, slot) for name, slot in slots.items() if slot.node == node and slot.state == "active"]
+        if len(own) != 1:
+            return ["it starts a node in no slot, or in several"]
+        (name, slot) = own[0]
+        expected = start_writes(
+            state,
+            _node(tables, node),
+            _text(tables[ENDORSED_CERTIFICATES].get(node.encode())),
+            EpochSecret(number, Seqno(epoch.first_seqno), View(epoch.view), node, b""),
+            ServiceInfo.decode(tables[SERVICE].get(SINGLETON_KEY) or b"").cert,
+            _text(tables[FRONT_END].get(CURRENT)),
+            slot=_text(name),
+            address=slot.address,
+        )
+    except CocoError as error:
+        return [f"its record of a node's start cannot be: {error.message}"]
+    return _compare(tables, expected, "a start of its node", frozenset({EPOCHS, SERVICE}))
+
+
+def judge_join(tables: Tables, state: SystemState) -> Sequence[str]:
+    """Judge the joining of a node: its actor has signed for it, and its slot was voted for."""
+    if set(tables) != JOIN_TABLES or not len(tables[AUTHORIZATIONS]) == len(tables[ENDORSED_CERTIFICATES]) == 1:
+        return ["its record of a node's joining does not have its form"]
+    ((_, used),) = tables[AUTHORIZATIONS].items()
+    ((raw, certificate),) = tables[ENDORSED_CERTIFICATES].items()
+    node = NodeId(raw.decode("ascii", "replace"))
+    try:
+        message = AuthorizationUse.decode(used or b"").message_bytes()
+        info = _node(tables, node)
+        decision = check_recorded_join(message, node, state)
+        if decision.is_repeat:
+            return ["it lets a node in that is in already"]
+        if decision.drops is not None and not state.was_registered(decision.drops):
+            return [f"it drops node {decision.drops[:16]}, which was never registered"]
+        expected = join_writes(state, decision, info, _text(certificate))
+    except CocoError as error:
+        return [f"it lets a node in that may not join: {error.message}"]
+    return _compare(tables, expected, f"the joining of node {node[:16]}")
+
+
+def judge_change(tables: Tables, state: SystemState) -> Sequence[str]:
+    """Judge a promotion or a removal: the first follows a joining, the second a vote."""
+    if len(tables.get(SLOTS, {})) != 1:
+        return ["it changes nodes without the one slot that they are in"]
+    ((raw, value),) = tables[SLOTS].items()
+    try:
+        name, after = _text(raw), _slot(value)
+    except CocoError as error:
+        return [error.message]
+    before = state.slots.get(name)
+    if before is None:
+        return [f"it makes the slot {name[:40]}, which no vote has admitted"]
+    if not all(state.was_registered(node) for node in before.nodes):
+        return [f"it changes the slot {name}, whose nodes were never registered"]
+    if before.state == "joining" and after.state == "active":
+        return _compare(tables, promotion_writes(state, name), f"the promotion of the slot {name}")
+    if before.state == "removing" and after.state == "removed":
+        return _compare(tables, removal_writes(state, name), f"the removal of the slot {name}")
+    return [f"it makes the slot {name} {after.state}, which was {before.state}, without a vote for it"]
+
+
+def judge_epoch(tables: Tables, state: SystemState, seqno: int, leader: str | None) -> Sequence[str]:
+    """Judge a new epoch in a view that goes on: made by its leader, for all trusted nodes and nobody else."""
+    found = read_epoch(tables)
+    if found is None or set(tables) != EPOCH_TABLES:
+        return ["its record of an epoch does not have its form, or its turn"]
+    number, epoch = found
+    wrong = []
+    if epoch.node != leader:
+        wrong.append("its epoch is of another node than leads the view")
+    if not seqno < epoch.first_seqno <= seqno + 2:
+        wrong.append("its epoch begins at another place than right after it")
+    wanted = {epoch_key_row(number, node) for node in state.trusted_nodes()}
+    rows = tables[EPOCH_KEYS]
+    if set(rows) != wanted or any(value is None or len(value) != WRAPPED_BYTES for value in rows.values()):
+        wrong.append("its epoch's key is not there for each trusted node, or is for another")
+    return wrong
+
+
+def _compare(tables: Tables, expected: Writes, what: str, but: frozenset[str] = frozenset()) -> Sequence[str]:
+    """Compare what an entry writes; `but` was judged otherwise."""
+    return [
+        f"it writes other than {what} does to {name}"
+        for name in sorted({*tables, *expected} - but)
+        if dict(tables.get(name, {})) != expected.get(name, {})
+    ]
+
+
+def _node(tables: Tables, node: NodeId) -> NodeInfo:
+    """Return the record of a node that becomes trusted; raises CocoError. Its key, the ledger's own audit compares."""
+    value = tables[NODES].get(node.encode())
+    if value is None:
+        raise CocoError(f"there is no record of node {node[:16]}")
+    info = NodeInfo.decode(value)
+    if info.status != "Trusted":
+        raise CocoError(f"the record of node {node[:16]} says that it is retired")
+    return info
+
+
+def _slot(value: bytes | None) -> SlotRecord:
+    if value is None:
+        raise CocoError("it deletes a slot")
+    return SlotRecord.decode(value)
+
+
+def _text(value: bytes | None) -> str:
+    try:
+        return (value or b"").decode("ascii")
+    except UnicodeDecodeError:
+        raise CocoError("what should be text is none") from None
