@@ -116,15 +116,16 @@ class EthereumAdapter(Adapter):
         return EthereumExecutor(self._settings, self.network)
 
     def genesis(self, transaction: ScopedTransaction, context: ExecutionContext) -> None:
-        """Write block 0 and the first accounts."""
+        """Write block 0, the first accounts and the network's secret."""
+        from adapters.ethereum.binding import write_secret
         from adapters.ethereum.genesis import write_genesis
 
         write_genesis(transaction, self._settings, context)
+        write_secret(transaction, context.random(32))
 
     def reset(self, transaction: ScopedTransaction) -> None:
         """Forget the open block."""
-        del transaction
-        self._executor.reset()
+        self._executor.reset(transaction)
 
     def make_queue(self, read: Callable[[], ScopedTransaction]) -> CommandQueue:
         """Return a queue in the order of nonces."""
@@ -145,6 +146,10 @@ class EthereumAdapter(Adapter):
     def disclose(self, entry: WrittenEntry, context: QueryContext) -> Disclosure | None:
         """Give a transaction's proof to whoever sees all of it."""
         return self._executor.disclose(entry, context)
+
+    def committed(self, seqno: Seqno) -> None:
+        """Learn which transactions are committed."""
+        self._executor.committed = seqno
 
     def retained_from(self, transaction: ScopedTransaction) -> Seqno | None:
         """Keep the state of the newest 128 blocks."""

@@ -13,6 +13,8 @@ from typing import TypeVar
 from adapters.ethereum.model import Authorization, CallRequest
 from adapters.ethereum.requests import LATEST, BlockAt, GetLogs
 from adapters.jsonrpc import INVALID_PARAMS, SERVER_ERROR, RpcError
+from core.errors import CocoError
+from core.types import TransactionId
 
 T = TypeVar("T")
 
@@ -154,6 +156,14 @@ def read_text(value: object) -> str:
     if len(value) > TEXT_CHARACTERS_MAX:
         raise ArgumentError(f"text of {len(value)} characters; the bound is {TEXT_CHARACTERS_MAX}")
     return value
+
+
+def read_transaction_id(value: object) -> TransactionId:
+    """Read a ledger transaction's id: view.seqno."""
+    try:
+        return TransactionId.parse(read_text(value))
+    except CocoError as error:
+        raise ArgumentError(error.message) from None
 
 
 def read_bool(value: object) -> bool:

@@ -2,15 +2,15 @@
 
 The node writes the message and its owner signs it with the address's key (personal_sign, EIP-191). What comes back
 must be, byte for byte, what the node would write for this identity, address and time; the nonce in it is a MAC under a
-secret of this start of the node, so that nothing is remembered for messages that never come back. A message is good
-for ten minutes and for the identity it names only.
+secret of the network, so that nothing is remembered for messages that never come back, and any node may take back what
+another has written. A message is good for ten minutes and for the identity it names only.
 
 An address belongs to one identity. Its owner moves it by signing a newer message for another identity: with the
 address goes the view of its past transactions. A message older than the binding that stands moves nothing, so the
 identity that lost an address cannot replay its way back. Contracts cannot be bound (no EIP-1271).
 
-Tables: bindings (address -> identity, time the message was issued), identity_addresses (identity -> its addresses in
-the order they were bound).
+Tables: meta (binding_secret), bindings (address -> identity, time the message was issued), identity_addresses
+(identity -> its addresses in the order they were bound).
 """
 
 from __future__ import annotations
@@ -44,11 +44,24 @@ _ADDRESS_PATTERN = re.compile(r"0x[0-9a-fA-F]{40}")
 _LINE_OF_ADDRESS, _LINE_OF_TIME, _LINES = 1, 9, 11
 
 
+_SECRET_KEY = b"binding_secret"
+
+
 class Binding(NamedTuple):
     """identity: who holds the address. issued_s: when the message was issued (Unix seconds)."""
 
     identity: str
     issued_s: int
+
+
+def write_secret(transaction: ScopedTransaction, secret: bytes) -> None:
+    """Give a new network its secret: 32 random bytes."""
+    transaction.table("meta").put(_SECRET_KEY, secret)
+
+
+def secret_of(transaction: ScopedTransaction) -> bytes | None:
+    """Return the network's secret; None in one that was begun before there was any."""
+    return transaction.table("meta").get(_SECRET_KEY)
 
 
 def binding_of(transaction: ScopedTransaction, address: bytes) -> Binding | None:
@@ -107,13 +120,17 @@ def _identity_key(identity: str) -> bytes:
 
 
 class BindingMessages:
-    """Writes and checks the messages of one start of the node. secret: 32 random bytes."""
+    """Writes and checks the messages of a network. secret: 32 random bytes, until it is told the network's."""
 
     def __init__(self, secret: bytes, *, network: str, chain_id: int) -> None:
         self._secret = secret
         self._domain = quote(network.lower(), safe="").replace("%", "-")[:200] or "coco"
         self._network = network
         self._chain_id = chain_id
+
+    def use(self, secret: bytes) -> None:
+        """Write and check with this secret from now on."""
+        self._secret = secret
 
     def write(self, identity: str, address: bytes, issued_s: int) -> str:
         """Return the message (EIP-4361) that binds an address to an identity. issued_s: Unix seconds."""
@@ -140,7 +157,7 @@ class BindingMessages:
     def verify(self, message: str, signer: bytes, identity: str, now_s: int) -> int:
         """Check a message that came back; returns when it was issued. Raises RpcError.
 
-        signer: the address that the signature recovers to. The message must be this node's own, for this identity and
+        signer: the address that the signature recovers to. The message must be the network's own, for this identity and
         this address, and not expired.
         """
         lines = message.split("\n")

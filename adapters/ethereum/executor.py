@@ -14,12 +14,12 @@ from typing import assert_never
 
 from adapters.ethereum import chain, proofs, rpc_blocks, rpc_calls, rpc_state
 from adapters.ethereum.access import ChecksExhausted
-from adapters.ethereum.binding import BindingMessages, addresses_of, bind, check_sender
+from adapters.ethereum.binding import BindingMessages, addresses_of, bind, check_sender, secret_of
 from adapters.ethereum.blocks import encode_header
 from adapters.ethereum.execution import BlockExecutor
 from adapters.ethereum.filters import FilterBook
 from adapters.ethereum.formatting import checksum_address, data
-from adapters.ethereum.queue import EthereumQueue
+from adapters.ethereum.queue import EthereumQueue, Standing
 from adapters.ethereum.quota import ExecutorQuota
 from adapters.ethereum.requests import (
     COMMANDS,
@@ -57,20 +57,27 @@ from core.adapter.interface import (
     ScopedTransaction,
     WrittenEntry,
 )
-from core.types import NO_CLAIMS, Digest
+from core.types import NO_CLAIMS, Digest, Seqno
 
 
 class _Head:
     """The head state, as the queue sees it."""
 
-    def __init__(self, transaction: ScopedTransaction) -> None:
+    def __init__(self, transaction: ScopedTransaction, committed: Seqno) -> None:
         self._transaction = transaction
+        self._committed = committed
 
     def nonce(self, sender: bytes) -> int:
         return chain.account(self._transaction, sender).nonce
 
     def check_sender(self, sender: bytes, caller: Caller) -> None:
         check_sender(self._transaction, sender, caller)
+
+    def standing(self, transaction_hash: bytes) -> Standing:
+        if not chain.has_transaction(self._transaction, transaction_hash):
+            return ""
+        seqno = self._transaction.table("transactions").version(transaction_hash)
+        return "committed" if seqno is not None and seqno <= self._committed else "run"
 
 
 class EthereumExecutor:
@@ -84,15 +91,20 @@ class EthereumExecutor:
         self._quota = ExecutorQuota()
         self._filters = FilterBook()
         self._queue: EthereumQueue | None = None
+        self.committed = Seqno(0)
+        """The newest committed entry."""
 
-    def reset(self) -> None:
+    def reset(self, transaction: ScopedTransaction) -> None:
         """Forget the open block and everything remembered from queries; not filters, which are at committed blocks."""
         self._blocks.reset()
         self._memos.clear()
+        secret = secret_of(transaction)
+        if secret is not None:
+            self._messages.use(secret)
 
     def make_queue(self, read: Callable[[], ScopedTransaction]) -> EthereumQueue:
         """Return the queue; queries look into it for pending nonces."""
-        self._queue = EthereumQueue(lambda: _Head(read()))
+        self._queue = EthereumQueue(lambda: _Head(read(), self.committed))
         return self._queue
 
     def execute(self, transaction: ScopedTransaction, payload: bytes, context: ExecutionContext) -> Executed:

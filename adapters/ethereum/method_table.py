@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from adapters.ethereum.binding import recover_message_signer
 from adapters.ethereum.formatting import data, quantity
 from adapters.ethereum.keccak import keccak
-from adapters.ethereum.methods import Answered, Method, Methods, Prepared, ToProve, ToSubmit, ask, constant
+from adapters.ethereum.methods import Answered, Method, Methods, Prepared, ToProve, ToSubmit, ToTrace, ask, constant
 from adapters.ethereum.methods_blocks import block_methods
 from adapters.ethereum.methods_filters import filter_methods, pool_methods
 from adapters.ethereum.methods_state import state_methods
 from adapters.ethereum.openrpc import openrpc_document
-from adapters.ethereum.parameters import ADDRESS_PARAMETER, DATA, MESSAGE, SIGNATURE, TRANSACTION_HASH
+from adapters.ethereum.parameters import ADDRESS_PARAMETER, DATA, MESSAGE, SIGNATURE, TRANSACTION_HASH, TRANSACTION_ID
 from adapters.ethereum.requests import COMMANDS, QUERIES, Bind, BindMessage, BoundAddresses, FindEntry
 from adapters.ethereum.schemas import ADDRESS, BOOLEAN, HASH, TEXT, UINT, array_of, nullable, ref
 from adapters.ethereum.settings import Settings
@@ -77,6 +77,13 @@ def _coco_methods() -> dict[str, Method]:
             1,
             lambda one: ToProve(QUERIES.encode(FindEntry(one))),
             nullable(ref("TransactionProof")),
+        ),
+        "coco_status": Method(
+            "Where a ledger transaction (view.seqno) stands: what an unknown outcome has become.",
+            (TRANSACTION_ID,),
+            1,
+            ToTrace,
+            ref("TransactionStatus"),
         ),
         "coco_boundAddresses": Method(
             "The accounts bound to one's identity.", (), 0, lambda: ask(BoundAddresses()), array_of(ADDRESS)

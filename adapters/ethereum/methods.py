@@ -15,6 +15,7 @@ from adapters.ethereum.arguments import ArgumentError
 from adapters.ethereum.requests import QUERIES, Criteria, Query
 from adapters.ethereum.schemas import Schema
 from adapters.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcCall, RpcError, method_not_found, result_fragment
+from core.types import TransactionId
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,13 +55,20 @@ class ToProve:
 
 
 @dataclass(frozen=True, slots=True)
+class ToTrace:
+    """A ledger transaction whose status is wanted."""
+
+    id: TransactionId
+
+
+@dataclass(frozen=True, slots=True)
 class ToRun:
     """Anything else that ends in a fragment; raises RpcError, CocoError."""
 
     work: Callable[[], Awaitable[bytes]]
 
 
-Prepared = Answered | ToSubmit | ToAsk | ToPoll | ToProve | ToRun
+Prepared = Answered | ToSubmit | ToAsk | ToPoll | ToProve | ToTrace | ToRun
 
 
 @dataclass(frozen=True, slots=True)

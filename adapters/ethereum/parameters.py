@@ -16,10 +16,11 @@ from adapters.ethereum.arguments import (
     read_percentiles,
     read_storage_key,
     read_text,
+    read_transaction_id,
 )
 from adapters.ethereum.methods import Parameter
 from adapters.ethereum.override_arguments import read_no_override, read_overrides
-from adapters.ethereum.schemas import ADDRESS, BOOLEAN, BYTES, HASH, TEXT, UINT, array_of, ref
+from adapters.ethereum.schemas import ADDRESS, BOOLEAN, BYTES, HASH, LEDGER_ID, TEXT, UINT, array_of, ref
 
 ADDRESS_PARAMETER = Parameter("Address", read_address, ADDRESS)
 BLOCK = Parameter("Block", read_block, ref("BlockNumberOrTagOrHash"))
@@ -43,4 +44,5 @@ PERCENTILES = Parameter(
 )
 DATA = Parameter("Data", read_bytes, BYTES)
 MESSAGE = Parameter("Message", read_text, TEXT)
+TRANSACTION_ID = Parameter("Transaction id", read_transaction_id, LEDGER_ID)
 SIGNATURE = Parameter("Signature", read_bytes, BYTES)

@@ -1,7 +1,8 @@
 """The order in which Ethereum transactions run: by nonce for each sender, in turn between senders.
 
 A transaction whose nonce is not yet due is held one second, at most 64 of one sender; one with the nonce of another
-that waits replaces it when it offers 10 % more, as go-ethereum has it. Nonces are looked up in the head state, which
+that waits replaces it when it offers 10 % more, as go-ethereum has it. One that is committed already is answered as it
+was, so that whoever did not get the answer may send it again. Nonces are looked up in the head state, which
 knows what has run and is not yet committed; the executor runs each command before it asks for the next. Other
 commands (bindings) take a turn of their own.
 
@@ -15,10 +16,11 @@ import heapq
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol, assert_never
 
+from adapters.ethereum.formatting import data
 from adapters.ethereum.requests import COMMANDS, SendTransaction
-from adapters.jsonrpc import SERVER_ERROR, RpcError, error_fragment
+from adapters.jsonrpc import SERVER_ERROR, RpcError, error_fragment, result_fragment
 from core import limits
 from core.adapter.interface import Caller, CommandRejected, Pending
 from core.errors import MalformedMessage
@@ -36,6 +38,8 @@ POOL_FULL = "txpool is full"
 
 Replied = list[tuple[Pending, bytes]]
 
+Standing = Literal["", "run", "committed"]
+
 
 class HeadState(Protocol):
     """What the queue asks of the head state."""
@@ -46,6 +50,10 @@ class HeadState(Protocol):
 
     def check_sender(self, sender: bytes, caller: Caller) -> None:
         """Raise RpcError unless the caller may send as this account."""
+        ...
+
+    def standing(self, transaction_hash: bytes) -> Standing:
+        """Return whether a transaction has run, and is committed."""
         ...
 
 
@@ -120,7 +128,7 @@ class EthereumQueue:
         state.check_sender(command.sender, pending.caller)
         due = state.nonce(command.sender)
         if command.nonce < due:
-            raise RpcError(SERVER_ERROR, NONCE_TOO_LOW)
+            raise _overtaken(command.hash, state.standing(command.hash))
         sender = self._senders.get(command.sender) or _Sender()
         new = _Waiting(
             pending,
@@ -266,6 +274,19 @@ class EthereumQueue:
 
     def _schedule(self, address: bytes, at_ms: int) -> None:
         heapq.heappush(self._deadlines, (at_ms, address))
+
+
+def _overtaken(transaction_hash: bytes, standing: Standing) -> Exception:
+    """Return what ends a transaction whose nonce is used: by itself, then it is answered as it was, or by another."""
+    match standing:
+        case "committed":
+            return CommandRejected(result_fragment(data(transaction_hash)))
+        case "run":
+            return RpcError(SERVER_ERROR, ALREADY_KNOWN)
+        case "":
+            return RpcError(SERVER_ERROR, NONCE_TOO_LOW)
+        case _:
+            assert_never(standing)
 
 
 def _check_replacement(old: _Waiting, new: _Waiting) -> None:

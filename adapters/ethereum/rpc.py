@@ -12,7 +12,7 @@ from typing import assert_never
 
 import orjson
 
-from adapters.ethereum.methods import Answered, Methods, Prepared, ToAsk, ToPoll, ToProve, ToRun, ToSubmit
+from adapters.ethereum.methods import Answered, Methods, Prepared, ToAsk, ToPoll, ToProve, ToRun, ToSubmit, ToTrace
 from adapters.ethereum.polling import is_error, poll_filter, read_filter
 from adapters.jsonrpc import (
     NULL_ID,
@@ -29,7 +29,7 @@ from adapters.jsonrpc import (
 )
 from core.adapter.interface import Backend, Caller, CommandFailed, OutcomeUnknown, Request, Response
 from core.errors import CocoError, LimitExceeded
-from core.types import Seqno
+from core.types import Seqno, TransactionId
 
 UNKNOWN_OUTCOME = "the outcome is not known: the node stopped or changed its role; ask for the receipt by the hash"
 FAILED = "the node failed on this request; nothing was written"
@@ -84,7 +84,7 @@ async def _run(prepared: list[Prepared], caller: Caller, backend: Backend) -> li
                 task = asyncio.create_task(_submit(payload, caller, backend))
                 commands.append(task)
                 tasks.append(task)
-            case ToAsk() | ToPoll() | ToProve() | ToRun():
+            case ToAsk() | ToPoll() | ToProve() | ToTrace() | ToRun():
                 tasks.append(asyncio.create_task(_after(tuple(commands), _asking(item, caller, backend))))
             case _:
                 assert_never(item)
@@ -96,7 +96,9 @@ async def _run(prepared: list[Prepared], caller: Caller, backend: Backend) -> li
                 one.cancel()
 
 
-def _asking(item: ToAsk | ToPoll | ToProve | ToRun, caller: Caller, backend: Backend) -> Callable[[], Awaitable[bytes]]:
+def _asking(
+    item: ToAsk | ToPoll | ToProve | ToTrace | ToRun, caller: Caller, backend: Backend
+) -> Callable[[], Awaitable[bytes]]:
     match item:
         case ToAsk(payload):
             return lambda: backend.query(payload, caller)
@@ -106,6 +108,8 @@ def _asking(item: ToAsk | ToPoll | ToProve | ToRun, caller: Caller, backend: Bac
             return lambda: poll_filter(filter_id, caller, backend)
         case ToProve(payload):
             return lambda: _prove(payload, caller, backend)
+        case ToTrace(identifier):
+            return lambda: _trace(identifier, caller, backend)
         case ToRun(work):
             return work
         case _:
@@ -115,8 +119,9 @@ def _asking(item: ToAsk | ToPoll | ToProve | ToRun, caller: Caller, backend: Bac
 async def _submit(payload: bytes, caller: Caller, backend: Backend) -> bytes:
     try:
         return (await backend.submit(payload, caller)).reply
-    except OutcomeUnknown:
-        return error_fragment(RpcError(SERVER_ERROR, UNKNOWN_OUTCOME))
+    except OutcomeUnknown as error:
+        about = None if error.transaction_id is None else {"transactionId": str(error.transaction_id)}
+        return error_fragment(RpcError(SERVER_ERROR, UNKNOWN_OUTCOME, about))
     except LimitExceeded as error:
         return error_fragment(RpcError(SERVER_ERROR, f"oversized data: {error.message}"))
     except CocoError as error:
@@ -131,6 +136,11 @@ async def _prove(payload: bytes, caller: Caller, backend: Backend) -> bytes:
     seqno = orjson.loads(b"{" + found + b"}")["result"]
     proof = None if seqno is None else await backend.receipt(Seqno(seqno), caller)
     return result_fragment(None) if proof is None else b'"result":' + proof
+
+
+async def _trace(identifier: TransactionId, caller: Caller, backend: Backend) -> bytes:
+    """Return the fragment with the status of a ledger transaction."""
+    return result_fragment(await backend.status(identifier, caller))
 
 
 async def _after(commands: tuple[asyncio.Task[bytes], ...], ask: Callable[[], Awaitable[bytes]]) -> bytes:

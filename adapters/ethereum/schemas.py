@@ -46,6 +46,7 @@ def _all_optional(title: str, properties: Mapping[str, Schema]) -> Schema:
 
 BOOLEAN: Schema = {"type": "boolean"}
 TEXT: Schema = {"type": "string"}
+LEDGER_ID: Schema = {"title": "view.seqno", "type": "string", "pattern": "^[0-9]+\\.[0-9]+$"}
 ADDRESS, BYTES, HASH, UINT = ref("address"), ref("bytes"), ref("hash32"), ref("uint")
 
 _BASE: dict[str, Schema] = {
@@ -266,7 +267,7 @@ _PROOFS: dict[str, Schema] = {
     "TransactionProof": _object(
         "What the ledger proves of a transaction",
         {
-            "transactionId": {"title": "view.seqno", "type": "string", "pattern": "^[0-9]+\\.[0-9]+$"},
+            "transactionId": LEDGER_ID,
             "receipt": {"title": "Receipt, as CCF has it", "type": "object"},
             "claims": _object(
                 "What the receipt's claims digest commits to", {"transactionHash": HASH, "receipt": BYTES}
@@ -287,6 +288,11 @@ _POOL: dict[str, Schema] = {
         },
     ),
     "TxpoolInspect": _by_account(TEXT),
+    "TransactionStatus": {
+        "title": "Where a ledger transaction stands",
+        "type": "string",
+        "enum": ["Unknown", "Pending", "Committed", "Invalid"],
+    },
     "Binding": _object("An address bound to an identity", {"address": ADDRESS, "identity": TEXT}),
     "OpenRpc": {
         "title": "This document",

@@ -43,6 +43,7 @@ from core.adapter.interface import (
     Request,
     Response,
     ScopedTransaction,
+    TransactionStatus,
 )
 from core.adapter.queue import CommandQueues
 from core.adapter.routing import RouteTable, parse_query
@@ -253,6 +254,7 @@ class AdapterHarness:
             store.apply(entry.seqno, WriteSet.decode(entry.public, entry.private))
         store.advance(head)
         self._begin(store)
+        settle(store, self._adapters, head)
 
     def _begin(self, store: Store) -> None:
         self._store = store
@@ -323,6 +325,13 @@ class HarnessBackend:
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         """Run a query on committed state."""
         return self._harness.query(payload, caller)
+
+    async def status(self, identifier: TransactionId, caller: Caller) -> TransactionStatus:
+        """Return where a transaction id stands; there is one view here."""
+        del caller
+        if identifier.view != _VIEW:
+            return "Invalid"
+        return "Committed" if 0 < identifier.seqno <= self._harness.committed else "Unknown"
 
     async def receipt(self, seqno: Seqno, caller: Caller) -> bytes | None:
         """Return what a proof would tell the caller; there is no ledger here, so the receipt itself is empty."""

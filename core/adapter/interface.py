@@ -187,6 +187,10 @@ class Outcome:
     transaction_id: TransactionId | None
 
 
+TransactionStatus = Literal["Unknown", "Pending", "Committed", "Invalid"]
+"""Where a transaction id stands, as CCF has it. Invalid: nothing of it was written, nor ever will be."""
+
+
 class Backend(Protocol):
     """The executor, as a route handler reaches it from a gateway."""
 
@@ -204,6 +208,10 @@ class Backend(Protocol):
         It is JSON: transactionId, receipt (as CCF has it), claims (as disclosed), serviceCertificate.
         Raises Overloaded, OutcomeUnknown, CommandFailed.
         """
+        ...
+
+    async def status(self, identifier: TransactionId, caller: Caller) -> TransactionStatus:
+        """Return where a transaction id stands, as this node knows it. Raises Overloaded, OutcomeUnknown."""
         ...
 
     async def committed_after(self, seqno: int) -> int:

@@ -115,6 +115,16 @@ class Authenticator:
         return Caller(found[0].name, found[0].role == "member", "token" if by_token else "certificate")
 
 
+def bearer_token(authorization: str | None, path_token: str | None) -> str:
+    """Return the token that `verify_request` has accepted; "" when there was none.
+
+    For the leader's manager, which verifies it again. It goes nowhere else.
+    """
+    if authorization is not None:
+        return authorization.partition(" ")[2].strip()
+    return path_token or ""
+
+
 def _is_issued_under(pem: str, issuer: str) -> bool:
     try:
         verify_issued_under(pem, issuer, at=None)

@@ -51,6 +51,8 @@ from core.node.messages import (
     SnapshotWritten,
     SystemWork,
 )
+from core.node.node_documents import NodeFigures
+from core.node.node_news import NodeNews, read_news
 from core.node.outcomes import Outcomes
 from core.node.reader_feed import FeedSource, ReaderFeeds
 from core.node.receipt_desk import ReceiptDesk
@@ -58,7 +60,7 @@ from core.node.snapshot_stream import SnapshotStream
 from core.node.supervision import until_done
 from core.node.tickets import Tickets
 from core.ports import Transport
-from core.types import Seqno, View
+from core.types import Seqno, TransactionId, View
 
 TURN_SECONDS_MAX = 0.001
 """How long commands run before the event loop may look at its sockets."""
@@ -93,7 +95,8 @@ class Executor:
         self._load = load
         self._feeds = ReaderFeeds(log)
         self._snapshots = SnapshotStream(manager, self._wake.set)
-        self._ledger_news: Any = {}
+        self._ledger_news: Mapping[str, Any] = {}
+        self._node_news = NodeNews()
         self._front_end_keys = FrontEndKeys(manager, clock)
         self._receipts = ReceiptDesk(manager, log)
         self._leading: Leading | None = None
@@ -130,6 +133,52 @@ class Executor:
                 task.cancel()
             await asyncio.gather(work, *others, return_exceptions=True)
 
+    # What the node says of itself (AboutNode).
+
+    def news(self) -> NodeNews:
+        """Return what the manager has told of the nodes."""
+        return self._node_news
+
+    def figures(self) -> NodeFigures:
+        """Return the figures as of now."""
+        state, leading = self._state, self._leading
+        return NodeFigures(
+            node_id=self._node_id,
+            leads=leading is not None,
+            committed=TransactionId(state.views.view_at(state.committed), state.committed),
+            head=state.store.head,
+            started=state.started,
+            blocks=state.builder.number,
+            blocks_in_flight=0 if leading is None else leading.blocks_in_flight,
+            unresolved_blocks=len(self._outcomes),
+            queued=self._intake.queues.lengths(),
+            queries=len(self._intake.queries),
+            forwarded=len(self._forwarder),
+            unanswered=len(self._intake.tickets),
+            readers=len(self._feeds),
+            stopping=self._intake.stopping,
+        )
+
+    def status(self) -> Mapping[str, Any]:
+        """Return what /node/status answers."""
+        figures = self.figures()
+        return {
+            "role": "leader" if figures.leads else self._node_news.role or "follower",
+            "leader": figures.node_id if figures.leads else self._leader,
+            "view": figures.committed.view,
+            "committed": figures.committed.seqno,
+            "head": figures.head,
+            "blocks": figures.blocks,
+            "blocks_in_flight": figures.blocks_in_flight,
+            "queued": figures.queued,
+            "forwarded": figures.forwarded,
+            "adapters": {name: adapter.info.version for name, adapter in self._state.adapters.items()},
+            "default_adapter": self._state.default_adapter(),
+            "readers": figures.readers,
+            "ledger": self._ledger_news,
+            "stopping": figures.stopping,
+        }
+
     # Start.
 
     async def _start(self) -> None:
@@ -146,6 +195,7 @@ class Executor:
             bytes_max=self._config.block_bytes_max,
         )
         self._service = ready.service
+        self._node_id = str(msgspec.json.decode(ready.service).get("node_id", ""))
         self._state = ExecutorState(
             ready,
             store,
@@ -156,7 +206,7 @@ class Executor:
             pinned=lambda: self._feeds.pinned + self._snapshots.pinned,
             log=self._log,
         )
-        self._query_runner = QueryRunner(self._state, self._receipts, self._status, self._log)
+        self._query_runner = QueryRunner(self._state, self._receipts, self, self._log)
         self._receipts.open(self._query_runner.disclose, ready.service)
         self._snapshots.open(store)
         self._intake.open(adapters, lambda name: ScopedTransaction(store.begin(), name))
@@ -178,7 +228,9 @@ class Executor:
                 FeedSource(state.store, state.constitution.encode(), lambda: state.committed, state.builder.now_s)
             )
             self._announce(state.committed)
-            self._log(f"ready: {state.committed} entries, adapters {', '.join(state.adapters)}")
+            self._log(
+                f"ready: view {state.views.view}, {state.committed} entries, adapters {', '.join(state.adapters)}"
+            )
         self._send_front_end()
 
     def _send_front_end(self) -> None:
@@ -236,7 +288,7 @@ class Executor:
             case SnapshotBegin() | SnapshotMore() | SnapshotWritten():
                 self._snapshots.take(message)
             case LedgerNews(status):
-                self._ledger_news = msgspec.json.decode(status)
+                self._ledger_news, self._node_news = read_news(status)
             case _:
                 raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
 
@@ -340,25 +392,6 @@ class Executor:
         if waiting is not None:
             self._query_runner.answer(*waiting.item)
         return waiting is not None
-
-    def _status(self) -> dict[str, Any]:
-        state, leading = self._state, self._leading
-        return {
-            "role": "follower" if leading is None else "leader",
-            "leader": self._leader,
-            "view": state.views.view,
-            "committed": state.committed,
-            "head": state.store.head,
-            "blocks": state.builder.number,
-            "blocks_in_flight": 0 if leading is None else leading.blocks_in_flight,
-            "queued": self._intake.queues.lengths(),
-            "forwarded": len(self._forwarder),
-            "adapters": {name: adapter.info.version for name, adapter in state.adapters.items()},
-            "default_adapter": state.default_adapter(),
-            "readers": len(self._feeds),
-            "ledger": self._ledger_news,
-            "stopping": self._intake.stopping,
-        }
 
 
 def _now_s() -> float:

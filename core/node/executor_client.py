@@ -13,7 +13,16 @@ from typing import assert_never
 import msgspec
 
 from core import limits
-from core.adapter.interface import Adapter, Caller, CommandFailed, Outcome, OutcomeUnknown, Overloaded, QueryClass
+from core.adapter.interface import (
+    Adapter,
+    Caller,
+    CommandFailed,
+    Outcome,
+    OutcomeUnknown,
+    Overloaded,
+    QueryClass,
+    TransactionStatus,
+)
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.node.exchange import Exchange
 from core.node.messages import RECEIPT_ANSWER, Answer, Ask, FrontEnd, ReceiptAnswer, Submit, WireCaller
@@ -21,6 +30,10 @@ from core.node.proposals import GOVERNANCE
 from core.node.reader_slot import ReaderSlot
 from core.ports import Transport
 from core.types import Seqno, TransactionId, View
+
+
+class _StatusReply(msgspec.Struct, frozen=True):
+    status: TransactionStatus
 
 
 class ExecutorClient:
@@ -73,15 +86,18 @@ class ExecutorClient:
             raise CocoError(f"there is no reader {number} here", hint="The host connects those that it configured.")
         self._slots[number - 1].attach(transport)
 
-    def backend(self, adapter: str) -> AdapterBackend:
-        """Return the executor as an adapter's route handlers see it."""
-        return AdapterBackend(self, adapter)
+    def backend(self, adapter: str, caller: Caller, token: str) -> AdapterBackend:
+        """Return the executor as an adapter's route handlers see it. token: the caller's, "" when it showed none."""
+        return AdapterBackend(self, adapter, caller, token)
 
-    async def submit(self, adapter: str, payload: bytes, caller: Caller) -> Outcome:
-        """Run a command to its commit. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
+    async def submit(self, adapter: str, payload: bytes, caller: Caller, token: str = "") -> Outcome:
+        """Run a command to its commit. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed.
+
+        token: by which the caller is known; the leader's manager verifies it again when the command is forwarded.
+        """
         if len(payload) > limits.COMMAND_BYTES_MAX:
             raise LimitExceeded(f"a command of {len(payload)} bytes; the bound is {limits.COMMAND_BYTES_MAX}")
-        item = Submit(self._next(), adapter, payload, _wire(caller))
+        item = Submit(self._next(), adapter, payload, _wire(caller, token))
         answer = await self._executor.ask(item, self._seconds_max)
         identifier = TransactionId(View(answer.view), Seqno(answer.seqno)) if answer.seqno else None
         if answer.failure:
@@ -119,6 +135,12 @@ class ExecutorClient:
                 "the disk does not return this entry as it was committed", hint="Tell the node's operator."
             )
         return answer
+
+    async def status(self, identifier: TransactionId, caller: Caller) -> TransactionStatus:
+        """Return where a transaction id stands. Raises as `ask`."""
+        query = msgspec.json.encode({"kind": "transaction", "id": str(identifier)})
+        reply = await self.ask(GOVERNANCE, query, caller)
+        return msgspec.json.decode(reply, type=_StatusReply).status
 
     async def committed_after(self, seqno: int) -> int:
         """Wait until something newer is committed, and can be read; returns the newest committed sequence number."""
@@ -191,15 +213,18 @@ class ExecutorClient:
 
 
 class AdapterBackend:
-    """The `Backend` of one adapter's handlers."""
+    """The `Backend` of one adapter's handlers, for one request or connection. caller, token: who sent that."""
 
-    def __init__(self, client: ExecutorClient, adapter: str) -> None:
+    def __init__(self, client: ExecutorClient, adapter: str, caller: Caller, token: str) -> None:
         self._client = client
         self._adapter = adapter
+        self._caller = caller
+        self._token = token
 
     async def submit(self, payload: bytes, caller: Caller) -> Outcome:
-        """Run a command and return at commit."""
-        return await self._client.submit(self._adapter, payload, caller)
+        """Run a command and return at commit. The token speaks for nobody but whose it is."""
+        token = self._token if caller == self._caller else ""
+        return await self._client.submit(self._adapter, payload, caller, token)
 
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         """Run a query on committed state."""
@@ -210,13 +235,17 @@ class AdapterBackend:
         answer = await self._client.receipt({"seqno": seqno, "form": "proof"}, caller)
         return answer.body if answer.state == "made" else None
 
+    async def status(self, identifier: TransactionId, caller: Caller) -> TransactionStatus:
+        """Return where a transaction id stands."""
+        return await self._client.status(identifier, caller)
+
     async def committed_after(self, seqno: int) -> int:
         """Wait until something newer than seqno is committed."""
         return await self._client.committed_after(seqno)
 
 
-def _wire(caller: Caller) -> WireCaller:
-    return WireCaller(caller.identity, caller.is_member, caller.credential)
+def _wire(caller: Caller, token: str = "") -> WireCaller:
+    return WireCaller(caller.identity, caller.is_member, caller.credential, token)
 
 
 def _error(answer: Answer, identifier: TransactionId | None) -> CocoError:

@@ -46,6 +46,7 @@ class ExecutorState:
         self.views = ViewHistory(ready.view_history)
         self.constitution = Constitution.decode(ready.constitution)
         self.committed = Seqno(ready.last_seqno)
+        self.started = self.committed
         self.front_end_changed = False
         """Whether what gateways serve by has changed since this was set to False."""
         self._feeds = feeds

@@ -166,6 +166,7 @@ class Forwarder:
             await self._something.wait()
             self._something.clear()
             while items := self._batch():
+                self._wake()
                 await self._manager.send(TO_MANAGER.encode(ForwardToLeader(items)))
             pause_s = self._paused_until_s - self._now_s()
             if pause_s > 0:

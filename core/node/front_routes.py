@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -28,10 +29,11 @@ from core.adapter.interface import (
 )
 from core.adapter.routing import RouteTable, parse_query, path_parameters
 from core.errors import AuthenticationFailed, ChannelClosed, CocoError, InvariantBroken, LimitExceeded
-from core.node.authentication import Authenticator, Peer
+from core.node.authentication import Authenticator, Peer, bearer_token
 from core.node.cross_origin import is_preflight, preflight_response
 from core.node.executor_client import ExecutorClient
 from core.node.http_protocol import RawRequest, error_response
+from core.node.node_documents import METRICS_TYPE, metric
 from core.node.proposals import GOVERNANCE
 from core.node.receipt_routes import receipt_query, receipt_response
 from core.node.websocket_server import SocketOffer
@@ -44,6 +46,27 @@ _NO_IDENTITY = error_response(
     ("www-authenticate", "Bearer"),
 )
 _NOT_FOUND = error_response(404, "there is nothing here", "See the routes of the network's adapters.")
+
+
+_DOCUMENTS = {
+    "/node/status": "status",
+    "/node/state": "state",
+    "/node/commit": "commit",
+    "/node/network/nodes": "nodes",
+    "/node/governance": "governance",
+}
+"""Paths and the node query that answers them (executor_queries.py)."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """Who sends a request, and what for. path: without the token that led it. token: the bearer token, if any."""
+
+    path: str
+    query: str
+    caller: Caller
+    path_token: str | None = field(repr=False)
+    token: str = field(repr=False)
 
 
 class FrontRoutes:
@@ -60,7 +83,6 @@ class FrontRoutes:
     ) -> None:
         self._tables = {name: RouteTable(adapter.routes()) for name, adapter in adapters.items()}
         self._sockets = {name: tuple(adapter.web_sockets()) for name, adapter in adapters.items()}
-        self._backends = {name: client.backend(name) for name in adapters}
         self._default = default_adapter
         self._client = client
         self._log = log
@@ -82,24 +104,27 @@ class FrontRoutes:
     def offer_socket(self, raw: RawRequest, peer: Peer | None) -> SocketOffer | Response:
         """Return the WebSocket handler that a request asks for, or the answer that it gets none."""
         try:
-            path, _, token, caller = self._identify(raw, peer)
+            sender = self._identify(raw, peer)
         except CocoError as error:
             return _failure_response(error)
-        if caller.identity is None:
+        if sender.caller.identity is None:
             return _NO_IDENTITY
-        name, path = self._mounted(path)
+        name, path = self._mounted(sender.path)
         for route in self._sockets[name]:
             if path_parameters(route.path, path) is not None:
-                handler = partial(_call_socket_handler, route.handler, self._backends[name])
-                return SocketOffer(caller, handler, route.subprotocols, raw.headers.get("authorization"), token)
+                backend = self._client.backend(name, sender.caller, sender.token)
+                handler = partial(_call_socket_handler, route.handler, backend)
+                authorization = raw.headers.get("authorization")
+                return SocketOffer(sender.caller, handler, route.subprotocols, authorization, sender.path_token)
         return _NOT_FOUND
 
-    def _identify(self, raw: RawRequest, peer: Peer | None) -> tuple[str, str, str | None, Caller]:
-        """Return a request's path and query, the token that led the path, and who sends it. Raises CocoError."""
+    def _identify(self, raw: RawRequest, peer: Peer | None) -> _Sender:
+        """Return what a request asks for, and who sends it. Raises CocoError."""
         path, _, query = _origin_form(raw.target).partition("?")
-        path, token = _split_token(path)
-        caller = self.authenticator.verify_request(raw.headers.get("authorization"), token, peer, time.time())
-        return path, query, token, caller
+        path, path_token = _split_token(path)
+        authorization = raw.headers.get("authorization")
+        caller = self.authenticator.verify_request(authorization, path_token, peer, time.time())
+        return _Sender(path, query, caller, path_token, bearer_token(authorization, path_token))
 
     def _preflight(self, raw: RawRequest) -> Response:
         """Tell a browser what a page may ask. Nobody is known by then; what a route is called is no secret."""
@@ -112,10 +137,11 @@ class FrontRoutes:
     async def _serve(self, raw: RawRequest, peer: Peer | None) -> Response:
         if is_preflight(raw.method, raw.headers):
             return self._preflight(raw)
-        path, query, _, caller = self._identify(raw, peer)
-        if path.startswith("/node/"):
-            return await self._serve_node(raw, path, parse_query(query), caller)
-        name, path = self._mounted(path)
+        sender = self._identify(raw, peer)
+        caller, query = sender.caller, parse_query(sender.query)
+        if sender.path.startswith("/node/"):
+            return await self._serve_node(raw, sender, query)
+        name, path = self._mounted(sender.path)
         match = self._tables[name].match(raw.method, path)
         if caller.identity is None and (match is None or not match.route.anonymous):
             return _NO_IDENTITY
@@ -125,8 +151,8 @@ class FrontRoutes:
                 return error_response(405, "this path is asked with another method", "", ("allow", ", ".join(methods)))
             return _NOT_FOUND
         headers = {key: value for key, value in raw.headers.items() if key not in _WITHHELD}
-        request = Request(raw.method, path, match.parameters, parse_query(query), headers, raw.body, caller)
-        return await match.route.handler(request, self._backends[name])
+        request = Request(raw.method, path, match.parameters, query, headers, raw.body, caller)
+        return await match.route.handler(request, self._client.backend(name, caller, sender.token))
 
     def _mounted(self, path: str) -> tuple[str, str]:
         """Return the adapter that serves a path, and the path relative to its mount."""
@@ -135,7 +161,8 @@ class FrontRoutes:
             return first, f"/{rest}" if slash else "/"
         return self._default, path
 
-    async def _serve_node(self, raw: RawRequest, path: str, query: Mapping[str, str], caller: Caller) -> Response:
+    async def _serve_node(self, raw: RawRequest, sender: _Sender, query: Mapping[str, str]) -> Response:
+        caller, path = sender.caller, sender.path
         match (raw.method, path):
             case ("GET" | "HEAD", "/node/health"):
                 return Response(200, b'{"status":"ok"}')
@@ -143,26 +170,35 @@ class FrontRoutes:
                 return Response(200, self._network)
         if caller.identity is None:
             return _NO_IDENTITY
-        if raw.method == "GET" and path == "/node/status":
-            return await self._ask({"kind": "status"}, caller)
-        if raw.method == "GET" and path == "/node/governance":
-            return await self._ask({"kind": "governance"}, caller)
+        if raw.method == "GET" and path in _DOCUMENTS:
+            return await self._ask({"kind": _DOCUMENTS[path]}, caller)
+        if raw.method == "GET" and path == "/node/tx":
+            return await self._ask({"kind": "transaction", "id": query.get("transaction_id", "")}, caller)
         if raw.method == "GET" and path.startswith("/node/tx/"):
             return await self._ask({"kind": "transaction", "id": unquote(path.removeprefix("/node/tx/"))}, caller)
         if raw.method == "GET" and path == "/node/receipt":
             return receipt_response(await self._client.receipt(receipt_query(query, raw.headers), caller))
+        if raw.method == "GET" and path == "/node/metrics" and caller.is_member:
+            return await self._metrics(caller)
         if raw.method == "POST" and path == "/node/governance" and caller.is_member:
-            return await self._govern(raw.body, caller)
+            return await self._govern(raw.body, sender)
         return _NOT_FOUND
+
+    async def _metrics(self, caller: Caller) -> Response:
+        text = await self._client.ask(GOVERNANCE, b'{"kind":"metrics"}', caller)
+        own = metric(
+            "coco_gateway_requests", "gauge", "Commands and queries that this gateway waits for.", len(self._client)
+        )
+        return Response(200, text + "\n".join(own).encode() + b"\n", METRICS_TYPE)
 
     async def _ask(self, query: Mapping[str, str], caller: Caller) -> Response:
         reply = await self._client.ask(GOVERNANCE, msgspec.json.encode(query), caller)
         return Response(400 if b'"error"' in reply[:10] else 200, reply)
 
-    async def _govern(self, message: bytes, caller: Caller) -> Response:
+    async def _govern(self, message: bytes, sender: _Sender) -> Response:
         if len(message) > limits.GOVERNANCE_MESSAGE_BYTES_MAX:
             raise LimitExceeded(f"a governance message is at most {limits.GOVERNANCE_MESSAGE_BYTES_MAX} bytes long")
-        outcome = await self._client.submit(GOVERNANCE, message, caller)
+        outcome = await self._client.submit(GOVERNANCE, message, sender.caller, sender.token)
         result: dict[str, Any] = msgspec.json.decode(outcome.reply)
         if result.get("accepted"):
             return Response(200, outcome.reply)

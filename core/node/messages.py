@@ -20,6 +20,9 @@ class WireCaller(Message, frozen=True):
     credential: Literal["certificate", "token", "none"]
     token: str = ""
 
+    def __repr__(self) -> str:
+        return f"WireCaller({self.identity!r}, {self.is_member}, {self.credential!r})"
+
 
 class Submit(Message, frozen=True, tag=1):
     """Run a command; answered by Answer at commit. adapter "coco": a signed governance message."""
@@ -296,14 +299,21 @@ class LedgerNews(Message, frozen=True, tag=76):
 
 
 class Lead(Message, frozen=True, tag=81):
-    """This node leads `view`: take commands, propose blocks from last_seqno + 1 on; all up to there is applied."""
+    """This node leads `view`: take commands, propose blocks from last_seqno + 1 on; all up to there is applied.
+
+    last_seqno is in `view`: its first block, a signature alone, of which no BlockApplied need have told.
+    """
 
     view: int
     last_seqno: int
 
 
 class Follow(Message, frozen=True, tag=82):
-    """Another node leads, or none is known (leader ""): go back to the last committed block, forward commands."""
+    """Another node leads, or none is known (leader ""): go back to the last committed block, forward commands.
+
+    Whatever was forwarded before, and is not answered, is lost to this executor, also when the same leader is named
+    again: say so whenever the way to the leader was interrupted, and not otherwise.
+    """
 
     leader: str
 
@@ -321,7 +331,10 @@ class BlockApplied(Message, frozen=True, tag=83):
 
 
 class SystemWork(Message, frozen=True, tag=84):
-    """The manager has something to record: propose a block with one entry of adapter "coco.system"."""
+    """The manager has something to record: propose a block with one entry of adapter "coco.system".
+
+    Only to a leader, once for each block wanted; with the leadership, what is still to be proposed is forgotten.
+    """
 
 
 class CommandsForwarded(Message, frozen=True, tag=85):
@@ -343,13 +356,16 @@ class AnswersReturned(Message, frozen=True, tag=86):
 
 
 class ForwardToLeader(Message, frozen=True, tag=87):
-    """Of a follower: commands for the leader, with tickets of this executor."""
+    """Of a follower: commands for the leader, with tickets of this executor.
+
+    One that finds no leader may be dropped: the Follow or Lead that is on its way ends what was forwarded.
+    """
 
     items: tuple[Submit, ...]
 
 
 class ForwardAnswers(Message, frozen=True, tag=88):
-    """Of the leader: answers to what node `origin` forwarded."""
+    """Answers to what node `origin` forwarded; also after the leadership is lost. Of no use once that node is gone."""
 
     origin: str
     items: tuple[Answer, ...]

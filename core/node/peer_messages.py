@@ -39,6 +39,9 @@ class ForwardedCaller(Message, frozen=True):
     credential: Literal["certificate", "token", "none"]
     token: str = ""
 
+    def __repr__(self) -> str:
+        return f"ForwardedCaller({self.identity!r}, {self.is_member}, {self.credential!r})"
+
 
 class ForwardedCommand(Message, frozen=True):
     """ticket: of the node that forwards. adapter "coco": a signed governance message."""

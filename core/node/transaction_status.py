@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable
-from typing import Literal
 
+from core.adapter.interface import TransactionStatus
 from core.errors import InvariantBroken
 from core.types import Seqno, TransactionId, View
-
-Status = Literal["Unknown", "Pending", "Committed", "Invalid"]
 
 
 class ViewHistory:
@@ -38,7 +36,7 @@ class ViewHistory:
         position = bisect_right(self._starts, int(seqno), key=lambda start: int(start[1]))
         return View(self._starts[position - 1][0]) if position else View(0)
 
-    def status(self, target: TransactionId, *, head: Seqno, committed: Seqno) -> Status:
+    def status(self, target: TransactionId, *, head: Seqno, committed: Seqno) -> TransactionStatus:
         """Return the status of a transaction id. head: the newest entry; committed: the newest committed one."""
         local_view = self.view_at(target.seqno) if 0 < target.seqno <= head else View(0)
         if target.seqno <= committed:

@@ -23,7 +23,8 @@ class FakeNode:
     """Use `start` and `stop` inside an event loop.
 
     `seen`: the requests that arrived; `messages`: those of WebSockets. `answer` makes the reply of an RPC request.
-    `pages`: by path, JSON or a response, or what makes either out of method and body. A WebSocket's eth_subscribe is answered and notified once; the method `close` closes it with the code 4321.
+    `pages`: by path, JSON or a response, or what makes either out of method and body. A WebSocket's eth_subscribe is
+    answered and notified once; the method `close` closes it with the code 4321.
     """
 
     def __init__(self, directory: Path, name: str = "node") -> None:

@@ -155,7 +155,7 @@ class Network:
 
     def ticket(self, slot: str, member: str, address: str, node: NodeId | None, **changes: Any) -> bytes:
         """Sign a ticket, or with node None a delegation. changes: other fields."""
-        fields = {
+        fields: dict[str, Any] = {
             "network": self.digest, "service": self.service, "slot": slot, "address": address,
             "measurements": MEASUREMENTS, "not_after": self.now + DAY, "created_at": self.now,
             "certificate": CERTIFICATES[member], "key": KEYS[member],

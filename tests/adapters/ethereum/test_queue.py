@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from adapters.ethereum.queue import GAP_MILLISECONDS_MAX, GAPPED_PER_SENDER_MAX, EthereumQueue
+from adapters.ethereum.queue import GAP_MILLISECONDS_MAX, GAPPED_PER_SENDER_MAX, EthereumQueue, Standing
 from adapters.ethereum.requests import COMMANDS, Bind, SendTransaction
 from adapters.jsonrpc import RpcError
 from core.adapter.interface import Caller, CommandRejected, Pending
@@ -23,9 +23,13 @@ class State:
 
     def __init__(self) -> None:
         self.nonces: dict[bytes, int] = {}
+        self.standings: dict[bytes, Standing] = {}
 
     def nonce(self, sender: bytes) -> int:
         return self.nonces.get(sender, 0)
+
+    def standing(self, transaction_hash: bytes) -> Standing:
+        return self.standings.get(transaction_hash, "")
 
     def check_sender(self, sender: bytes, caller: Caller) -> None:
         if caller != ALICE:
@@ -94,6 +98,25 @@ def test_unbound_caller_learns_nothing_about_nonces(fixture: Fixture) -> None:
 def test_nonce_too_low(fixture: Fixture) -> None:
     fixture.state.nonces[b"a"] = 5
     assert refused(fixture, b"a", 4) == "nonce too low"
+
+
+@pytest.mark.parametrize(("standing", "text"), [("run", "already known"), ("", "nonce too low")])
+def test_what_has_run_and_is_not_committed_is_known(fixture: Fixture, standing: Standing, text: str) -> None:
+    fixture.state.nonces[b"a"] = 5
+    fixture.state.standings[b"a" + bytes((4, 0, 0, 0))] = standing
+    assert refused(fixture, b"a", 4) == text
+
+
+def test_what_is_committed_is_answered_by_its_hash(fixture: Fixture) -> None:
+    fixture.state.nonces[b"a"] = 5
+    fixture.state.standings[b"a" + bytes((4, 0, 0, 0))] = "committed"
+    with pytest.raises(CommandRejected) as answered:
+        fixture.push(b"a", 4)
+    assert answered.value.reply == b'"result":"0x6104000000"'
+    assert refused(fixture, b"a", 4, tag=1) == "nonce too low"
+    with pytest.raises(CommandRejected) as hidden:
+        fixture.push(b"a", 4, caller=Caller("bob"))
+    assert b"not bound" in hidden.value.reply
 
 
 def test_already_known(fixture: Fixture) -> None:

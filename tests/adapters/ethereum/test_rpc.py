@@ -214,9 +214,24 @@ async def test_nonce_errors(network: RpcNetwork) -> None:
     key = network.accounts[SENDER]
     raw = network.sign(key, nonce=0, to=key.address)
     await network.call("eth_sendRawTransaction", raw)
-    assert await network.error("eth_sendRawTransaction", raw) == (-32000, "nonce too low")
+    other = network.sign(key, nonce=0, to=key.address, data="0x01")
+    assert await network.error("eth_sendRawTransaction", other) == (-32000, "nonce too low")
     assert await network.call("eth_getTransactionCount", key.address) == "0x1"
     assert await network.call("eth_getTransactionCount", key.address, "earliest") == "0x0"
+
+
+async def test_a_committed_transaction_that_is_sent_again_is_answered_as_before(network: RpcNetwork) -> None:
+    key = network.accounts[SENDER]
+    raw = network.sign(key, nonce=0, to=key.address)
+    committed = await network.call("eth_sendRawTransaction", raw)
+    await network.send(SENDER, nonce=1, to=key.address)
+    head = network.harness.committed
+    assert await network.call("eth_sendRawTransaction", raw) == committed
+    network.harness.restart()
+    assert await network.call("eth_sendRawTransaction", raw) == committed
+    assert network.harness.committed == head
+    refused = await network.error("eth_sendRawTransaction", raw, caller=RECIPIENT)
+    assert refused[0] == -32001
 
 
 async def test_blocks_by_tag_number_and_hash(network: RpcNetwork) -> None:

@@ -44,9 +44,9 @@ async def after_a_gap(network: RpcNetwork) -> dict[str, Any]:
     return await waiting
 
 
-async def sent_twice(network: RpcNetwork) -> dict[str, Any]:
+async def another_of_a_nonce(network: RpcNetwork) -> dict[str, Any]:
     await send(network, **FEES)
-    return await send(network, **FEES)
+    return await send(network, value=1, **FEES)
 
 
 def unprotected(network: RpcNetwork) -> str:
@@ -78,7 +78,7 @@ TABLE: list[tuple[str, Provoke, int, str, str | None]] = [
     ("panic", reverting(PANIC), 3, "execution reverted: arithmetic underflow or overflow", "0x" + PANIC),
     ("custom", reverting(CUSTOM), 3, "execution reverted", "0x" + CUSTOM),
     ("estimate", lambda n: n.ask("eth_estimateGas", with_revert(CUSTOM)), 3, "execution reverted", "0x" + CUSTOM),
-    ("low", sent_twice, -32000, "nonce too low", None),
+    ("low", another_of_a_nonce, -32000, "nonce too low", None),
     ("high", after_a_gap, -32000, "nonce too high", None),
     (
         "funds",

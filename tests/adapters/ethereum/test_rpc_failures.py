@@ -10,8 +10,17 @@ import pytest
 from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.rpc import FAILED, RpcFrontEnd
 from adapters.ethereum.settings import parse_settings
-from core.adapter.interface import Caller, CommandFailed, Outcome, OutcomeUnknown, Overloaded, Request
+from core.adapter.interface import (
+    Caller,
+    CommandFailed,
+    Outcome,
+    OutcomeUnknown,
+    Overloaded,
+    Request,
+    TransactionStatus,
+)
 from core.errors import ChannelClosed, CocoError, LimitExceeded
+from core.types import Seqno, TransactionId, View
 from tests.adapters.ethereum.rpc_support import CHAIN_ID, SENDER, account
 
 
@@ -37,6 +46,15 @@ class Backend:
         if self.error:
             raise self.error
         return b'"result":"0x2"'
+
+    async def receipt(self, seqno: Seqno, caller: Caller) -> bytes | None:
+        raise AssertionError(f"nobody asked for the receipt of {seqno}")
+
+    async def status(self, identifier: TransactionId, caller: Caller) -> TransactionStatus:
+        del caller
+        if self.error:
+            raise self.error
+        return "Invalid" if identifier.view < 2 else "Pending"
 
     async def committed_after(self, seqno: int) -> int:
         raise AssertionError(f"nobody asked what comes after {seqno}")
@@ -90,3 +108,17 @@ async def test_commands_go_in_order_and_at_once_and_queries_wait_for_those_befor
     assert backend.order[:4] == ["query", "submit", "submit", "submit"]
     assert backend.order.count("query") == 2
     assert backend.order.index("query", 1) > backend.order.index("committed") + 1
+
+
+async def test_the_status_of_a_ledger_transaction() -> None:
+    answers = await ask(Backend(), ("coco_status", ["2.17"]), ("coco_status", ["1.17"]), ("coco_status", ["0x17"]))
+    assert [answer.get("result") for answer in answers] == ["Pending", "Invalid", None]
+    assert answers[2]["error"] == {"code": -32602, "message": "invalid argument 0: not a transaction id: '0x17'"}
+
+
+async def test_an_unknown_outcome_names_the_transaction_to_ask_about() -> None:
+    unknown = OutcomeUnknown("x", transaction_id=TransactionId(View(2), Seqno(17)))
+    [answer] = await ask(Backend(unknown), ("eth_sendRawTransaction", [raw_transaction(0)]))
+    error = answer["error"]
+    assert isinstance(error, dict)
+    assert error["data"] == {"transactionId": "2.17"}

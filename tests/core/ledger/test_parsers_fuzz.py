@@ -10,9 +10,13 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from core.crypto.keys import PrivateKey
 from core.errors import AuthenticationFailed, CocoError, LedgerDamaged, LimitExceeded, MalformedMessage
+from core.governance.authorizations import AuthorizationUse, parse_authorization
 from core.governance.constitution import Constitution
 from core.governance.messages import verify_message
+from core.governance.proposals import ProposalRecord, Vote
+from core.governance.slots import SlotRecord
 from core.kv.write_set import decode_domain, encode_domain
 from core.ledger.audit_receipts import read_witness
 from core.ledger.cose import verify_root
@@ -20,6 +24,7 @@ from core.ledger.cose_receipt import CoseReceipt
 from core.ledger.entry import framed_bytes, open_entry, parse_entry, position_of
 from core.ledger.files import Chunk, Record, arrange_chunks, encode_positions, is_chunk_name, read_records
 from core.ledger.key_file import decode_key_file
+from core.ledger.key_wrapping import epoch_key_row, parse_epoch_key_row, unwrap_epoch_key, wrap_epoch_key
 from core.ledger.receipt import Receipt
 from core.ledger.secrets import EntryKey
 from core.ledger.tables import NODES, SERVICE, NodeInfo, RootSignature, ServiceInfo, SignedRoot, TrustedNodes
@@ -44,7 +49,7 @@ NAMES = sorted(LEDGER, key=lambda name: int(name.split("_")[1].split("-")[0]))
 
 EXAMPLES = int(os.environ.get("COCO_FUZZ_EXAMPLES", "150"))
 """Per parser. More of them: COCO_FUZZ_EXAMPLES=20000."""
-SAYS_WHAT_CANNOT_BE = ("constitution", "governance message")
+SAYS_WHAT_CANNOT_BE = ("constitution", "governance message", "authorization")
 """What is well formed, and yet no network can run under or carry out, is a plain CocoError."""
 
 several = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -88,13 +93,15 @@ def judge(data: bytes) -> None:
     for tables in (decode_domain(data), {SERVICE: {bytes(8): data}}, {NODES: {b"x": data}}):
         for wrong in rules.take(entry, tables):
             assert wrong
-    for name in ("constitution", "epochs", "settings", "governance.messages", "governance.rejected"):
+    governed = ("governance.messages", "governance.rejected", "proposals", "slots", "authorizations", "epoch_keys")
+    for name in ("constitution", "epochs", "settings", *governed):
         list(rules.take(entry, {f"public:coco.{name}": {b"current": data, b"1": data}}))
         list(rules.take(entry, {f"public:coco.{name}": {b"current": data}}))
     list(rules.take(entry, {"public:ccf.internal.snapshot_evidence": {bytes(8): data}}))
 
 
 CONSTITUTION = make_constitution()
+NODE_KEY = PrivateKey.generate()
 ROOT = Digest(bytes(32))
 PARSERS: dict[str, tuple[Callable[[bytes], object], tuple[bytes, ...]]] = {
     "entry": (parse_entry, tuple(ENTRIES)),
@@ -113,6 +120,18 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], tuple[bytes, ...]]] = {
     "service's record": (ServiceInfo.decode, (b'{"cert":"","status":"Open"}',)),
     "constitution": (Constitution.decode, (CONSTITUTION.encode(),)),
     "governance message": (lambda data: verify_message(data, CONSTITUTION, None), (SIGNED.service,)),
+    "authorization": (parse_authorization, (SIGNED.service,)),
+    "use of an authorization": (
+        lambda data: AuthorizationUse.decode(data).message_bytes(),
+        (AuthorizationUse.of(b"message", 1).encode(),),
+    ),
+    "slot": (SlotRecord.decode, (SlotRecord("a", "b:1", "active").encode(),)),
+    "proposal": (ProposalRecord.decode, (ProposalRecord((), "a", 1, "Open", {"a": Vote(True, 1)}).encode(),)),
+    "wrapped key": (
+        lambda data: unwrap_epoch_key(data, NODE_KEY, network=ROOT, epoch=1),
+        (wrap_epoch_key(bytes(32), NODE_KEY.public_key(), network=ROOT, epoch=1),),
+    ),
+    "wrapped key's row": (parse_epoch_key_row, (epoch_key_row(1, NodeId("ab" * 32)),)),
     "rules": (judge, tuple(PUBLIC)),
     "receipt": (Receipt.decode, (b'{"cert":"","is_signature_transaction":false,"proof":[]}',)),
     "COSE receipt": (CoseReceipt.decode, (SIGNED.service,)),

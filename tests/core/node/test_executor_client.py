@@ -152,7 +152,7 @@ async def test_a_query_carries_the_newest_seqno_that_was_answered_with(make: Any
 async def test_news_are_the_first_readers(make: Any) -> None:
     bench = make(2)
     first, second = bench.reader(1), bench.reader(2)
-    waiting = asyncio.create_task(bench.client.backend("one").committed_after(3))
+    waiting = asyncio.create_task(bench.client.committed_after(3))
     await bench.executor.announce(5)
     await second.announce(5)
     await bench.ask("live")

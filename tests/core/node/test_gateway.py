@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
+from core.adapter.interface import Caller
 from core.node.messages import Answer, Ask, Submit
-from tests.support.gateway_bench import Bench, bearer
+from tests.support.gateway_bench import ACTORS, TOKENS, Bench, bearer
 
 
 async def test_nothing_is_accepted_before_the_front_end_has_come(tmp_path: Path) -> None:
@@ -90,6 +91,7 @@ async def test_what_is_asked_in_one_turn_goes_in_one_message(bench: Bench) -> No
         ("unknown_outcome", 504),
         ("no_such_adapter", 400),
         ("failed", 500),
+        ("not_leader", 503),
     ],
 )
 async def test_failures_of_the_executor(bench: Bench, failure: Any, status: int) -> None:
@@ -114,12 +116,56 @@ async def test_node_routes(bench: Bench) -> None:
     client = await bench.connect()
     network = (await client.request("GET", "/node/network")).json
     assert network == {"network": "test", "adapters": {"probe": "7", "other": "8"}, "default_adapter": "probe"}
-    await client.request("GET", "/node/tx/2.17", headers=bearer("alice"))
-    await client.request("GET", "/node/status", headers=bearer("alice"))
-    assert [(item.adapter, json.loads(item.payload)) for item in bench.items] == [
-        ("coco", {"kind": "transaction", "id": "2.17"}),
-        ("coco", {"kind": "status"}),
+    for path, query in (
+        ("/node/tx/2.17", {"kind": "transaction", "id": "2.17"}),
+        ("/node/tx?transaction_id=2.17", {"kind": "transaction", "id": "2.17"}),
+        ("/node/tx", {"kind": "transaction", "id": ""}),
+        ("/node/status", {"kind": "status"}),
+        ("/node/state", {"kind": "state"}),
+        ("/node/commit", {"kind": "commit"}),
+        ("/node/network/nodes", {"kind": "nodes"}),
+    ):
+        await client.request("GET", path, headers=bearer("alice"))
+        assert (bench.items[-1].adapter, json.loads(bench.items[-1].payload)) == ("coco", query)
+
+
+async def test_metrics_are_for_members(bench: Bench) -> None:
+    bench.answers[b'{"kind":"metrics"}'] = Answer(0, b"coco_view 2\n", "", 0, 0)
+    client = await bench.connect()
+    reply = await client.request("GET", "/node/metrics", headers=bearer("admin"))
+    assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
+    assert reply.body.splitlines()[0] == b"coco_view 2"
+    assert reply.body.endswith(b"\ncoco_gateway_requests 0\n")
+    participant = await client.request("GET", "/node/metrics", headers=bearer("alice"))
+    nowhere = await client.request("GET", "/node/nowhere", headers=bearer("alice"))
+    assert (participant.status, participant.body) == (nowhere.status, nowhere.body) == (404, nowhere.body)
+
+
+async def test_commands_carry_the_token_for_the_leader_and_queries_do_not(bench: Bench) -> None:
+    client = await bench.connect()
+    await client.request("POST", "/submit", b"a", headers=bearer("alice"))
+    await client.request("POST", f"/token/{TOKENS['alice']}/submit", b"b")
+    await client.request("POST", "/query", b"c", headers=bearer("alice"))
+    await client.request("POST", "/node/governance", b"d", headers=bearer("admin"))
+    certified = await bench.connect(ACTORS["alice"])
+    await certified.request("POST", "/submit", b"e")
+    assert [(item.payload, item.caller.identity, item.caller.token) for item in bench.items] == [
+        (b"a", "alice", TOKENS["alice"]),
+        (b"b", "alice", TOKENS["alice"]),
+        (b"c", "alice", ""),
+        (b"d", "admin", TOKENS["admin"]),
+        (b"e", "alice", ""),
     ]
+    assert not any(TOKENS["alice"] in repr(item) for item in bench.items)
+    assert not any(TOKENS["alice"] in line for line in bench.logged)
+
+
+async def test_a_token_speaks_for_nobody_else(bench: Bench) -> None:
+    backend = bench.gateway._client.backend("probe", Caller("alice", False, "token"), TOKENS["alice"])
+    await backend.submit(b"a", Caller("bob", False, "token"))
+    await backend.submit(b"b", Caller("alice", True, "token"))
+    assert [item.caller.token for item in bench.items] == ["", ""]
+    assert TOKENS["alice"] not in repr(backend)
 
 
 async def test_governance_is_for_members(bench: Bench) -> None:

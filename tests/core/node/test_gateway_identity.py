@@ -62,7 +62,12 @@ async def test_without_an_identity_everything_is_answered_alike(bench: Bench) ->
             ("GET", "/nowhere"),
             ("GET", "/other/show/x"),
             ("GET", "/node/status"),
+            ("GET", "/node/state"),
+            ("GET", "/node/commit"),
+            ("GET", "/node/network/nodes"),
+            ("GET", "/node/metrics"),
             ("GET", "/node/tx/2.17"),
+            ("GET", "/node/tx?transaction_id=2.17"),
             ("POST", "/node/governance"),
             ("GET", "/node/nowhere"),
         )

@@ -49,7 +49,7 @@ async def test_messages_pass_both_ways(bench: Bench) -> None:
         await socket.send("submit")
         assert await socket.recv() == b"ABC"
         assert "Sec-WebSocket-Extensions" not in socket.response.headers  # type: ignore[union-attr]
-    assert bench.items[0].caller.identity == "alice"
+    assert (bench.items[0].caller.identity, bench.items[0].caller.token) == ("alice", TOKENS["alice"])
 
 
 async def test_paths_and_credentials_are_those_of_http(bench: Bench) -> None:
