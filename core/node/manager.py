@@ -25,7 +25,7 @@ from core.kv.write_set import encode_domain
 from core.ledger.tables import NodeInfo, QuoteInfo
 from core.node.admission import REPORT_DATA_BYTES, VerifyEvidence, check_own_admission
 from core.node.config import ManagerConfig
-from core.node.manager_keys import NodeSecrets, store_secrets
+from core.node.manager_keys import store_secrets
 from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings

@@ -12,6 +12,9 @@ from core import limits
 from core.errors import ChannelClosed
 from core.node.peer_messages import Inbound
 
+TAKEN_AT_ONCE_MAX = 32
+"""After so many, what else there is to do in the process, such as to read the other channels, has a turn."""
+
 
 class Source:
     """The share of one node. Made by `Inbox.source`; any number of channels fill it."""
@@ -62,6 +65,7 @@ class Inbox:
         self._turns: deque[Source] = deque()
         self._something = asyncio.Event()
         self._failure: BaseException | None = None
+        self._taken = 0
 
     def source(self) -> Source:
         """Return the share of another node."""
@@ -75,10 +79,14 @@ class Inbox:
             while self._turns:
                 source = self._turns.popleft()
                 inbound = source._take()
-                if inbound is not None:
-                    if source._waiting:
-                        self._turns.append(source)
-                    return inbound
+                if inbound is None:
+                    continue
+                if source._waiting:
+                    self._turns.append(source)
+                self._taken += 1
+                if self._taken % TAKEN_AT_ONCE_MAX == 0:
+                    await asyncio.sleep(0)
+                return inbound
             self._something.clear()
             await self._something.wait()
 

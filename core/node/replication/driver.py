@@ -20,8 +20,8 @@ from typing import Protocol
 from core import limits
 from core.consensus.engine import ConsensusEngine, LogEntry, Ready, Role, SnapshotNeeded, Status
 from core.errors import InvariantBroken, MalformedMessage
-from core.node.peer_messages import ConsensusMessage, PeerNetwork
 from core.node.manager_tables import SystemState
+from core.node.peer_messages import ConsensusMessage, PeerNetwork
 from core.node.replication.blocks import LogBlock, SealedBlock
 from core.node.replication.disk_log import DiskLog, Write
 from core.node.replication.head import LedgerHead

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.consensus.configuration import decode_configuration, decode_snapshot, encode_configuration
-from core.consensus.engine import ConsensusEngine, SnapshotNeeded
+from core.consensus.engine import ConsensusEngine, Role, SnapshotNeeded
 from core.crypto.keys import PrivateKey
 from core.errors import ChannelClosed, InvariantBroken
 from core.governance.constitution import Constitution
@@ -358,16 +358,21 @@ class ReplicatedNode:
         self._news_due = False
         status = self.driver.status
         state = self.driver.committed_state
-        nodes = [
-            {"node": node, "slot": name, "address": slot.address, "state": slot.state, "member": slot.member}
-            for name, slot in sorted(state.slots.items())
-            for node in slot.nodes
-        ]
+        own = self.leadership.node
+        role = status.role.value if status.role in (Role.LEADER, Role.LEARNER) else Role.FOLLOWER.value
+        nodes = []
+        for name, slot in sorted(state.slots.items()):
+            for node in slot.nodes:
+                info = state.nodes.get(node.encode())
+                nodes.append(
+                    {
+                        "node_id": node,
+                        "slot": name,
+                        "member": slot.member,
+                        "address": slot.address,
+                        "status": info.status if info else "",
+                        "role": role if node == own else "leader" if node == status.leader else "",
+                    }
+                )
         with suppress(ChannelClosed):
-            await self._status.tell(
-                role=status.role.value,
-                node=self.leadership.node,
-                leader=status.leader or "",
-                view=status.term,
-                nodes=nodes,
-            )
+            await self._status.tell(role=role, leader=status.leader or "", nodes=nodes)
