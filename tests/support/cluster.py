@@ -174,12 +174,10 @@ class Cluster:
             CONSTITUTION.encode(),
             ("localhost",),
             bytes(32),
-            slot=name,
-            peer_address=f"{name}:1",
             authorization=authorization,
             contacts=tuple(f"{one}:1" for one in contacts),
             tick_ms=0,
-            **(self._config | changes),
+            **({"slot": name, "peer_address": f"{name}:1"} | self._config | changes),
         )
         hub = self.hub
         manager = Manager(

@@ -4,13 +4,15 @@ What is decided and not done is read off the tables (system_work.py), so that th
 leaves. The executor is asked for a block, its entry filled in here, and proposed together with the change of
 configuration. A change that consensus does not take at that moment leaves the entry empty, and is tried again.
 
+A node never takes itself out: it would sign a block that says that it is trusted no more. It hands over first.
+
 Invariant: keys are handed to a node only once its record is committed, and only to the node that the record names.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from dataclasses import dataclass
 from typing import Any, assert_never
 
@@ -86,6 +88,7 @@ class Membership:
         state: Callable[[], SystemState],
         *,
         secrets_now: Callable[[], NodeSecrets],
+        connected: Callable[[], Set[NodeId]],
         clock: Callable[[], float],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         log: Callable[[str], None],
@@ -94,12 +97,14 @@ class Membership:
         self._leadership = leadership
         self._state = state
         self._secrets = secrets_now
+        self._connected = connected
         self._clock = clock
         self._spawn = spawn
         self._log = log
         self._joiners: dict[NodeId, _Joiner] = {}
         self._is_asked = False
         self._members: frozenset[NodeId] = frozenset()
+        self._voters: frozenset[NodeId] = frozenset()
 
     # Requests to join.
 
@@ -155,10 +160,31 @@ class Membership:
 
     def look(self) -> None:
         """Have the executor propose a block if there is something to record that consensus would take now."""
-        if self._is_asked or not self._leadership.leads or self._next(View(0), Seqno(1)) is None:
+        if self._is_asked or not self._leadership.leads:
             return
-        self._is_asked = True
-        self._leadership.ask_for_work()
+        if self._next(View(0), Seqno(1)) is not None:
+            self._is_asked = True
+            self._leadership.ask_for_work()
+        elif self._leadership.node in self._leaving():
+            self._hand_over()
+
+    def _leaving(self) -> set[NodeId]:
+        """Return the nodes that are to be taken out, as soon as that can be."""
+        leaving = set[NodeId]()
+        for work in due_work(self._state()):
+            if isinstance(work, Removal):
+                leaving.update(work.nodes)
+            elif isinstance(work, Promotion) and work.replaces and work.node in self._members:
+                leaving.add(work.replaces)
+        return leaving
+
+    def _hand_over(self) -> None:
+        """Have another node lead, which then takes this one out."""
+        driver = self._leadership.driver
+        others = sorted((self._voters - self._leaving()) & set(self._connected()))
+        if others and driver.status.transferring_to is None:
+            self._log(f"hands over to node {others[0][:16]}, since this one is to be taken out")
+            driver.transfer_leadership(others[0])
 
     def fill(self, view: View, seqno: Seqno) -> Own:
         """Return what the entry of that seqno is to hold, which may be nothing."""
@@ -186,6 +212,10 @@ class Membership:
         found = []
         for work in due_work(state):
             match work:
+                case Removal(_, nodes) if self._leadership.node in nodes:
+                    continue
+                case Promotion(_, _, replaces) if self._leadership.node == replaces:
+                    continue
                 case Removal(slot, nodes):
                     found.append(_Proposal(removal_writes(state, slot), self._removing(nodes)))
                 case NewEpoch(number, nodes):
@@ -248,7 +278,8 @@ class Membership:
 
     def configured(self, configuration: bytes) -> None:
         """Take note of the configuration in force."""
-        self._members = decode_configuration(configuration).members
+        decoded = decode_configuration(configuration)
+        self._members, self._voters = decoded.members, frozenset(decoded.voters)
 
     @property
     def members(self) -> frozenset[NodeId]:

@@ -120,6 +120,7 @@ class ReplicatedNode:
             self.leadership,
             lambda: head.state,
             secrets_now=self.secrets,
+            connected=lambda: peers.connected() if peers is not None else frozenset(),
             clock=clock,
             spawn=self._spawn,
             log=log,
