@@ -54,7 +54,6 @@ _DOCUMENTS = {
     "/node/commit": "commit",
     "/node/governance": "governance",
     "/node/network/nodes": "nodes",
-    "/node/governance": "governance",
 }
 """Paths and the node query that answers them (executor_queries.py)."""
 

@@ -164,7 +164,15 @@ class Cluster:
 
     # Nodes.
 
-    def launch(self, name: str, *, authorization: bytes = b"", contacts: Sequence[str] = (), disk: MemoryDisk | None = None, **changes: Any) -> Node:
+    def launch(
+        self,
+        name: str,
+        *,
+        authorization: bytes = b"",
+        contacts: Sequence[str] = (),
+        disk: MemoryDisk | None = None,
+        **changes: Any,
+    ) -> Node:
         """Start a node in a slot; its name is the slot's and its address."""
         log: list[str] = []
         disk = disk or MemoryDisk()
@@ -221,7 +229,9 @@ class Cluster:
     async def decide(self, *actions: Action) -> None:
         """Propose, and have as many members approve as it takes."""
         digest, now = CONSTITUTION.digest(), int(self.clock())
-        credentials: list[dict[str, Any]] = [{"certificate": CERTIFICATES[one], "key": KEYS[one], "created_at": now} for one in MEMBERS]
+        credentials: list[dict[str, Any]] = [
+            {"certificate": CERTIFICATES[one], "key": KEYS[one], "created_at": now} for one in MEMBERS
+        ]
         message = sign_message(actions, network=digest, **credentials[0])
         await self.administer(message)
         await self.administer(sign_ballot(proposal_id(message), True, network=digest, **credentials[1]))
@@ -329,9 +339,7 @@ class Cluster:
 def entries_of(disk: MemoryDisk) -> bytes:
     """Return the entries of a ledger, whichever files they stand in."""
     found = []
-    chunks = sorted(
-        ((int(name.split("_")[1].split("-")[0]), name) for name in disk.files if name.startswith("ledger/"))
-    )
+    chunks = sorted((int(name.split("_")[1].split("-")[0]), name) for name in disk.files if name.startswith("ledger/"))
     for _, name in chunks:
         data = disk.files[name]
         table = int.from_bytes(data[:8], "little")

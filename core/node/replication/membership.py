@@ -80,7 +80,7 @@ class _Proposal:
 
 
 class Membership:
-    """See the module. spawn: begins a task whose failure is the node's. secrets_now: the node's keys as they are now."""
+    """See the module. spawn: begins a task whose failure is the node's. secrets_now: the node's keys, as they are."""
 
     def __init__(
         self,
@@ -166,7 +166,7 @@ class Membership:
             self._is_asked = True
             self._leadership.ask_for_work()
         elif self._leadership.node in self._leaving():
-            self._hand_over()
+            self.hand_over()
 
     def _leaving(self) -> set[NodeId]:
         """Return the nodes that are to be taken out, as soon as that can be."""
@@ -178,13 +178,16 @@ class Membership:
                 leaving.add(work.replaces)
         return leaving
 
-    def _hand_over(self) -> None:
-        """Have another node lead, which then takes this one out."""
+    def hand_over(self) -> bool:
+        """Have another node lead, if this one does: it stops, or is to be taken out. Returns whether one was asked."""
         driver = self._leadership.driver
-        others = sorted((self._voters - self._leaving()) & set(self._connected()))
+        if not self._leadership.view:
+            return False
+        others = sorted((self._voters - self._leaving() - {self._leadership.node}) & set(self._connected()))
         if others and driver.status.transferring_to is None:
-            self._log(f"hands over to node {others[0][:16]}, since this one is to be taken out")
+            self._log(f"hands over to node {others[0][:16]}")
             driver.transfer_leadership(others[0])
+        return bool(others)
 
     def fill(self, view: View, seqno: Seqno) -> Own:
         """Return what the entry of that seqno is to hold, which may be nothing."""

@@ -38,9 +38,10 @@ from core.node.peer_messages import (
     PeerNetwork,
     PeerUnreachable,
 )
+from core.node.replication.applying import Applied, Point
 from core.node.replication.blocks import SealedBlock
 from core.node.replication.disk_log import DiskLog
-from core.node.replication.driver import Applied, Driver, Point
+from core.node.replication.driver import Driver
 from core.node.replication.epochs import opener
 from core.node.replication.fetching import CatchingUp
 from core.node.replication.head import LedgerHead
@@ -51,6 +52,9 @@ from core.node.replication.register import registered
 from core.node.replication.serving import LedgerServer
 from core.ports import Disk, Sealer
 from core.types import NodeId, Seqno, View
+
+HAND_OVER_SECONDS_MAX = 2.0
+"""How long a leader that stops waits for another one."""
 
 Log = Callable[[str], None]
 Tell = Callable[[FromManager], Awaitable[None]]
@@ -275,8 +279,16 @@ class ReplicatedNode:
             self._peers.send(source, CaughtUp(offer.seqno, True))
 
     async def drain(self) -> None:
-        """Return once what is on its way is committed, where that depends on nobody else."""
-        while not self.driver.has_others and self.driver.uncommitted:
+        """Return once what is on its way is committed, where that depends on nobody else.
+
+        With other nodes, a leader hands over first: so they need not wait until they miss it.
+        """
+        if self.driver.has_others:
+            if self.membership.hand_over():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.leadership.lost.wait(), HAND_OVER_SECONDS_MAX)
+            return
+        while self.driver.uncommitted:
             self._progress.clear()
             await self._progress.wait()
 

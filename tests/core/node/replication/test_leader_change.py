@@ -10,7 +10,7 @@ from tests.support.cluster import USER, Cluster, Node, cluster
 
 
 async def keep_writing(node: Node, prefix: str, acknowledged: dict[bytes, TransactionId], count: int = 10_000) -> None:
-    """Write one key after the other through a node, and note what is acknowledged, until it does not answer any more."""
+    """Write one key after the other through a node, and note what is acknowledged, until it is gone."""
     for number in range(count):
         key = f"{prefix}{number}".encode()
         try:
@@ -89,7 +89,9 @@ async def test_blocks_of_a_deposed_leader_may_be_committed_by_the_next() -> None
         # Nothing comes back to the leader, but its appends arrive.
         made.hub.changes = lambda sender, to, message: None if to == first.id else message
         waiting = asyncio.create_task(first.submit(b"in flight=1"))
-        await made.until(lambda: second.core.head.seqno == third.core.head.seqno == first.core.head.seqno > first.committed)
+        await made.until(
+            lambda: second.core.head.seqno == third.core.head.seqno == first.core.head.seqno > first.committed
+        )
         await made.until(lambda: second.leads or third.leads)
         made.hub.changes = None
         outcome = await waiting
@@ -111,3 +113,20 @@ async def test_leadership_goes_round_and_each_leader_takes_commands() -> None:
             await made.until(lambda successor=successor: successor.leads)  # type: ignore[misc]
         await made.equal()
         assert sum(name.endswith(".committed") for name in nodes[0].disk.files if name.startswith("ledger/")) > 1
+
+
+async def test_a_leader_that_stops_hands_over_first() -> None:
+    async with cluster() as made:
+        await made.found()
+        first, second, third = await made.grow(3)
+        await made.until(lambda: not first.core.driver.uncommitted)
+        first.executor.request_stop()
+        await first.tasks[1]
+        for channel in first.channels:
+            await channel.close()
+        await asyncio.wait_for(first.tasks[0], 30)
+        assert any("hands over" in line for line in first.log)
+        first.crashed = True
+        await made.until(lambda: second.leads or third.leads)
+        await made.leader().submit(b"after=1")
+        await made.equal(second, third)

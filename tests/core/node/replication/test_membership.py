@@ -29,7 +29,9 @@ def slots(node: Node) -> dict[str, str]:
 async def promoted(made: Cluster, *nodes: Node) -> None:
     """Wait until these, and only these, vote."""
     ids = {node.id for node in nodes}
-    await made.until(lambda: set(configuration(made.leader()).voters) == ids and not configuration(made.leader()).is_joint)
+    await made.until(
+        lambda: set(configuration(made.leader()).voters) == ids and not configuration(made.leader()).is_joint
+    )
 
 
 async def test_a_node_that_was_lost_comes_back_in_its_slot_under_a_new_identity() -> None:
