@@ -37,8 +37,8 @@ NEW_NETWORK_HINT = "To start a new network instead: coco network destroy, then c
 class NodeSecrets:
     """The keys of a node, in the enclave's memory. known_seqno: the ledger was once seen to reach this entry.
 
-    node: who wrote the ledger beside them, "" before there was any. next_node: who is about to start the network (again)
-    and may have written its first block already, "" otherwise. granted: to whom this disk was granted when no network
+    node: who wrote the ledger beside them, "" before there was any. next_node: who is about to start the network, or
+    did and may have written its first block already, "" otherwise. granted: to whom this disk was granted when no network
     ran (core/consensus/restart.py), "" for nobody.
     """
 

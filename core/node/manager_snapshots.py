@@ -1,10 +1,10 @@
 """Writes snapshots, in the manager, while the node goes on. docs/snapshots.md.
 
 On the node that leads, a snapshot is begun when a signature is committed and enough entries have been since the last
-one, or when somebody asked for one. The executor sends the adapters' tables in slices, as fast as they are written here;
-the system's are the manager's own. Then the executor proposes the entry with the evidence, which is filled in here; once
-that is committed, its receipt is added and the file gets its name. One at a time; whatever is on the way at a stop, or
-when another node leads, is written anew later.
+one, or when somebody asked for one. The executor sends the adapters' tables in slices, as fast as they are written
+here; the system's are the manager's own. Then the executor proposes the entry with the evidence, which is filled in
+here; once that is committed, its receipt is added and the file gets its name. One at a time; whatever is on the way at
+a stop, or when another node leads, is written anew later.
 
 Invariants: a seqno's snapshot is begun once by a node, so its key sees its nonce once. Nothing of a worker gets into
 the system's tables.

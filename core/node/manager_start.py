@@ -304,7 +304,7 @@ def _check_alone(state: SystemState) -> None:
     nodes = state.trusted_nodes()
     if len(nodes) > 1:
         raise IncompatibleData(
-            f"this network has {len(nodes)} nodes, so that none of them starts again alone: the others may have gone on",
+            f"this network has {len(nodes)} nodes, so none of them starts again alone: the others may have gone on",
             hint="Start the node with an authorization of its member, and with the addresses of the others, to join "
             "them again.",
         )

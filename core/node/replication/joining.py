@@ -139,6 +139,7 @@ class Joiner:
     async def _ask(self, authorization: Authorization) -> Joined:
         contacts = deque(self._config.contacts)
         if not contacts:
+            await self._look_at_disk()
             raise CocoError("this node is to join, but knows no other", hint="Give the addresses of other nodes.")
         pause, asked, silent = BACKOFF_SECONDS[0], 0, 0
         while True:
@@ -155,13 +156,17 @@ class Joiner:
                 silent += 1
             if asked >= len(contacts) and not self._has_read:
                 # Everybody was asked, and nobody is in a network that runs: what is on the disk here matters.
-                self._has_read, self._restarting = True, await self._read_disk()
-                if self._restarting is not None:
-                    await self._restarting.consider()
-                    self._end_if_won()
+                await self._look_at_disk()
             if silent >= len(contacts):
                 silent, wait, pause = 0, pause, min(2 * pause, BACKOFF_SECONDS[1])
             await asyncio.sleep(wait)
+
+    async def _look_at_disk(self) -> None:
+        """Take part in starting the network again, if there is one on this node's disk."""
+        self._has_read, self._restarting = True, await self._read_disk()
+        if self._restarting is not None:
+            await self._restarting.consider()
+            self._end_if_won()
 
     def _end_if_won(self) -> None:
         if self._restarting is not None and self._restarting.is_won:
