@@ -38,8 +38,8 @@ class NodeSecrets:
     """The keys of a node, in the enclave's memory. known_seqno: the ledger was once seen to reach this entry.
 
     node: who wrote the ledger beside them, "" before there was any. next_node: who is about to start the network, or
-    did and may have written its first block already, "" otherwise. granted: to whom this disk was granted when no network
-    ran (core/consensus/restart.py), "" for nobody.
+    did and may have written its first block already, "" otherwise. granted: to whom this disk was granted when no
+    network ran (core/consensus/restart.py), "" for nobody.
     """
 
     constitution: Digest
