@@ -16,11 +16,15 @@ from typing import TYPE_CHECKING, Any, Self
 import orjson
 
 from cli.errors import Refused, Unreachable
+from cli.failover import Addresses, is_repeatable
 from cli.store import ClientStore, Identity, Store
 from core import limits
 
 if TYPE_CHECKING:
     from web3 import Web3
+
+CONNECT_SECONDS_MAX = 5.0
+"""How long one of several nodes may take until a connection to it stands."""
 
 NOT_BOUND = -32001
 """The JSON-RPC error code for an address that is not bound to the caller's identity."""
@@ -30,7 +34,8 @@ NOT_BOUND = -32001
 class Connection:
     """One network as one identity. url: https://HOST:PORT. token None: no credential is shown.
 
-    rpc_path: where JSON-RPC is spoken; "/" is the network's default adapter, "/ethereum/" that one.
+    rpc_path: where JSON-RPC is spoken; "/" is the network's default adapter, "/ethereum/" that one. others: further
+    nodes of the network, which are turned to in turn when the one at `url` does not answer; `url` is then that one.
 
     A connection is kept open between requests, belongs to one thread, and is closed by `close` or a `with`.
     """
@@ -41,6 +46,7 @@ class Connection:
     network: str = ""
     rpc_path: str = "/"
     timeout_seconds: float = limits.REQUEST_SECONDS_MAX + 10
+    others: tuple[str, ...] = ()
     _http: http.client.HTTPSConnection | None = field(default=None, init=False, repr=False)
     _next_id: int = field(default=0, init=False, repr=False)
 
@@ -75,11 +81,32 @@ class Connection:
     def request(
         self, method: str, path: str, body: bytes | None = None, content_type: str = "application/json"
     ) -> tuple[int, bytes]:
-        """Send one HTTP request; returns status and body (at most limits.RESPONSE_BYTES_MAX). Raises Unreachable."""
+        """Send one HTTP request; returns status and body (at most limits.RESPONSE_BYTES_MAX). Raises Unreachable.
+
+        Another node is asked when this one cannot be reached, or does not answer what may be asked twice.
+        """
         headers = {"Content-Type": content_type} if body is not None else {}
         if self.token is not None:
             headers["Authorization"] = f"Bearer {self.token}"
+        nodes = Addresses((self.url, *self.others))
+        for _ in range(nodes.count - 1):
+            try:
+                return self._ask(method, path, body, headers)
+            except Unreachable as error:
+                if not error.never_sent and not is_repeatable(method, body):
+                    raise
+                self.others = (*self.others[1:], self.url)
+                self.url = nodes.avoid(self.url)
+        return self._ask(method, path, body, headers)
+
+    def _ask(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
+        """Send one request to the node at `url`. Raises Unreachable."""
         reused = self._http is not None
+        try:
+            self._open()
+        except (OSError, http.client.HTTPException) as error:
+            self.close()
+            raise self._unreachable(error, never_sent=True) from error
         try:
             return self._exchange(method, path, body, headers)
         except (http.client.RemoteDisconnected, BrokenPipeError, ConnectionResetError) as error:
@@ -118,15 +145,24 @@ class Connection:
             self._http.close()
             self._http = None
 
+    def _open(self) -> http.client.HTTPSConnection:
+        """Return the open connection, and make it when there is none. Raises OSError."""
+        if self._http is not None:
+            return self._http
+        parts = urllib.parse.urlsplit(self.url)
+        connecting = min(CONNECT_SECONDS_MAX, self.timeout_seconds) if self.others else self.timeout_seconds
+        self._http = http.client.HTTPSConnection(
+            parts.hostname or "", parts.port or 443, timeout=connecting, context=tls_context(self.ca_file)
+        )
+        self._http.connect()
+        self._http.timeout = self.timeout_seconds
+        self._http.sock.settimeout(self.timeout_seconds)
+        return self._http
+
     def _exchange(self, method: str, path: str, body: bytes | None, headers: dict[str, str]) -> tuple[int, bytes]:
-        if self._http is None:
-            parts = urllib.parse.urlsplit(self.url)
-            context = tls_context(self.ca_file)
-            self._http = http.client.HTTPSConnection(
-                parts.hostname or "", parts.port or 443, timeout=self.timeout_seconds, context=context
-            )
-        self._http.request(method, path, body=body, headers=headers)
-        response = self._http.getresponse()
+        opened = self._open()
+        opened.request(method, path, body=body, headers=headers)
+        response = opened.getresponse()
         data = response.read(limits.RESPONSE_BYTES_MAX + 1)
         if len(data) > limits.RESPONSE_BYTES_MAX:
             raise http.client.HTTPException(f"the answer is larger than {limits.RESPONSE_BYTES_MAX} bytes")
@@ -134,16 +170,18 @@ class Connection:
             self.close()
         return response.status, data
 
-    def _unreachable(self, error: Exception) -> Unreachable:
+    def _unreachable(self, error: Exception, *, never_sent: bool = False) -> Unreachable:
         if isinstance(error, ssl.SSLCertVerificationError):
             return Unreachable(
                 f"{self.url} does not show a certificate of network {self.network}: {error.verify_message}",
                 hint=f"Another network or program answers there. The pinned CA is {self.ca_file}.",
             )
-        return Unreachable(
+        unreachable = Unreachable(
             f"network {self.network} does not answer at {self.url}: {error or type(error).__name__}",
             hint=f"Is it running? coco network status {self.network}; start it: coco network start {self.network}",
         )
+        unreachable.never_sent = never_sent
+        return unreachable
 
 
 def tls_context(ca_file: Path) -> ssl.SSLContext:
@@ -187,13 +225,14 @@ def connect(
 
 def connect_client(client: ClientStore, identity: Identity | None) -> Connection:
     """Connect to a network whose client side is known."""
-    url = client.url()
-    if url is None or client.pinned_ca() is None:
+    urls = client.urls()
+    if not urls or client.pinned_ca() is None:
         raise Unreachable(
             f"network {client.network} has not been started yet",
             hint=f"Start it: coco network start {client.network}",
         )
-    return Connection(url, client.ca_file, identity.token() if identity else None, client.network)
+    token = identity.token() if identity else None
+    return Connection(urls[0], client.ca_file, token, client.network, others=urls[1:])
 
 
 def default_home() -> Path:

@@ -30,9 +30,13 @@ class StateDamaged(CocoError):
 
 
 class Unreachable(CocoError):
-    """Nothing answers at the network's address, or what answers is not the pinned network."""
+    """Nothing answers at the network's address, or what answers is not the pinned network.
+
+    never_sent: the request did not reach a node, so that it may be sent elsewhere, whatever it asks for.
+    """
 
     exit_code = 7
+    never_sent = False
 
 
 class Refused(CocoError):

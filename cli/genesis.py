@@ -12,12 +12,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
 
 from cli.errors import WrongUse
-from cli.files import ensure_directory, write_private
+from cli.files import ensure_directory, read_private, write_private
+from cli.local_nodes import node_directory
 from cli.manifests import Manifests
 from cli.store import Defaults, Store, check_name
 from core.crypto.certificates import self_signed
@@ -111,9 +113,12 @@ def make_constitution(
 
 
 def write_network(
-    store: Store, constitution: Constitution, organisations: Sequence[Organisation], config: HostConfig
+    store: Store, constitution: Constitution, organisations: Sequence[Organisation], configs: Sequence[HostConfig]
 ) -> None:
-    """Write host side and client side. network.json comes last: a network without it does not exist."""
+    """Write host side and client side. configs: of the nodes on this machine, the first one in front.
+
+    network.json comes last, the first node's at the very end: a network without it does not exist.
+    """
     network = constitution.network
     host = ensure_directory(store.network_directory(network))
     client = store.new_client(network)
@@ -135,8 +140,38 @@ def write_network(
             constitution=constitution.digest().hex(),
         )
     )
+    first, *further = configs
+    for config in further:
+        write_node(node_directory(host, config.slot), constitution.encode(), config, machine_of=host)
     write_private(host / "genesis.json", constitution.encode())
-    write_private(host / "network.json", config.encode())
+    write_private(host / "network.json", first.encode())
+
+
+def write_node(directory: Path, genesis: bytes, config: HostConfig, *, machine_of: Path | None = None) -> None:
+    """Write the host's side of one node. machine_of: a node's directory whose simulated vendor this machine has, too.
+
+    The machine's fuses are its own, and made when it is first started; what certifies it and signs its code is shared.
+    """
+    ensure_directory(directory)
+    if machine_of is not None:
+        share_vendor(machine_of, directory)
+    write_private(directory / "genesis.json", genesis)
+    write_private(directory / "network.json", config.encode())
+
+
+def share_vendor(source: Path, directory: Path) -> None:
+    """Give a node's simulated machine the authority, and the development key, of another one's."""
+    from enclave_sim.host_config import NodePaths
+    from enclave_sim.platform.fuses import AUTHORITY_FILE
+    from enclave_sim.platform.launching import DEVELOPMENT_KEY_FILE
+
+    ours, theirs = NodePaths(directory).fuses, NodePaths(source).fuses
+    for folder in (ours.parent.parent, ours.parent):
+        ensure_directory(folder)
+    for name in (AUTHORITY_FILE, DEVELOPMENT_KEY_FILE):
+        secret = read_private(theirs.with_name(name))
+        if secret is not None:
+            write_private(ours.with_name(name), secret)
 
 
 def read_constitution(store: Store, network: str) -> Constitution | None:

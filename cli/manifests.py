@@ -61,14 +61,14 @@ class Manifests:
         return SIMULATED_NOTE if any(entry.simulated for entry in self.tee) else ""
 
 
-def chosen_manifests(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return make_manifests' arguments by the options of `coco network create`.
+def chosen_manifests(options: Mapping[str, Any], members: int) -> dict[str, Any]:
+    """Return make_manifests' arguments by the options of `coco network create`. members: how many there are.
 
     With several members, no one of them is to change the code alone.
     """
     return {
         "platform": options["platform"],
-        "code_rule": options["code"] or ("measured" if len(options["organisation"]) > 1 else "signed"),
+        "code_rule": options["code"] or ("measured" if members > 1 else "signed"),
         "tee_file": options["tee_manifest"],
         "code_file": options["code_manifest"],
     }

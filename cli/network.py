@@ -5,41 +5,26 @@ from __future__ import annotations
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from cli.account import NO_PASSWORD_NOTE, make_account, no_password_option
 from cli.errors import NotFound, WrongUse
+from cli.local_nodes import local_nodes
 from cli.manifests import chosen_manifests, make_manifests, manifest_options
+from cli.network_run import running_pid, start, status, stop
 from cli.options import json_option, password_file_option
-from cli.output import note, print_fields, print_json, print_table, progress
-from cli.pins import pin, pin_root
-from cli.store import ClientStore, CurrentNetwork, Store, check_name
+from cli.output import note, print_fields, print_json, print_table
+from cli.plan_nodes import NODES_MAX, default_members, plan_nodes
+from cli.store import CurrentNetwork, Store, check_name
 from cli.values import format_ether, parse_integer
 from cli.wallet import AccountFile, funded_password
 from core.errors import CocoError
 
-if TYPE_CHECKING:
-    from enclave_sim.status import Status
-
 DEFAULT_PORT = 8443
 DEFAULT_CHAIN_ID = 20170
-DEFAULT_MEMBER = "org1"
-NOT_RUNNING = 3
 NAMES = ("localhost", "127.0.0.1", "::1")
-CONNECT_NOTE = """
-Connect with web3.py:
-  from web3 import Web3
-  token = open("{token}").read().strip()
-  options = {{"headers": {{"Authorization": "Bearer " + token}}, "verify": "{ca}"}}
-  w3 = Web3(Web3.HTTPProvider("{url}", request_kwargs=options))
-For tools that cannot send a token or pin a certificate: coco proxy"""
-
-HOST_ONLY_NOTE = """
-This machine is no client of network {name}: nothing was pinned here. Clients keep a copy of {ca}
-in their own clients/{name}/front-end-ca.pem, of {root}
-in clients/{name}/platform-root.pem, and the url in clients/{name}/url."""
 
 
 class NetworkRunning(CocoError):
@@ -51,10 +36,18 @@ def network() -> None:
     """Create and run the networks that this machine hosts."""
 
 
+for _command in (start, stop, status):
+    network.add_command(_command)
+
+
 @network.command()
 @click.argument("name")
 @click.option(
-    "--organisation", "-o", multiple=True, metavar="NAME", help="A member (votes); repeatable. Default: org1."
+    "--organisation",
+    "-o",
+    multiple=True,
+    metavar="NAME",
+    help="A member (votes); repeatable. Default: org1, ...",
 )
 @click.option("--participant", "-p", multiple=True, metavar="NAME", help="One who transacts only; repeatable.")
 @click.option("--adapter", "-d", multiple=True, metavar="NAME", help="A live adapter; the first is the default one.")
@@ -66,8 +59,10 @@ def network() -> None:
 @click.option("--fund", multiple=True, metavar="NAME=ETHER", help="Make an account that owns this much; repeatable.")
 @click.option("--block-gas", default="60_000_000", show_default=True, help="Gas limit of a block.")
 @click.option("--transaction-gas", default="16_777_216", show_default=True, help="Gas limit of a transaction.")
+@click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=1, show_default=True, help="Nodes of this machine.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=DEFAULT_PORT, show_default=True, help="0: a free one.")
-@click.option("--address", default="127.0.0.1", show_default=True, help="The address the node listens on.")
+@click.option("--address", default="127.0.0.1", show_default=True, help="The address the nodes listen on.")
+@click.option("--peer-address", default="", metavar="HOST:PORT", help="Where nodes of other machines reach this one.")
 @click.option("--host-name", multiple=True, metavar="NAME", help="A name or address clients reach it by; repeatable.")
 @manifest_options
 @password_file_option
@@ -80,9 +75,11 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
     \b
     coco network create demo
     coco network create trade -o manufacturer -o carrier -o retailer --fund alice=100 --no-password
+    coco network create trio --nodes 3 -o manufacturer -o carrier -o retailer
+
+    With several nodes, each is an organisation's, in turns; the first takes --port, the next one the port after it.
     """
     from cli.genesis import check_adapters, make_constitution, make_organisations, write_network
-    from enclave_sim.host_config import HostConfig
 
     directory = store.network_directory(name)
     client_directory = store.home / "clients" / name
@@ -92,20 +89,19 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
             hint=f"Choose another name, or remove it first: coco network destroy {name}",
         )
     funded = [_fund(text) for text in options["fund"]]
-    names = certificate_names(options["address"], options["host_name"])
-    config = HostConfig(address=options["address"], port=options["port"], names=names, platform=options["platform"])
-    config.check()
+    configs = plan_nodes(options, certificate_names(options["address"], options["host_name"]))
+    members = options["organisation"] or default_members(options["nodes"])
     password = funded_password(options["password_file"], options["no_password"])
     try:
-        organisations = make_organisations(options["organisation"] or (DEFAULT_MEMBER,), options["participant"])
+        organisations = make_organisations(members, options["participant"])
         client = store.new_client(name)
         accounts = {account: make_account(client, account, password) for account, _ in funded}
         balances = {accounts[account].address: wei for account, wei in funded}
         adapters = _adapters(options, store.current().adapter, balances)
         check_adapters(name, adapters)
-        manifests = make_manifests(directory, adapters, **chosen_manifests(options))
+        manifests = make_manifests(directory, adapters, **chosen_manifests(options, len(members)))
         constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests)
-        write_network(store, constitution, organisations, config)
+        write_network(store, constitution, organisations, configs)
     except BaseException:
         # Nothing of a network that could not be made stays behind: no half of it can be started.
         shutil.rmtree(directory, ignore_errors=True)
@@ -121,6 +117,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         "members": [entry.name for entry in organisations if entry.role == "member"],
         "participants": [entry.name for entry in organisations if entry.role == "participant"],
         "adapters": list(adapters),
+        "nodes": [config.slot for config in configs],
         **manifests.describe(),
         "accounts": [
             {"name": account, "address": accounts[account].address, "balance": str(wei)} for account, wei in funded
@@ -138,7 +135,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
 
 
 def _show_created(shown: dict[str, Any], accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> None:
-    lists = {key: ", ".join(shown[key]) or None for key in ("members", "participants", "adapters")}
+    lists = {key: ", ".join(shown[key]) or None for key in ("members", "participants", "adapters", "nodes")}
     names = ("network", "constitution", "host_directory", "client_directory", "admits_platforms", "admits_code")
     print_fields({key: shown[key] for key in names} | lists)
     for account, wei in funded:
@@ -250,59 +247,6 @@ def use(store: Store, name: str) -> None:
 
 
 @network.command()
-@click.argument("name", required=False)
-@click.option("--foreground", is_flag=True, help="Stay, print the host's log, and stop with Ctrl-C.")
-@json_option
-@click.pass_obj
-def start(store: Store, name: str | None, foreground: bool, as_json: bool) -> None:
-    """Start a network's node and print how to connect."""
-    chosen, directory = store.host_directory(name)
-    run = _run_in_foreground if foreground else _run_in_background
-    run(store, chosen, directory, as_json)
-
-
-@network.command()
-@click.argument("name", required=False)
-@click.pass_obj
-def stop(store: Store, name: str | None) -> None:
-    """Stop a network's node. Everything it has acknowledged is on disk."""
-    chosen, directory = store.host_directory(name)
-    if _running_pid(directory) is None:
-        note(f"Network {chosen} is not running.")
-        return
-    from enclave_sim.host import stop as stop_host
-
-    with progress(f"stopping network {chosen}"):
-        stop_host(directory)
-    click.echo(f"Network {chosen} is stopped.")
-
-
-@network.command()
-@click.argument("name", required=False)
-@json_option
-@click.pass_obj
-def status(store: Store, name: str | None, as_json: bool) -> None:
-    """Show whether a network's node runs on this machine; exits with 3 when it does not."""
-    from enclave_sim.status import read_status
-
-    chosen, directory = store.host_directory(name)
-    pid, found = _running_pid(directory), read_status(directory)
-    state = "stopped" if pid is None else "starting" if found is None else "running"
-    shown: dict[str, Any] = {"network": chosen, "state": state, "host_directory": str(directory), "pid": pid}
-    if found is not None:
-        shown |= {"url": found.url, "started_at": found.started_at, "processes": found.pids}
-        shown |= {"less_isolation": found.less_isolation}
-    if as_json:
-        print_json(shown)
-    else:
-        processes = ", ".join(f"{role} {number}" for role, number in shown.get("processes", {}).items())
-        print_fields(shown | {"processes": processes or None, "less_isolation": None})
-        _warn_of_less_isolation(found)
-    if found is None:
-        raise click.exceptions.Exit(NOT_RUNNING)
-
-
-@network.command()
 @click.argument("name")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.pass_obj
@@ -322,72 +266,6 @@ def destroy(store: Store, name: str, yes: bool) -> None:
     click.echo(f"Network {name} is removed.")
 
 
-def _warn_of_less_isolation(found: Status | None) -> None:
-    """Say for whom the kernel lacks what keeps an enclave's process in."""
-    missing: dict[str, list[str]] = {}
-    for process, reasons in (found.less_isolation if found is not None else {}).items():
-        for reason in reasons:
-            missing.setdefault(reason, []).append(process)
-    for reason, processes in missing.items():
-        note(f"WARNING: less isolation of {', '.join(processes)}: {reason}. See docs/operating.md#isolation.")
-
-
 def _running_pid(directory: Path) -> int | None:
-    from enclave_sim.status import running_pid
-
-    return running_pid(directory)
-
-
-def _run_in_foreground(store: Store, name: str, directory: Path, as_json: bool) -> None:
-    import asyncio
-
-    from enclave_sim.host import run_host
-
-    note(f"Starting network {name}; Ctrl-C stops it.")
-    asyncio.run(run_host(directory, foreground=True, on_running=lambda found: _started(store, name, found, as_json)))
-
-
-def _run_in_background(store: Store, name: str, directory: Path, as_json: bool) -> None:
-    from enclave_sim.host import start_detached
-    from enclave_sim.host import stop as stop_host
-
-    with progress(f"starting network {name}") as tell:
-        found = start_detached(directory, on_progress=tell)
-    try:
-        _started(store, name, found, as_json)
-    except CocoError:
-        stop_host(directory)
-        raise
-
-
-def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
-    """Pin the front-end CA, remember the address, and say how to connect.
-
-    A machine that is no client of the network pins nothing, and says what its clients need.
-    """
-    from enclave_sim.host_config import NodePaths
-
-    paths = NodePaths(store.network_directory(name))
-    client = store.client(name) if store.is_client(name) else None
-    if client is not None:
-        pin(client, paths.front_end_ca)
-        pin_root(client, paths.evidence / "root.pem")
-        client.set_url(found.url)
-    certificate = paths.front_end_ca if client is None else client.ca_file
-    identities = [] if client is None else client.identities()
-    shown = {"network": name, "url": found.url, "certificate": str(certificate), "log": str(paths.log)}
-    _warn_of_less_isolation(found)
-    if as_json:
-        print_json(shown | {"identities": identities, "less_isolation": found.less_isolation})
-        return
-    print_fields(shown | {"identities": ", ".join(identities) or None})
-    if client is None:
-        note(HOST_ONLY_NOTE.format(name=name, ca=certificate, root=paths.evidence / "root.pem"))
-    else:
-        note(CONNECT_NOTE.format(url=found.url, ca=certificate, token=_token_file(client)))
-
-
-def _token_file(client: ClientStore) -> Path:
-    """Return where the token of the default identity is, of any when none is chosen."""
-    chosen = client.defaults().identity or next(iter(client.identities()), "IDENTITY")
-    return client.directory / "identities" / chosen / "token"
+    """Return the process id of one of a network's nodes that runs here, None when none does."""
+    return next((pid for node in local_nodes(directory) if (pid := running_pid(node)) is not None), None)

@@ -5,12 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import click
+import msgspec
 
 from cli.evidence import describe_verdict, verify_service
+from cli.node_overview import HEADINGS, overview, read_peers, table_row, url_of
+from cli.node_run import join, start, stop
 from cli.node_tickets import delegate, ticket
 from cli.node_votes import approve, remove
 from cli.options import identity_option, json_option, network_option, open_connection
-from cli.output import print_fields, print_json, progress
+from cli.output import print_fields, print_json, print_table, progress
 from cli.store import Store
 from core.errors import AuthenticationFailed
 
@@ -24,31 +27,37 @@ SNAPSHOT_SECONDS_MAX = 600.0
 
 @click.group()
 def node() -> None:
-    """Ask the node about itself."""
+    """Look after single nodes: ask them, start, stop and join them."""
 
 
-for _command in (approve, remove, ticket, delegate):
+for _command in (start, stop, join, approve, remove, ticket, delegate):
     node.add_command(_command)
 
 
 @node.command()
 @network_option
 @identity_option
+@click.option("--node", "slot", metavar="SLOT", help="Which node. Default: the first that answers, and a list of all.")
 @json_option
 @click.pass_obj
-def status(store: Store, network: str | None, identity: str | None, as_json: bool) -> None:
-    """Show the node's state, and verify its attestation: measurement, view, sequence numbers, adapters.
+def status(store: Store, network: str | None, identity: str | None, slot: str | None, as_json: bool) -> None:
+    """Show a node's state, and verify its attestation: measurement, view, sequence numbers, adapters.
 
-    The node is asked over TLS with the pinned certificate; exits with 7 when it does not answer. Its quote is verified
-    under the root pinned when the network first started here, and against the constitution's manifests where this
-    machine hosts the network; one that is refused ends the command.
+    Of a network of several nodes, all are listed: role, view, and how far each is. The node is asked over TLS with the
+    pinned certificate; exits with 7 when it does not answer. Its quote is verified under the root pinned when the
+    network first started here, and against the constitution's manifests where this machine hosts the network; one that
+    is refused ends the command.
     """
     from cli.genesis import read_constitution
 
     client = store.client(network)
     with open_connection(client, identity) as connection:
-        url = connection.url
+        if slot is not None:
+            connection.url, connection.others = url_of(store, client, connection, slot), ()
         state, service = connection.get("/node/status"), connection.get("/node/network")
+        url = connection.url
+        is_alone = len(client.urls()) == 1 and not read_peers(store, client.network)
+        nodes = [] if is_alone or slot is not None else overview(store, client, connection)
     evidence = read_evidence(service, client.pinned_root(), read_constitution(store, client.network))
     known = client.defaults().constitution
     if known is not None and service.get("constitution_digest") != known:
@@ -57,10 +66,14 @@ def status(store: Store, network: str | None, identity: str | None, as_json: boo
             hint="It is another network, or its ledger was made anew. Do not use it before you know which.",
         )
     if as_json:
-        print_json({"network": client.network, "url": url, "node": state, "service": service, "evidence": evidence})
+        shown = {"network": client.network, "url": url, "node": state, "service": service, "evidence": evidence}
+        print_json(shown | ({"nodes": msgspec.to_builtins(nodes)} if nodes else {}))
         return
     brief = {name: value for name, value in service.items() if name not in (*_LONG, *state)}
     print_fields({"network": client.network, "url": url} | flatten(state) | flatten(brief) | flatten(evidence))
+    if nodes:
+        click.echo()
+        print_table(HEADINGS, [table_row(one) for one in nodes])
 
 
 @node.command()

@@ -56,15 +56,16 @@ def proxy(
     origins = frozenset(_origin(text) for text in allow_origin)
     client = store.client(network)
     chosen = client.identity(identity)
-    url = client.url()
-    if url is None or client.pinned_ca() is None:
+    urls = client.urls()
+    if not urls or client.pinned_ca() is None:
         raise Unreachable(
             f"network {client.network} has not been started yet", hint=f"coco network start {client.network}"
         )
     if ANY in origins:
         note(f"warning: any page that a browser on this machine opens can now act as {chosen.name}")
     settings = ProxySettings(
-        upstream=url,
+        upstream=urls[0],
+        others=urls[1:],
         tls=tls_context(client.ca_file),
         token=chosen.token(),
         host=host,

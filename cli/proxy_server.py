@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 import orjson
 from aiohttp import (
+    ClientConnectorError,
     ClientError,
     ClientResponse,
     ClientSession,
@@ -31,12 +32,14 @@ from aiohttp import (
 )
 from yarl import URL
 
+from cli.failover import Addresses, is_repeatable
 from cli.proxy_origins import host_allowed, origin_allowed
 from cli.proxy_relay import join
 from core import limits
 from core.errors import CocoError
 
 UPSTREAM_CONNECTIONS_MAX = 64
+CONNECT_SECONDS_MAX = 5.0
 REQUESTS_MAX = 256
 SOCKETS_MAX = 64
 SOCKET_OPEN_SECONDS_MAX = 15
@@ -69,7 +72,10 @@ class PortTaken(CocoError):
 
 @dataclass(frozen=True, slots=True)
 class ProxySettings:
-    """upstream: https://HOST:PORT. origins: allowed beside pages of this machine. any_host: not only this machine."""
+    """upstream: https://HOST:PORT; others: of the network's other nodes, which are turned to when it does not answer.
+
+    origins: allowed beside pages of this machine. any_host: not only this machine.
+    """
 
     upstream: str
     tls: ssl.SSLContext = field(repr=False)
@@ -78,6 +84,7 @@ class ProxySettings:
     port: int = 8545
     origins: frozenset[str] = frozenset()
     any_host: bool = False
+    others: tuple[str, ...] = ()
 
 
 class Proxy:
@@ -85,6 +92,7 @@ class Proxy:
 
     def __init__(self, settings: ProxySettings) -> None:
         self._settings = settings
+        self._nodes = Addresses((settings.upstream, *settings.others))
         self._requests = asyncio.Semaphore(REQUESTS_MAX)
         self._sockets: set[web.WebSocketResponse] = set()
         self._sockets_held = 0
@@ -102,7 +110,7 @@ class Proxy:
             cookie_jar=DummyCookieJar(),
             headers={"Authorization": f"Bearer {settings.token}"},
             skip_auto_headers=("Accept-Encoding", "User-Agent"),
-            timeout=ClientTimeout(total=limits.REQUEST_SECONDS_MAX + 10),
+            timeout=ClientTimeout(total=limits.REQUEST_SECONDS_MAX + 10, sock_connect=CONNECT_SECONDS_MAX),
         )
         application = web.Application(client_max_size=limits.REQUEST_BYTES_MAX)
         application.router.add_route("*", "/{path:.*}", self._handle)
@@ -158,13 +166,26 @@ class Proxy:
     async def _exchange(
         self, method: str, path: str, body: bytes, headers: Mapping[str, str]
     ) -> tuple[int, dict[str, str], bytes]:
-        """Send one request upstream. Redirects are not followed: the token goes to this network only."""
+        """Send one request to a node. Redirects are not followed: the token goes to this network only."""
         if self._session is None:
             raise CocoError("the proxy is not running")
-        url = URL(self._settings.upstream + path, encoded=True)
+        for _ in range(self._nodes.count - 1):
+            node = self._nodes.current
+            try:
+                return await self._exchange_with(self._session, node, method, path, body, headers)
+            except (ClientError, TimeoutError) as error:
+                self._nodes.avoid(node)
+                if not isinstance(error, ClientConnectorError) and not is_repeatable(method, body):
+                    raise
+        return await self._exchange_with(self._session, self._nodes.current, method, path, body, headers)
+
+    async def _exchange_with(
+        self, session: ClientSession, node: str, method: str, path: str, body: bytes, headers: Mapping[str, str]
+    ) -> tuple[int, dict[str, str], bytes]:
+        url = URL(node + path, encoded=True)
         # aiohttp sends a file in pieces, and warns of blocking the loop when bytes are large.
         data = io.BytesIO(body) if body else None
-        async with self._session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
+        async with session.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
             reply = await _bounded(response)
             kept = {
                 name: value
@@ -199,22 +220,30 @@ class Proxy:
             raise CocoError("the proxy is not running")
         if not web.WebSocketResponse().can_prepare(request):
             return _failure(400, "not a WebSocket handshake")
-        url = URL("wss" + self._settings.upstream.removeprefix("https") + _path(request), encoded=True)
+        words = ""
+        for _ in range(self._nodes.count):
+            node = self._nodes.current
+            try:
+                return await self._open_at(self._session, node, request)
+            except WSServerHandshakeError as error:
+                status = error.status if 400 <= error.status <= 599 else 502
+                return _failure(status, f"the node refuses a WebSocket connection with status {error.status}")
+            except (ClientError, TimeoutError) as error:
+                self._nodes.avoid(node)
+                words = _words(error)
+        return _failure(502, words)
+
+    async def _open_at(self, session: ClientSession, node: str, request: web.Request) -> ClientWebSocketResponse:
+        url = URL("wss" + node.removeprefix("https") + _path(request), encoded=True)
         offered = request.headers.get("Sec-WebSocket-Protocol", "")
-        try:
-            async with asyncio.timeout(SOCKET_OPEN_SECONDS_MAX):
-                return await self._session.ws_connect(
-                    url,
-                    protocols=[name.strip() for name in offered.split(",") if name.strip()],
-                    heartbeat=SOCKET_HEARTBEAT_SECONDS,
-                    max_msg_size=limits.RESPONSE_BYTES_MAX,
-                    timeout=ClientWSTimeout(ws_close=SOCKET_CLOSE_SECONDS_MAX),
-                )
-        except WSServerHandshakeError as error:
-            status = error.status if 400 <= error.status <= 599 else 502
-            return _failure(status, f"the node refuses a WebSocket connection with status {error.status}")
-        except (ClientError, TimeoutError) as error:
-            return _failure(502, _words(error))
+        async with asyncio.timeout(SOCKET_OPEN_SECONDS_MAX):
+            return await session.ws_connect(
+                url,
+                protocols=[name.strip() for name in offered.split(",") if name.strip()],
+                heartbeat=SOCKET_HEARTBEAT_SECONDS,
+                max_msg_size=limits.RESPONSE_BYTES_MAX,
+                timeout=ClientWSTimeout(ws_close=SOCKET_CLOSE_SECONDS_MAX),
+            )
 
     async def _join_sockets(
         self, request: web.Request, socket: web.WebSocketResponse, upstream: ClientWebSocketResponse

@@ -1,7 +1,8 @@
 """Where the command line keeps its state, and the rule that divides it.
 
     COCO_HOME/networks/<network>/   the host's: configuration, constitution, sealed data. No client key, no plaintext.
-    COCO_HOME/clients/<network>/    the client's: pinned CA, url, identities/, accounts/, contracts/, current.json
+    COCO_HOME/clients/<network>/    the client's: pinned CA, url (a line for each node), identities/, accounts/,
+                                    contracts/, current.json
     COCO_HOME/clients/current.json  which network is meant when none is named
 
 A client of a network that runs elsewhere has the second without the first.
@@ -21,6 +22,9 @@ from core.errors import StorageFailed
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
 _FILE_NAME = re.compile(r"[A-Za-z0-9_$-][A-Za-z0-9_$.-]{0,139}")
+NODES_MAX = 64
+"""How many nodes of a network a client keeps."""
+
 _CONTRACT_NAME = re.compile(r"[A-Za-z_$][A-Za-z0-9_$-]{0,127}")
 
 
@@ -123,19 +127,28 @@ class ClientStore:
         return elsewhere(self.directory, file)
 
     def url(self) -> str | None:
-        """Return the node's address, or None while it is not known."""
-        data = read_private(self.directory / "url")
-        if data is None:
-            return None
-        url = data.decode("ascii", "replace").strip()
-        if not re.fullmatch(r"https://[^\s/?#@]+(:[0-9]{1,5})?", url):
-            raise StateDamaged(
-                f"{self.directory / 'url'} holds no address: {url[:80]!r}", hint="Write https://HOST:PORT."
-            )
-        return url
+        """Return the address of the node to ask first, or None while none is known."""
+        return next(iter(self.urls()), None)
 
-    def set_url(self, url: str) -> None:
-        write_private(self.directory / "url", url.encode() + b"\n")
+    def urls(self) -> tuple[str, ...]:
+        """Return the nodes' addresses, the one to ask first in front; raises StateDamaged."""
+        data = read_private(self.directory / "url")
+        urls = (data or b"").decode("ascii", "replace").split()
+        if data is not None and (not urls or len(urls) > NODES_MAX):
+            raise self._bad_url("no address" if not urls else f"{len(urls)} addresses")
+        for url in urls:
+            if not re.fullmatch(r"https://[^\s/?#@]+(:[0-9]{1,5})?", url):
+                raise self._bad_url(f"no address: {url[:80]!r}")
+        return tuple(urls)
+
+    def _bad_url(self, what: str) -> StateDamaged:
+        return StateDamaged(
+            f"{self.directory / 'url'} holds {what}", hint="Write https://HOST:PORT, a line for each node."
+        )
+
+    def set_url(self, *urls: str) -> None:
+        """Keep the nodes' addresses, the one to ask first in front."""
+        write_private(self.directory / "url", "".join(f"{url}\n" for url in urls).encode())
 
     def pinned_ca(self) -> bytes | None:
         return read_private(self.ca_file)

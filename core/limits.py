@@ -114,6 +114,9 @@ CONSENSUS_ENTRY_BYTES_MAX = 32 * MEBIBYTE
 CONSENSUS_APPEND_ENTRIES_MAX = 4_096
 CONSENSUS_READYS_MAX = 1_024
 """Readys handed out that wait for the disk."""
+CONSENSUS_KEPT_ENTRIES = 2_048
+CONSENSUS_KEPT_BYTES = 32 * MEBIBYTE
+"""Applied entries that an engine keeps for nodes that lag a little; who lags more is sent to the files."""
 CONSENSUS_READS_MAX = 20_000
 """Reads that wait for a quorum, or for the leader's answer."""
 CONSENSUS_READ_CONTEXT_BYTES_MAX = 256
@@ -178,8 +181,41 @@ AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
 # Node to node.
 NODE_HANDSHAKE_SECONDS_MAX = 10
 """From the first byte to a confirmed channel, with the making and checking of evidence."""
+FETCH_BYTES_MAX = 1 * MEBIBYTE
+"""Of one piece of a file that is fetched from another node."""
+FETCHES_MAX = 8
+"""Pieces of files that are read for other nodes at a time."""
+JOINERS_MAX = 16
+"""Nodes that wait for the leader's answer."""
 NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE
 """What one side takes before the channel is confirmed. OpenSSL takes no certificate message above 100 KiB."""
 EVIDENCE_BYTES_MAX = 24 * KIBIBYTE
 ENDORSEMENTS_BYTES_MAX = 64 * KIBIBYTE
 """Collateral in a node's certificate."""
+
+# Channels between nodes (core/node/peers).
+PEER_URGENT_BYTES_MAX = 4 * KIBIBYTE
+"""A message of consensus up to here may go before longer ones; it travels in one piece."""
+PEER_URGENT_SECONDS_MAX = 2.0
+"""An urgent message that waited longer is not sent: another has taken its place."""
+PEER_ORDERED_QUEUE_BYTES_MAX = 16 * MEBIBYTE
+PEER_WORK_QUEUE_BYTES_MAX = 32 * MEBIBYTE
+PEER_WORK_BYTES_MAX = 32 * MEBIBYTE
+"""One message with commands, with answers, or with what a new node is given."""
+PEER_REQUESTS_MAX = 8
+"""Requests of one node to another that wait for their replies."""
+PEER_INBOUND_MESSAGES_MAX = 1_024
+PEER_INBOUND_BYTES_MAX = 16 * MEBIBYTE
+"""Messages of one node that wait to be taken, above which its channel is not read."""
+PEER_HANDSHAKES_MAX = 32
+"""Accepted connections that are not confirmed yet; for one more, the oldest is closed."""
+PEER_JOINS_MAX = 4
+"""Unregistered nodes that are spoken with at a time. Each costs a quote before anything is known of it."""
+PEER_JOINS_PER_MINUTE = 60
+PEER_JOIN_REQUEST_BYTES_MAX = 2 * GOVERNANCE_MESSAGE_BYTES_MAX
+PEER_JOIN_SECONDS_MAX = 60.0
+PEER_ADDRESS_BYTES_MAX = 512
+PEER_DIALS_MAX = 64
+"""Connections that a host makes at a time."""
+PEER_ACCEPTED_MAX = 64
+"""Connections that a host accepted and its manager has not looked at, above which the oldest is closed."""

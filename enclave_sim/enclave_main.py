@@ -4,7 +4,8 @@
                                        [--peer-fd N ...] [--listen-fd N] [--channels-fd N]
 
 Peers: of the manager, the executor; of the executor, the manager, then the gateways; of a gateway, the executor. What
-connects them with readers is passed over the channels descriptor, since readers come and go. It waits for the host's
+connects them with readers is passed over the channels descriptor, since readers come and go; to the manager, its
+connections with other nodes. It waits for the host's
 Start message, pairs with its peers, and runs until Stop, an error, or the end of the host. An error goes to the host as
 Failed, and the exit code with it. Nothing is printed: output could hold what only the enclave may see, and so could the
 text of an unexpected exception, of which only type and place are told.
@@ -28,6 +29,7 @@ from typing import Any
 from core import limits
 from core.adapter.interface import Adapter
 from core.errors import ChannelClosed, CocoError, InvariantBroken
+from core.node.attested_tls.tls_context import TlsContexts
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig, ReaderConfig
 from core.node.executor import LoadAdapters
 from core.node.manager import Manager
@@ -35,6 +37,7 @@ from core.node.messages import FrontEnd
 from core.ports import Transport
 from enclave_sim.boundary.host_link import HostLink
 from enclave_sim.boundary.messages import Role
+from enclave_sim.boundary.peer_streams import PassedStreams
 from enclave_sim.boundary.socket_transport import open_fd_transport
 from enclave_sim.isolation.isolate import before_event_loop, isolate
 from enclave_sim.isolation.preload import load_whole_adapters
@@ -55,7 +58,7 @@ from enclave_sim.reader_channels import (
     attach_to_reader,
     make_reader,
 )
-from enclave_sim.roles import make_executor, make_gateway, make_manager
+from enclave_sim.roles import Reach, make_executor, make_gateway, make_manager
 from enclave_sim.watchdog import Watchdog
 
 STOP_SECONDS_MAX = 30.0
@@ -133,22 +136,13 @@ async def _until_either(
 
 async def _make_role(link: HostLink, platform: PlatformClient, arguments: argparse.Namespace) -> _Role:
     peers = [await open_fd_transport(fd) for fd in arguments.peer_fds]
-    channels: ChannelSource = NoChannels()
-    if arguments.channels_fd >= 0:
-        channels = PassedChannels(socket.socket(fileno=arguments.channels_fd))
+    passing = socket.socket(fileno=arguments.channels_fd) if arguments.channels_fd >= 0 else None
+    if arguments.role == "manager":
+        return await _make_manager(link, platform, peers[0], passing)
+    channels: ChannelSource = NoChannels() if passing is None else PassedChannels(passing)
     match await link.started:
-        case ManagerConfig() as config:
-            _isolate(link, "manager")
-            manager = await make_manager(
-                config,
-                disk=link.disk,
-                sealer=platform.sealer(config.sealing),
-                attestor=platform,
-                executor=peers[0],
-                log=link.log,
-                published=platform.published,
-            )
-            return _Role(manager.run, _ends_with_executor, partial(_pass_on_requests, link, manager))
+        case ManagerConfig():
+            raise InvariantBroken("the link gives each role its own configuration")
         case ExecutorConfig() as config:
             load = _isolating_loader(link, "executor")
             executor = await make_executor(
@@ -160,6 +154,35 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
             return await _make_gateway(config, link, platform, peers[0], arguments.listen_fd, channels)
         case ReaderConfig():
             return await _make_reader(link, platform, channels)
+
+
+async def _make_manager(
+    link: HostLink, platform: PlatformClient, executor: Transport, passing: socket.socket | None
+) -> _Role:
+    config = await link.started
+    if not isinstance(config, ManagerConfig):
+        raise InvariantBroken("the link gives each role its own configuration")
+    contexts = TlsContexts()  # Not later: an isolated process can make none.
+    _isolate(link, "manager")
+    streams = PassedStreams(passing, link.ask_to_dial, link.log) if passing is not None else None
+    if streams is not None:
+        link.dial_failed = streams.failed
+    manager = await make_manager(
+        config,
+        disk=link.disk,
+        sealer=platform.sealer(config.sealing),
+        attestor=platform,
+        executor=executor,
+        log=link.log,
+        published=platform.published,
+        reach=Reach(streams, contexts) if streams is not None else None,
+    )
+
+    async def beside() -> None:
+        works = [_pass_on_requests(link, manager), *([streams.run()] if streams is not None else [])]
+        await asyncio.gather(*works)
+
+    return _Role(manager.run, _ends_with_executor, beside)
 
 
 async def _make_gateway(

@@ -28,11 +28,12 @@ from core.errors import CocoError, NodeStopped
 from enclave_sim.boundary.messages import Running
 from enclave_sim.detached import Report, await_report, send_progress, send_report
 from enclave_sim.disk import DirectoryDisk
-from enclave_sim.host_config import HostConfig, NodePaths, read_config
+from enclave_sim.host_config import HostConfig, NodePaths, read_authorization, read_config
 from enclave_sim.host_log import HostLog
 from enclave_sim.listener import bind
 from enclave_sim.process import command, environment
 from enclave_sim.snapshot_request import on_snapshot_signal, snapshot_signal_ignored
+from enclave_sim.start_messages import Peering
 from enclave_sim.status import (
     AlreadyRunning,
     Status,
@@ -77,15 +78,27 @@ async def run_host(
             listener = stack.enter_context(
                 bind(config.address, config.port, left_behind=was_here, config_file=paths.network)
             )
+            peering = _peering(directory, config, stack)
             disk = stack.enter_context(closing(DirectoryDisk(paths.disk)))
             stack.enter_context(snapshot_signal_ignored())
             stop = stop_requested if stop_requested is not None else _stop_on_signals(stack)
-            supervisor = Supervisor(config, genesis, paths.fuses, disk, log)
+            supervisor = Supervisor(config, genesis, paths.fuses, disk, log, peering)
             await _run(supervisor, directory, config, listener, stop, on_running, log)
         except CocoError as error:
             log.line("host", f"stopped: {error.message} {error.hint}")
             raise
         log.line("host", "stopped in order")
+
+
+def _peering(directory: Path, config: HostConfig, stack: ExitStack) -> Peering:
+    """Return what the node has for others: a listener, where they reach it, and a member's word for it."""
+    authorization = read_authorization(directory, config)
+    if config.peer_port is None:
+        return Peering(authorization=authorization)
+    file = NodePaths(directory).network
+    listener = bind(config.address, config.peer_port, left_behind=False, config_file=file, setting="peer_port")
+    stack.enter_context(listener)
+    return Peering(listener, config.reached_at(listener.getsockname()[1]), authorization)
 
 
 async def _run(
@@ -140,6 +153,7 @@ def _status(running: Running, config: HostConfig, address: str, port: int, super
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         service=msgspec.json.decode(running.service, type=dict),
         less_isolation=supervisor.less_isolation,
+        peer_address=supervisor.peer_address,
     )
 
 

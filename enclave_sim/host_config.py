@@ -26,6 +26,8 @@ from core.errors import CocoError, IncompatibleData
 DATA_DIRECTORY_VERSION = 1
 GATEWAYS_MAX = 16
 CONFIG_BYTES_MAX = 1 * limits.MEBIBYTE
+TICK_MS_MIN, TICK_MS_MAX = 10, 10_000
+_EVERYWHERE = ("0.0.0.0", "::")  # noqa: S104
 
 
 class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,6 +39,11 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     isolation: what becomes of a node whose enclaves cannot be isolated wholly: it runs and says so, or does not start.
     platform: which TEE the machine simulates. sigstruct: files, by kind of enclave (`manager`, `worker`), that sign the
     code (`coco enclave sign`); a kind without one is signed by the machine's own development key.
+
+    Of networks of several nodes: peer_port: at which the other nodes' connections are taken (0 picks a free one; none
+    without it). peer_address: HOST:PORT, or HOST, by which the others reach it; by default `address`. slot: the name
+    under which the members know this node. authorization: the file of a member's ticket or delegation for it. contacts:
+    HOST:PORT of nodes to ask when it joins. tick_ms: the tick of consensus.
     """
 
     version: int = DATA_DIRECTORY_VERSION
@@ -53,6 +60,12 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     isolation: Literal["best", "required"] = "best"
     platform: Literal["sgx", "vsm"] = "sgx"
     sigstruct: dict[Literal["manager", "worker"], str] = {}
+    peer_port: int | None = None
+    peer_address: str = ""
+    slot: str = "node1"
+    authorization: str = ""
+    contacts: tuple[str, ...] = ()
+    tick_ms: int = 100
 
     def encode(self) -> bytes:
         """Return it as JSON for a person to read."""
@@ -83,12 +96,55 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("snapshot_entries", self.snapshot_entries, 0, limits.SNAPSHOT_ENTRIES_MAX),
             ("block_commands_max", self.block_commands_max, 1, limits.BLOCK_COMMANDS_MAX),
             ("block_bytes_max", self.block_bytes_max, 1, limits.BLOCK_BYTES_MAX),
+            ("peer_port", self.peer_port or 0, 0, 65_535),
+            ("tick_ms", self.tick_ms, TICK_MS_MIN, TICK_MS_MAX),
         )
         for name, value, low, high in bounds:
             if not low <= value <= high:
                 raise CocoError(f"{name} is {value} in network.json", hint=f"Give a value from {low} to {high}.")
         if not self.names:
             raise CocoError("names is empty in network.json", hint="Give at least one name, such as localhost.")
+        if len(self.contacts) > limits.CONSENSUS_NODES_MAX:
+            raise CocoError("network.json has too many contacts", hint="Give a few nodes of the network.")
+        for contact in self.contacts:
+            check_address(contact)
+
+    @property
+    def has_peers(self) -> bool:
+        """Whether the node has to do with others."""
+        return self.peer_port is not None or bool(self.contacts)
+
+    def reached_at(self, port: int) -> str:
+        """Return HOST:PORT at which others reach the node that listens on this port."""
+        host = self.peer_address or (self.names[0] if self.address in _EVERYWHERE else self.address)
+        try:
+            check_address(host)
+        except CocoError:
+            return f"[{host}]:{port}" if ":" in host and not host.startswith("[") else f"{host}:{port}"
+        return host
+
+
+def split_address(address: str) -> tuple[str, int]:
+    """Return host and port of HOST:PORT or [IPV6]:PORT; raises ValueError."""
+    host, colon, port = address.rpartition(":")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        host = ""
+    digits = port.isascii() and port.isdigit()
+    if not (colon and host and digits and 0 < int(port) < 65_536) or len(address) > limits.PEER_ADDRESS_BYTES_MAX:
+        raise ValueError(f"{address[:100]!r} is not HOST:PORT")
+    return host, int(port)
+
+
+def check_address(address: str) -> None:
+    """Raise CocoError unless it is HOST:PORT."""
+    try:
+        split_address(address)
+    except ValueError as error:
+        raise CocoError(
+            f"{error} (network.json)", hint="Write it as node2.example.com:7000 or [2001:db8::2]:7000."
+        ) from None
 
 
 class _Versioned(msgspec.Struct):
@@ -150,6 +206,27 @@ def read_config(directory: Path) -> tuple[HostConfig, bytes]:
     """Return DIR/network.json and the bytes of DIR/genesis.json; raises CocoError when there is no network."""
     paths = NodePaths(directory)
     return HostConfig.decode(_read(paths.network)), _read(paths.genesis)
+
+
+def read_authorization(directory: Path, config: HostConfig) -> bytes:
+    """Return the bytes of the configured ticket or delegation, b"" without one; raises CocoError.
+
+    Its name is relative to the directory.
+    """
+    if not config.authorization:
+        return b""
+    path = directory / config.authorization
+    try:
+        with path.open("rb") as file:
+            data = file.read(limits.GOVERNANCE_MESSAGE_BYTES_MAX + 1)
+    except OSError as error:
+        raise CocoError(
+            f"the authorization {path} cannot be read: {error.strerror}",
+            hint="Correct authorization in network.json, or have a member sign another.",
+        ) from None
+    if len(data) > limits.GOVERNANCE_MESSAGE_BYTES_MAX:
+        raise CocoError(f"the authorization {path} is too large", hint="It is no ticket or delegation of a member.")
+    return data
 
 
 def _read(path: Path) -> bytes:

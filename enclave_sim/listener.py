@@ -16,10 +16,18 @@ LEFTOVER_SECONDS_MAX = 3.0
 _RETRY_SECONDS = 0.05
 
 
-def bind(address: str, port: int, *, left_behind: bool, config_file: Path = Path("network.json")) -> socket.socket:
+def bind(
+    address: str,
+    port: int,
+    *,
+    left_behind: bool,
+    config_file: Path = Path("network.json"),
+    setting: str = "port",
+) -> socket.socket:
     """Return a listening socket; port 0 picks a free one. Raises CocoError that says what to do.
 
-    left_behind: whether a killed host of this directory used the same port. config_file: where both are configured.
+    left_behind: whether a killed host of this directory used the same port. config_file: where both are configured,
+    the port as `setting`.
     """
     deadline = time.monotonic() + (LEFTOVER_SECONDS_MAX if left_behind else 0)
     while True:
@@ -27,7 +35,7 @@ def bind(address: str, port: int, *, left_behind: bool, config_file: Path = Path
             return _bind(address, port)
         except OSError as error:
             if error.errno != errno.EADDRINUSE or time.monotonic() >= deadline:
-                raise _explained(address, port, error, config_file) from None
+                raise _explained(address, port, error, config_file, setting) from None
         time.sleep(_RETRY_SECONDS)
 
 
@@ -36,16 +44,17 @@ def _bind(address: str, port: int) -> socket.socket:
     return socket.create_server((address, port), family=family, backlog=limits.CONNECTIONS_MAX)
 
 
-def _explained(address: str, port: int, error: OSError, config_file: Path) -> CocoError:
+def _explained(address: str, port: int, error: OSError, config_file: Path, setting: str) -> CocoError:
     match error.errno:
         case errno.EADDRINUSE:
             return CocoError(
                 f"port {port} on {address} is in use",
-                hint=f"Stop the program that uses it, or write another `port` in {config_file} (0 picks a free one).",
+                hint=f"Stop the program that uses it, or write another `{setting}` in {config_file} "
+                "(0 picks a free one).",
             )
         case errno.EACCES:
             return CocoError(
-                f"port {port} on {address} is not allowed", hint=f"Write a `port` above 1023 in {config_file}."
+                f"port {port} on {address} is not allowed", hint=f"Write a `{setting}` above 1023 in {config_file}."
             )
         case _:
             return CocoError(

@@ -25,11 +25,13 @@ from core.node.executor import Executor, LoadAdapters
 from core.node.gateway import Gateway
 from core.node.manager import Manager
 from core.node.messages import FrontEnd
+from core.node.peers.timing import PeerTiming
 from core.node.reader import Reader
 from core.ports import Disk
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.listener import bind
+from enclave_sim.memory_network import MemoryNetwork
 from enclave_sim.platform.fuses import load_or_create_authority, load_or_create_fuses
 from enclave_sim.platform.memory import MemoryPlatform
 from enclave_sim.reader_channels import (
@@ -40,7 +42,7 @@ from enclave_sim.reader_channels import (
     attach_to_reader,
     make_reader,
 )
-from enclave_sim.roles import make_executor, make_gateway, make_manager
+from enclave_sim.roles import Reach, make_executor, make_gateway, make_manager
 
 STOP_SECONDS_MAX = 30.0
 
@@ -71,7 +73,8 @@ class LocalNode:
     which goes with the platform whose fuses sealed its data. The constitution's manifests must admit the platform.
     Raises what the roles raise: on entering when they cannot start, on leaving when one failed meanwhile. load: makes
     the adapters (by default those installed). log: every line of every role. readers: as in HostConfig; here they share
-    the one thread with everything else.
+    the one thread with everything else. network: with other LocalNodes, whose peer_address is this one's; slot,
+    authorization, contacts, tick_ms: as in ManagerConfig.
     """
 
     def __init__(
@@ -90,7 +93,17 @@ class LocalNode:
         block_bytes_max: int = limits.BLOCK_BYTES_MAX,
         snapshot_entries: int = limits.SNAPSHOT_ENTRIES,
         load: LoadAdapters = load_adapters,
+        network: MemoryNetwork | None = None,
+        peer_address: str = "",
+        slot: str = "node1",
+        authorization: bytes = b"",
+        contacts: Sequence[str] = (),
+        tick_ms: int = 100,
+        peer_timing: PeerTiming | None = None,
     ) -> None:
+        self._network = network
+        self._peer_address = peer_address
+        self._peer_timing = peer_timing or PeerTiming()
         self.log: list[str] = []
         self.port = port
         self.ca_pem = ""
@@ -108,7 +121,16 @@ class LocalNode:
         self._address = address
         self._gateways = gateways
         self._manager_config = ManagerConfig(
-            constitution, tuple(names), worker, chunk_bytes_min, snapshot_entries=snapshot_entries
+            constitution,
+            tuple(names),
+            worker,
+            chunk_bytes_min,
+            snapshot_entries=snapshot_entries,
+            slot=slot,
+            peer_address=peer_address,
+            authorization=authorization,
+            contacts=tuple(contacts),
+            tick_ms=tick_ms,
         )
         self._executor_config = ExecutorConfig(
             platform.measurement("manager"), gateways, block_commands_max, block_bytes_max, readers
@@ -163,6 +185,8 @@ class LocalNode:
     def crash(self) -> None:
         """Drop every role at once, as kill -9 of all processes does; nothing is flushed. Use a new LocalNode after."""
         self._crashed = True
+        if self._network is not None:
+            self._network.leave(self._peer_address)
         for channel in self._channels:
             channel.crash()
         for task in (*self._tasks, *self._beside, *(reader.task for reader in self._readers.values())):
@@ -267,6 +291,7 @@ class LocalNode:
             executor=to_manager,
             log=lambda line: self._line("manager", line),
             published=self.platform.published,
+            reach=self._reach(),
         )
         executor = make_executor(
             self._executor_config,
@@ -291,6 +316,11 @@ class LocalNode:
         made = await asyncio.gather(manager, executor, *gateways)
         sources = [QueuedChannels() for _ in range(1 + self._gateways)]
         return _Roles(made[0], made[1], made[2:], sources)  # type: ignore[arg-type]
+
+    def _reach(self) -> Reach | None:
+        if self._network is None:
+            return None
+        return Reach(self._network.node(self._peer_address), timing=self._peer_timing)
 
     def _open_disk(self) -> Disk:
         if isinstance(self._storage, Path):

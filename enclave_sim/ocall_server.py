@@ -6,6 +6,7 @@ An enclave that sends what the host does not understand is noted in the log and 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import assert_never
 
 from core.errors import ChannelClosed, LimitExceeded, MalformedMessage, StorageFailed
@@ -15,6 +16,8 @@ from enclave_sim.boundary.messages import (
     LOG_LINE_CHARACTERS_MAX,
     TO_ENCLAVE,
     TO_HOST,
+    Dial,
+    DialFailed,
     DiskAppend,
     DiskCall,
     DiskData,
@@ -50,7 +53,7 @@ ISOLATION_LINES_MAX = 16
 class OcallServer:
     """See the module. running, stopped: once the enclave said so, or ended. failed: its last words, if any.
 
-    isolated: what it says that it has given up after its start, once it has.
+    isolated: what it says that it has given up after its start, once it has. dial: begins to connect for the manager.
     """
 
     def __init__(self, name: str, transport: SocketTransport, log: HostLog, disk: Disk | None) -> None:
@@ -62,6 +65,7 @@ class OcallServer:
         self._transport = transport
         self._log = log
         self._disk = disk
+        self.dial: Callable[[int, str], None] | None = None
 
     async def start(self, message: Start) -> None:
         await self._transport.send(TO_ENCLAVE.encode(message))
@@ -77,6 +81,13 @@ class OcallServer:
         """Ask the manager for a snapshot; one that is gone writes none."""
         try:
             await self._transport.send(TO_ENCLAVE.encode(TakeSnapshot()))
+        except ChannelClosed:
+            return
+
+    async def dial_failed(self, request: int, reason: str) -> None:
+        """Tell the manager that nobody was reached; one that is gone need not know."""
+        try:
+            await self._transport.send(TO_ENCLAVE.encode(DialFailed(request, reason)))
         except ChannelClosed:
             return
 
@@ -111,6 +122,11 @@ class OcallServer:
                 self._take_isolated(message)
             case Stopped():
                 self.stopped.set()
+            case Dial(request, address):
+                if self.dial is None:
+                    await self.dial_failed(request, f"the {self.name} reaches no other nodes")
+                else:
+                    self.dial(request, address)
             case Failed():
                 self.failed = message
                 self._log.line(self.name, f"{message.kind}: {message.message} {message.hint}")

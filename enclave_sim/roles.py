@@ -9,22 +9,67 @@ import asyncio
 import socket
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 
 from core.adapter.loading import load_adapters
+from core.crypto.keys import PrivateKey
 from core.errors import LimitExceeded, MalformedMessage
+from core.governance.constitution import Constitution
+from core.node.attested_tls.tls_context import TlsContexts
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
 from core.node.executor import Executor, LoadAdapters
 from core.node.gateway import Gateway
 from core.node.manager import Manager, Published, nothing_published
 from core.node.messages import TO_GATEWAY, FrontEnd
 from core.node.pairing import pair
+from core.node.peers.dialler import Dialler
+from core.node.peers.network import NodePeers, PeerSettings
+from core.node.peers.timing import PeerTiming
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
-from enclave_sim.verify.manifest import verify_own_evidence
+from enclave_sim.platform.remote import PublishedEvidence
+from enclave_sim.verify.manifest import remote_verifier, verify_own_evidence
 
 MANAGER_EXECUTOR = "manager-executor"
 EXECUTOR_GATEWAY = "executor-gateway"
 
 Log = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How a manager reaches other nodes. contexts: made before its process was isolated."""
+
+    dialler: Dialler
+    contexts: TlsContexts = field(default_factory=TlsContexts)
+    timing: PeerTiming = field(default_factory=PeerTiming)
+
+
+def make_peers(
+    reach: Reach,
+    key: PrivateKey,
+    constitution: Constitution,
+    *,
+    attestor: Attestor,
+    published: Published,
+    log: Log,
+) -> NodePeers:
+    """Return the channels to the other nodes' managers, started. key: the node's.
+
+    Evidence is verified under the constitution's TEE manifest, and must be admitted by it (NodePeers.rule).
+    """
+    settings = PeerSettings(
+        key=key,
+        source=PublishedEvidence(attestor, published),
+        verifier_of=remote_verifier,
+        constitution=constitution,
+        clock=time.time,
+        contexts=reach.contexts,
+        timing=reach.timing,
+    )
+    peers = NodePeers(settings, reach.dialler, log)
+    peers.start()
+    return peers
 
 
 class FrontEndWatch:
@@ -62,8 +107,9 @@ async def make_manager(
     executor: Transport,
     log: Log,
     published: Published = nothing_published,
+    reach: Reach | None = None,
 ) -> Manager:
-    """Pair with the executor and return the manager. published: see Manager."""
+    """Pair with the executor and return the manager. published: see Manager. reach: None in a network of one node."""
     worker: list[ReportClaims] = []
     paired = await pair(
         executor,
@@ -73,8 +119,12 @@ async def make_manager(
         initiator=False,
         on_peer=worker.append,
     )
+    connect = None
+    if reach is not None:
+        connect = partial(make_peers, reach, attestor=attestor, published=published, log=log)
     return Manager(
         config,
+        connect=connect,
         worker=worker[0],
         verify=verify_own_evidence,
         disk=disk,

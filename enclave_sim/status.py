@@ -31,7 +31,7 @@ class Status(msgspec.Struct, frozen=True):
     """DIR/node0/status.json. pids: of every process by name (host, platform, manager, executor, gateway-1, ...).
 
     service: public information of the node and its service, as the gateway serves it. less_isolation: what the kernel
-    did not give to a process, by its name, with the reason.
+    did not give to a process, by its name, with the reason. peer_address: where the other nodes reach this one.
     """
 
     pid: int
@@ -42,6 +42,7 @@ class Status(msgspec.Struct, frozen=True):
     started_at: str
     service: dict[str, Any]
     less_isolation: dict[str, tuple[str, ...]] = {}
+    peer_address: str = ""
     version: int = STATUS_VERSION
 
 

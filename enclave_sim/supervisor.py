@@ -15,25 +15,20 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, assert_never
 
-from core import limits
 from core.errors import ChannelClosed, CocoError, LimitExceeded, MalformedMessage, NodeStopped
-from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
 from core.ports import Disk
 from enclave_sim.boundary.descriptors import DescriptorSender
 from enclave_sim.boundary.messages import (
     ReportedFailure,
     Role,
     Running,
-    Start,
-    StartExecutor,
-    StartGateway,
-    StartManager,
 )
 from enclave_sim.boundary.socket_transport import SocketTransport, open_socket_transport
 from enclave_sim.enclaves import LOST_PEER, RESTART, Enclave, failure_of, told
 from enclave_sim.host_config import HostConfig
 from enclave_sim.host_log import HostLog
 from enclave_sim.ocall_server import OcallServer
+from enclave_sim.peer_hosting import PeerHosting
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
@@ -51,6 +46,7 @@ from enclave_sim.platform.messages import (
 )
 from enclave_sim.process import spawn
 from enclave_sim.reader_hosting import HostSide, ReaderHosting
+from enclave_sim.start_messages import ALONE, Peering, machine_arguments, start_messages
 
 GATEWAY_STOP_SECONDS_MAX = 15.0
 READER_STOP_SECONDS_MAX = 2.0
@@ -66,7 +62,17 @@ LAST_WORDS_SECONDS_MAX = 2.0
 class Supervisor:
     """See the module. `start`, then `wait_for_end` or `stop`, then `close`, in every case."""
 
-    def __init__(self, config: HostConfig, genesis: bytes, fuses: Path, disk: Disk, log: HostLog) -> None:
+    def __init__(
+        self,
+        config: HostConfig,
+        genesis: bytes,
+        fuses: Path,
+        disk: Disk,
+        log: HostLog,
+        peering: Peering = ALONE,
+    ) -> None:
+        self._peering = peering
+        self._peers: PeerHosting | None = None
         self._config = config
         self._genesis = genesis
         self._fuses = fuses
@@ -92,6 +98,11 @@ class Supervisor:
         return platform | {enclave.name: enclave.pid for enclave in self._enclaves}
 
     @property
+    def peer_address(self) -> str:
+        """Where the other nodes reach this one, "" where they do not."""
+        return self._peering.address
+
+    @property
     def less_isolation(self) -> dict[str, tuple[str, ...]]:
         """What the kernel did not give, by name of the process; see enclave_sim/isolation."""
         told = [(enclave.name, enclave.server.isolated) for enclave in self._enclaves]
@@ -113,7 +124,14 @@ class Supervisor:
             fds = ["--host-fd", str(platform_end.fileno()), "--channels-fd", str(passed.fileno())]
             self._platform = await spawn(
                 "enclave_sim.platform.main",
-                [*fds, "--fuses", str(self._fuses), "--parent", str(os.getpid()), *self._machine_arguments()],
+                [
+                    *fds,
+                    "--fuses",
+                    str(self._fuses),
+                    "--parent",
+                    str(os.getpid()),
+                    *machine_arguments(self._config, self._fuses),
+                ],
                 descriptors=[end.fileno() for end in theirs],
                 error_fd=self._log.fileno(),
                 new_session=True,
@@ -128,7 +146,11 @@ class Supervisor:
         self._log.line("host", f"platform {shown}, signed by {measured.signed_by}")
         for launch in launches:
             await self._tell(launch)
-        for enclave, start in zip(self._enclaves, self._start_messages(measured), strict=True):
+        if self._peers is not None:
+            self._peers.start()
+        for enclave, start in zip(
+            self._enclaves, start_messages(self._config, self._genesis, measured, self._peering), strict=True
+        ):
             await enclave.server.start(start)
         readers = [enclave.server.running for enclave in await self._readers.start()]
         gateways = [enclave.server.running for enclave in self._enclaves if enclave.role == "gateway"]
@@ -179,6 +201,8 @@ class Supervisor:
         await self._end_all()
         if self._readers is not None:
             await self._readers.close()
+        if self._peers is not None:
+            await self._peers.close()
         await asyncio.gather(*(enclave.server.close() for enclave in self._enclaves))
         if self._platform_channel is not None:
             await self._platform_channel.close()
@@ -218,12 +242,17 @@ class Supervisor:
         return launches, theirs
 
     def _passing_to(self, role: Role, theirs: list[socket.socket]) -> int:
-        """Make a way to pass channels to an enclave that readers connect with; returns the descriptor to give it."""
-        if role == "manager":
+        """Make a way to pass channels to an enclave, to readers or other nodes; returns the descriptor to give it."""
+        if role == "manager" and not self._config.has_peers:
             return -1
         passing, passed = socket.socketpair()
         theirs.append(passed)
-        self._passing.append(DescriptorSender(passing))
+        if role == "manager":
+            server = self._enclaves[0].server
+            self._peers = PeerHosting(DescriptorSender(passing), server.dial_failed, self._log, self._peering.listener)
+            server.dial = self._peers.dial
+        else:
+            self._passing.append(DescriptorSender(passing))
         return passed.fileno()
 
     def _host_readers(self, platform: DescriptorSender) -> ReaderHosting:
@@ -251,34 +280,6 @@ class Supervisor:
         if error is not None:
             self._log.line("host", f"serving the {name} failed: {type(error).__name__}: {error}")
             self._first_end.set()
-
-    def _start_messages(self, measured: Measured) -> list[Start]:
-        config = self._config
-        executor = ExecutorConfig(
-            measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max, config.readers
-        )
-        manager = ManagerConfig(
-            self._genesis,
-            config.names,
-            measured.worker,
-            sealing=config.sealing,
-            snapshot_entries=config.snapshot_entries,
-        )
-        connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
-        gateway = GatewayConfig(measured.worker, connections_max, readers=config.readers)
-        required = config.isolation == "required"
-        return [
-            StartManager(manager, required),
-            StartExecutor(executor, required),
-            *[StartGateway(gateway, required)] * config.gateways,
-        ]
-
-    def _machine_arguments(self) -> list[str]:
-        """Which machine the platform is, and what signs the enclaves; files are named from the network's directory."""
-        arguments = ["--tee", self._config.platform]
-        for kind, file in self._config.sigstruct.items():
-            arguments += ["--sigstruct", f"{kind}={self._fuses.parents[2] / file}"]
-        return arguments
 
     async def _watch_platform(self, process: asyncio.subprocess.Process, channel: SocketTransport) -> None:
         try:

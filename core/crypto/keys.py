@@ -65,6 +65,14 @@ class PublicKey:
         except (ValueError, TypeError, UnsupportedAlgorithm):
             raise MalformedMessage("not a public key (SubjectPublicKeyInfo, DER)") from None
 
+    @classmethod
+    def from_pem(cls, text: str) -> PublicKey:
+        """Parse what `to_pem` returns; raises MalformedMessage."""
+        try:
+            return cls(serialization.load_pem_public_key(text.encode()))
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            raise MalformedMessage("not a public key (SubjectPublicKeyInfo, PEM)") from None
+
     def __repr__(self) -> str:
         return f"<PublicKey {self.curve.value} {self.node_id()[:16]}>"
 

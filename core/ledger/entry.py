@@ -197,10 +197,19 @@ def open_entry(data: bytes, key: EntryKey) -> OpenedEntry:
     """
     entry = parse_entry(data)
     if entry.is_signature:
-        private = b""
-    else:
-        nonce = _NONCE.pack(entry.seqno, entry.view)
-        private = key.aead.decrypt(nonce, entry.private + entry.tag, entry.domain)
+        return open_signature(entry)
+    nonce = _NONCE.pack(entry.seqno, entry.view)
+    return _opened(entry, key.aead.decrypt(nonce, entry.private + entry.tag, entry.domain))
+
+
+def open_signature(entry: ParsedEntry) -> OpenedEntry:
+    """Return a signature entry, which takes no key, for its caller to verify what it says."""
+    if not entry.is_signature:
+        raise InvariantBroken("an entry that is no signature is opened without a key")
+    return _opened(entry, b"")
+
+
+def _opened(entry: ParsedEntry, private: bytes) -> OpenedEntry:
     return OpenedEntry(
         seqno=entry.seqno,
         view=entry.view,

@@ -15,11 +15,12 @@ from __future__ import annotations
 import re
 import struct
 from array import array
+from bisect import bisect_left
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from core import limits
-from core.errors import MalformedMessage, StorageFailed
+from core.errors import InvariantBroken, MalformedMessage, StorageFailed
 from core.ledger.entry import HEADER_BYTES, framed_bytes
 from core.ledger.verify import Place, damaged
 from core.ports import Disk, FileInfo
@@ -254,6 +255,19 @@ class LedgerWriter:
     def size_bytes(self) -> int:
         """Of the open chunk."""
         return self._size_bytes
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the open chunk is to be closed as soon as all of it is committed."""
+        return self._first is not None and self._size_bytes >= self._chunk_bytes_min
+
+    async def truncate(self, chunk: Seqno, offset: int) -> None:
+        """Cut the open chunk before the entry at offset, and forget what follows. Raises StorageFailed."""
+        if chunk != self._first or offset not in self._positions:
+            raise InvariantBroken(f"the ledger is to be cut at byte {offset} of chunk {chunk}, where no entry begins")
+        await self._disk.truncate(Chunk(chunk, None).file, offset)
+        del self._positions[bisect_left(self._positions, offset) :]
+        self._size_bytes = offset
 
     async def append(self, data: bytes, first: Seqno) -> tuple[Seqno, int]:
         """Write blocks whose first entry is `first`, and return once they are on disk. Raises StorageFailed.

@@ -2,7 +2,8 @@
 
     {"epochs": [{"epoch": 1, "first_seqno": 1, "view": 1, "node": "<hex>", "key": "<64 hex digits>"}, ...]}
 
-first_seqno, view and node: as the ledger's table `public:coco.epochs` has them under the epoch's number.
+first_seqno, view and node: as the ledger's table `public:coco.epochs` has them under the epoch's number. Who leads a
+view that began without an epoch of its own is read from the ledger.
 """
 
 from __future__ import annotations
@@ -47,8 +48,10 @@ def decode_key_file(data: bytes) -> list[EpochSecret]:
         EpochSecret(one.epoch, Seqno(one.first_seqno), View(one.view), NodeId(one.node), bytes.fromhex(one.key))
         for one in found.epochs
     ]
-    secrets.sort(key=lambda secret: secret.first_view)
-    if not secrets or len({secret.first_view for secret in secrets}) != len(secrets):
+    secrets.sort(key=lambda secret: (secret.first_view, secret.first_seqno))
+    places = {(secret.first_view, secret.first_seqno) for secret in secrets}
+    leaders = {(secret.first_view, secret.node) for secret in secrets}
+    if not secrets or len(places) != len(secrets) or len(leaders) != len({view for view, _ in leaders}):
         raise MalformedMessage("a file of epoch keys holds none, or two for one view", hint="See docs/auditing.md.")
     return secrets
 

@@ -105,10 +105,13 @@ class OlderPart:
 
     def _verify_signature(self, entry: ParsedEntry) -> None:
         signed = read_signed_root(entry.public, self._domains)
-        leader = self._keyring.find(entry.view, entry.seqno)
-        if leader is None or signed.node.node != leader.node:
+        begins = not self._block and entry.view > self._view
+        leader = self._keyring.leader(entry.view)
+        if signed.node.node != leader and not (leader is None and begins):
             raise AuthenticationFailed("the signer did not lead this view")
         verify_signed_root(signed, entry, self._frontier.root(), self._nodes, self._service_key)
+        if begins:
+            self._keyring.learn_view(entry.view, entry.seqno, signed.node.signer)
 
     def _finish(self, chunks: Sequence[Chunk]) -> None:
         last = max((chunk for chunk in chunks if chunk.first <= self._until.seqno), key=lambda one: one.first)

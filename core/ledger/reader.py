@@ -11,10 +11,10 @@ from contextlib import aclosing
 from dataclasses import dataclass
 
 from core.errors import AuthenticationFailed, MalformedMessage
-from core.ledger.entry import ParsedEntry, open_entry, parse_entry
+from core.ledger.entry import ParsedEntry, open_entry, parse_entry, position_of
 from core.ledger.files import FOLDER, Record, arrange_chunks, read_records
 from core.ledger.secrets import Keyring
-from core.ledger.tables import SERVICE, SINGLETON_KEY, DomainCodec, ServiceInfo
+from core.ledger.tables import SERVICE, SINGLETON_KEY, DomainCodec, ServiceInfo, SignedRoot
 from core.ledger.verify import damaged
 from core.ports import Disk
 from core.types import Digest, Seqno, View
@@ -69,7 +69,7 @@ async def read_entries(
     Raises LedgerDamaged, and AuthenticationFailed for a key that does not open its entry.
     """
     for chunk in arrange_chunks(await disk.list_files(FOLDER)):
-        if chunk.last is not None and chunk.last < span.first:
+        if chunk.last is not None and chunk.last < span.first and keyring is None:
             continue
         if span.last is not None and chunk.first > span.last:
             return
@@ -81,6 +81,8 @@ async def read_entries(
                 continue
             if span.holds(seqno):
                 yield _read(record, seqno, domains, keyring)
+            elif keyring is not None:
+                _learn_view(record, domains, keyring)
             seqno = Seqno(seqno + 1)
 
 
@@ -101,6 +103,8 @@ def _read(record: Record, seqno: Seqno, domains: DomainCodec, keyring: Keyring |
         if entry.seqno != seqno:
             raise MalformedMessage(f"it says it is entry {entry.seqno}; entry {seqno} belongs here")
         public = domains.decode(entry.public)
+        if entry.is_signature and keyring is not None:
+            _learn_view(record, domains, keyring)
     except MalformedMessage as error:
         raise damaged(place, seqno, error.message) from None
     private = None if keyring is None else _open(entry, record.data, domains, keyring)
@@ -116,6 +120,17 @@ def _read(record: Record, seqno: Seqno, domains: DomainCodec, keyring: Keyring |
         public=public,
         private=private,
     )
+
+
+def _learn_view(record: Record, domains: DomainCodec, keyring: Keyring) -> None:
+    """Have the keyring know who leads a view from the signature that it begins with; not verified."""
+    try:
+        view, seqno = position_of(record.data)
+        if keyring.leader(view) is None and (entry := parse_entry(record.data)).is_signature:
+            signed = SignedRoot.from_tables(domains.decode(entry.public))
+            keyring.learn_view(view, seqno, signed.node.signer)
+    except MalformedMessage as error:
+        raise damaged(record.place, None, error.message) from None
 
 
 def _open(entry: ParsedEntry, data: bytes, domains: DomainCodec, keyring: Keyring) -> Tables | None:

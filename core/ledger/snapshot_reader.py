@@ -34,7 +34,7 @@ from core.ledger.snapshot_format import (
 )
 from core.ledger.tables import SINGLETON_KEY, SNAPSHOT_EVIDENCE, DomainCodec
 from core.ports import Disk, FileInfo
-from core.types import Digest, Seqno
+from core.types import Digest, NodeId, Seqno, View
 
 BLOCK_BYTES = limits.SNAPSHOT_WRITE_BYTES
 
@@ -45,13 +45,18 @@ class SnapshotRefused(CocoError):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSnapshot:
-    """A file whose every byte the ledger vouches for. blocks: SHA-256 of each BLOCK_BYTES of it."""
+    """A file whose every byte the ledger vouches for. blocks: SHA-256 of each BLOCK_BYTES of it.
+
+    signer: the node, endorsed by the service, that signed its evidence, in the view signed_view.
+    """
 
     file: str
     name: SnapshotName
     prefix: Prefix
     evidence: SnapshotEvidence
     blocks: tuple[bytes, ...]
+    signer: NodeId
+    signed_view: View
 
 
 async def list_snapshots(disk: Disk) -> list[tuple[SnapshotName, FileInfo]]:
@@ -77,7 +82,9 @@ async def verify_snapshot(
     digest, blocks = await hash_file(disk, name.file, prefix.size_bytes)
     if digest != claims or digest.hex() != evidence.hash:
         raise SnapshotRefused(f"{name.file}: its bytes are not those that the ledger's evidence is for")
-    return VerifiedSnapshot(name.file, name, prefix, evidence, blocks)
+    stated = receipt.transaction_id
+    signed_view = stated.view if stated is not None else View(0)
+    return VerifiedSnapshot(name.file, name, prefix, evidence, blocks, receipt.node, signed_view)
 
 
 async def read_tables(

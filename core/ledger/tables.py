@@ -89,6 +89,12 @@ class TrustedNodes:
         self._certificates: dict[str, str] = {}
         self._keys: dict[str, PublicKey] = {}
 
+    def copy(self) -> TrustedNodes:
+        """Return what changes apart from this one."""
+        twin = TrustedNodes()
+        twin._infos, twin._certificates, twin._keys = self._infos.copy(), self._certificates.copy(), self._keys.copy()
+        return twin
+
     def find(self, node: str) -> PublicKey | None:
         """Return the key of a trusted node, None for any other."""
         return self._keys.get(node)

@@ -1,9 +1,9 @@
 """The manager enclave: keys, identity, ledger, consensus and governance of a node. DESIGN sections 1, 3 and 6.
 
-It trusts nothing that the host returns, and takes from the worker only blocks of that worker's own tables. Two tasks
-run once it is ready: one seals what the executor proposes, the other persists and commits, so that block n+1 is sealed
-while block n is being written. Invariant: BlockCommitted is sent only after fdatasync of the block has returned;
-anything that goes wrong with the disk ends the node before that.
+It trusts nothing that the host returns, and takes from the worker only blocks of that worker's own tables. What the
+executor proposes is sealed at once; writing, replicating and committing go on beside it (replication/node.py), so that
+block n+1 is sealed while block n is being written. Invariant: BlockCommitted is sent only after fdatasync of the block
+has returned on a majority; anything that goes wrong with this node's disk ends it before that.
 """
 
 from __future__ import annotations
@@ -17,32 +17,28 @@ from typing import Any, assert_never
 
 import msgspec
 
-from core import limits
-from core.consensus.single import SingleNodeEngine
-from core.crypto.keys import PublicKey
+from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage
+from core.governance.authorizations import Measurements
+from core.governance.constitution import Constitution
 from core.kv.write_set import encode_domain
-from core.ledger.cose import RootSigner
-from core.ledger.secrets import Keyring
 from core.ledger.tables import NodeInfo, QuoteInfo
 from core.node.admission import REPORT_DATA_BYTES, VerifyEvidence, check_own_admission
 from core.node.config import ManagerConfig
-from core.node.manager_blocks import BlockSealer, SealedBlock
 from core.node.manager_keys import store_secrets
-from core.node.manager_log import BlockLog
 from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings
-from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, begin, read_genesis
-from core.node.manager_tables import EMPTY_DOMAIN, genesis_writes, start_writes
+from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, Started, begin, join, read_genesis
+from core.node.manager_tables import genesis_writes, start_writes
 from core.node.messages import (
     FROM_MANAGER,
     TO_MANAGER,
-    BlockCommitted,
     CertificateIssued,
     CertificateRequest,
     ForwardAnswers,
     ForwardToLeader,
+    FromManager,
     ProposeBlock,
     Ready,
     ReceiptRequest,
@@ -50,8 +46,15 @@ from core.node.messages import (
     SnapshotRows,
     SnapshotTable,
 )
+from core.node.peer_messages import PeerNetwork
+from core.node.replication.blocks import SealedBlock
+from core.node.replication.joining import Joiner
+from core.node.replication.node import ReplicatedNode
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
 from core.types import Seqno
+
+Connect = Callable[[PrivateKey, Constitution], PeerNetwork]
+"""Makes the channels to the other nodes, for a node with this key."""
 
 Published = Callable[[], Awaitable[bytes]]
 
@@ -66,7 +69,7 @@ class Manager:
 
     worker: what its report said when it paired. verify: how others would verify this node's evidence.
     published: returns a JSON object of the platform's public words (which code runs, collateral), which joins the
-    service's.
+    service's. connect: makes the channels to other nodes; None for a network of one.
     """
 
     def __init__(
@@ -82,6 +85,7 @@ class Manager:
         clock: Callable[[], float],
         log: Callable[[str], None],
         published: Published = nothing_published,
+        connect: Connect | None = None,
     ) -> None:
         self._published = published
         self._worker = worker
@@ -93,11 +97,11 @@ class Manager:
         self._executor = executor
         self._clock = clock
         self._log = log
+        self._connect = connect
+        self._peers: PeerNetwork | None = None
         self._running: _Running | None = None
         self._refused = 0
         self._closing = False
-        self._work = asyncio.Event()
-        self._slots = asyncio.Semaphore(limits.BLOCKS_IN_FLIGHT_MAX)
 
     async def run(self) -> None:
         """Run until the executor's channel closes. Raises what must stop the node: CocoError or InvariantBroken."""
@@ -106,52 +110,37 @@ class Manager:
                 await self.start()
         except ChannelClosed:
             self._log("a channel closed during start")
+            await self._end()
             return
+        except BaseException:
+            await self._end()
+            raise
         await self._serve()
 
     async def start(self) -> bytes:
-        """Replay the ledger, begin a new view, say Ready to the executor; returns the service info.
+        """Read the ledger back and begin a new view, or join; say Ready to the executor; returns the service info.
 
         Raises ManifestRefused (this node is not admitted; nothing is written then), LedgerDamaged, IncompatibleData,
-        StorageFailed, CocoError (a constitution that cannot be run).
+        StorageFailed, JoinRefused, CocoError (a constitution that cannot be run).
         """
         await self._check_admission()
         sender = ReplaySender(self._executor)
-        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log)
-        epoch, signed = began.epoch, began.replayed.signed
-        key = Keyring(began.secrets.epochs).find(epoch.first_view, epoch.first_seqno)
-        if key is None:
-            raise InvariantBroken("the new view has no key")
-        service = RootSigner(began.secrets.service_key)
-        frontier = signed.frontier.copy()
-        sealer = BlockSealer(key, began.node_key, service, frontier, began.state, began.tables, self._clock)
-        quote = await self._attestor.quote(bytes.fromhex(epoch.node).ljust(REPORT_DATA_BYTES, b"\0"))
-        log = BlockLog(SingleNodeEngine(epoch.node, epoch.first_view), began.writer, began.history, self._announce)
-        keyring, certificates = Keyring(began.secrets.epochs), began.state.certificates
-        receipts = ReceiptMaker(began.history, self._disk, keyring, certificates, log=self._log)
-        status = LedgerStatus(self._executor, began.older, began.snapshot)
-        snapshots = self._keep_snapshots(began, keyring, receipts, status)
-        published = await self._read_published()
-        running = _Running(began, sealer, log, receipts, snapshots, status, quote, published)
-        await self._write_start_block(running, sender)
-        self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {signed.seqno}")
-        self._log(f"warning: {ROLLBACK_WARNING}")
+        if self._config.authorization:
+            running = await self._join(sender)
+        else:
+            running = await self._begin(sender)
         self._running = running
-        await self._executor.send(
-            FROM_MANAGER.encode(
-                Ready(
-                    view=epoch.first_view,
-                    last_seqno=sealer.last_seqno,
-                    constitution=began.state.constitution.encode(),
-                    service=running.service_info(),
-                    view_history=(*signed.views, (epoch.first_view, epoch.first_seqno)),
-                )
-            )
-        )
         return running.service_info()
 
+    @property
+    def node(self) -> ReplicatedNode:
+        """The node's consensus, to look into it; only once started."""
+        if self._running is None:
+            raise InvariantBroken("the manager has not started")
+        return self._running.node
+
     async def request_snapshot(self) -> None:
-        """Begin a snapshot of the newest committed state, unless one is being written; only once started."""
+        """Begin a snapshot of the newest committed state, unless one is being written; only where this node leads."""
         if self._running is not None:
             try:
                 await self._running.snapshots.request()
@@ -169,16 +158,136 @@ class Manager:
         """Messages of the executor that were refused as malformed."""
         return self._refused
 
+    # Starting.
+
+    async def _begin(self, sender: ReplaySender) -> _Running:
+        """Start a network of one node, or start it again."""
+        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log)
+        if self._connect is not None:
+            self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
+        running = await self._put_together(began.as_started(), sender)
+        node, epoch = running.node, began.epoch
+        node.leadership.start_entries = self._start_entries(began, running.quote)
+        committed: asyncio.Future[SealedBlock] = asyncio.get_running_loop().create_future()
+
+        async def deliver(block: SealedBlock) -> None:
+            for entry in block.entries:
+                await sender.add(Seqno(entry.seqno), entry.public, entry.private)
+            committed.set_result(block)
+
+        node.before_ready = deliver
+        running.begin(self._config.tick_ms)
+        node.driver.campaign()
+        await asyncio.wait((committed, running.task), return_when=asyncio.FIRST_COMPLETED)
+        if not committed.done():
+            await running.task
+            raise InvariantBroken("the node ended during its start")
+        block = committed.result()
+        running.snapshots.began(block)
+        known = replace(began.secrets, known_seqno=block.last)
+        await store_secrets(self._disk, self._sealer, known)
+        node.known(known)
+        self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {block.first - 1}")
+        self._log(f"warning: {ROLLBACK_WARNING}")
+        await self._say_ready(running, sender)
+        return running
+
+    async def _join(self, sender: ReplaySender) -> _Running:
+        """Join a network that is there."""
+        node_key, constitution = PrivateKey.generate(), Constitution.decode(self._config.genesis)
+        if self._connect is None:
+            raise InvariantBroken("a node that has no channels is to join others")
+        self._peers = self._connect(node_key, constitution)
+        joiner = Joiner(
+            self._config, node_key, self._peers, disk=self._disk, sealer=self._sealer, clock=self._clock, log=self._log
+        )
+        own = await self._attestor.own_measurement()
+        authorization = joiner.check(Measurements(own.hex(), self._worker.measurement.hex()))
+        joined = await joiner.ask(authorization)
+        source, offer = await joiner.fetch(joined.engine)
+        started = await join(self._config, joined, offer, node_key, self._disk, sender, self._clock, self._log)
+        running = await self._put_together(started, sender)
+        running.node.joined(offer)
+        await self._say_ready(running, sender)
+        running.begin(self._config.tick_ms)
+        running.node.caught_up(source, offer)
+        return running
+
+    async def _put_together(self, started: Started, sender: ReplaySender) -> _Running:
+        ledger, head = started.ledger, started.ledger.head
+        quote = await self._attestor.quote(bytes.fromhex(started.node).ljust(REPORT_DATA_BYTES, b"\0"))
+        receipts = ReceiptMaker(ledger.history, self._disk, head.keyring, head.state.certificates, log=self._log)
+        status = LedgerStatus(self._executor, ledger.older, ledger.snapshot)
+        node = ReplicatedNode(
+            started.engine,
+            head,
+            started.writer,
+            ledger.history,
+            started.secrets,
+            started.node_key,
+            committed_end=ledger.committed_end,
+            disk=self._disk,
+            sealer=self._sealer,
+            peers=self._peers,
+            tell=self._tell,
+            status=status,
+            clock=self._clock,
+            log=self._log,
+        )
+        snapshots = self._keep_snapshots(started, node, receipts, status)
+        node.snapshots = snapshots
+        node.update_register()
+        published = await self._read_published()
+        return _Running(started, node, receipts, snapshots, status, quote, published)
+
     def _keep_snapshots(
-        self, began: Began, keyring: Keyring, receipts: ReceiptMaker, status: LedgerStatus
+        self, started: Started, node: ReplicatedNode, receipts: ReceiptMaker, status: LedgerStatus
     ) -> SnapshotKeeper:
         async def receipt_of(seqno: Seqno) -> bytes:
             return (await receipts.make(0, seqno)).receipt
 
-        epoch = began.epoch
-        views = (*began.replayed.signed.views, (epoch.first_view, epoch.first_seqno))
-        settings = SnapshotSettings(self._config.snapshot_entries, keyring, views, began.snapshot)
-        return SnapshotKeeper(settings, self._disk, self._executor, began.tables, receipt_of, status, self._log)
+        head = node.head
+        settings = SnapshotSettings(
+            self._config.snapshot_entries, head.keyring, lambda: head.views, started.ledger.snapshot
+        )
+        return SnapshotKeeper(settings, self._disk, self._executor, head.tables, receipt_of, status, self._log)
+
+    def _start_entries(self, began: Began, quote: bytes) -> list[bytes]:
+        state, key = began.ledger.head.state, began.node_key.public_key()
+        info = NodeInfo("Trusted", key.to_pem(), QuoteInfo(base64.b64encode(quote).decode()))
+        writes = [
+            start_writes(
+                state,
+                info,
+                began.secrets.endorse_node(key, self._clock()),
+                began.epoch,
+                began.secrets.service_certificate,
+                began.secrets.front_end_certificate,
+                slot=self._config.slot,
+                address=self._config.peer_address,
+            )
+        ]
+        if not began.ledger.replayed.signed.seqno:
+            writes.insert(0, genesis_writes(state.constitution))
+        return [encode_domain(one) for one in writes]
+
+    async def _say_ready(self, running: _Running, sender: ReplaySender) -> None:
+        """Tell the executor that it has everything, and whom it follows, or that it leads."""
+        node = running.node
+        await sender.flush()
+        node.before_ready = None
+        await self._executor.send(
+            FROM_MANAGER.encode(
+                Ready(
+                    view=node.head.view,
+                    last_seqno=node.driver.applied_seqno,
+                    constitution=node.head.state.constitution.encode(),
+                    service=running.service_info(),
+                    view_history=node.head.views,
+                )
+            )
+        )
+        await node.leadership.open()
 
     async def _read_published(self) -> dict[str, Any]:
         return msgspec.json.decode(await self._published(), type=dict[str, Any])
@@ -193,47 +302,14 @@ class Manager:
             at=datetime.fromtimestamp(self._clock(), UTC),
         )
 
-    async def _write_start_block(self, running: _Running, sender: ReplaySender) -> None:
-        began = running.began
-        node_key = began.node_key.public_key()
-        info = NodeInfo("Trusted", node_key.to_pem(), QuoteInfo(base64.b64encode(running.quote).decode()))
-        certificate = began.secrets.endorse_node(node_key, self._clock())
-        began.state.certificates[began.epoch.node] = certificate
-        writes = [
-            start_writes(
-                began.state,
-                info,
-                certificate,
-                began.epoch,
-                began.secrets.service_certificate,
-                began.secrets.front_end_certificate,
-            )
-        ]
-        if not began.replayed.signed.seqno:
-            writes.insert(0, genesis_writes(began.state.constitution))
-        entries = [encode_domain(one) for one in writes]
-        block = running.sealer.seal_system(entries)
-        await self._slots.acquire()
-        running.log.propose(block)
-        await running.log.carry_out()
-        running.snapshots.began(block)
-        known = replace(began.secrets, known_seqno=block.last)
-        await store_secrets(self._disk, self._sealer, known)
-        for seqno, public in enumerate(entries, block.first):
-            await sender.add(Seqno(seqno), public, EMPTY_DOMAIN)
-        await sender.flush()
+    # Serving.
 
-    async def _announce(self, block: SealedBlock) -> None:
-        """Tell the executor that a block is committed; the start block is told by Ready."""
-        self._slots.release()
-        if self._running is None or self._closing:
+    async def _tell(self, message: FromManager) -> None:
+        """Send to the executor; once that is gone, the node ends."""
+        if self._closing:
             return
-        message = BlockCommitted(self._running.sealer.view, block.last, block.governance)
-        snapshots = self._running.snapshots
         try:
-            async with snapshots.turn:
-                await self._executor.send(FROM_MANAGER.encode(message))
-                await snapshots.committed(block)
+            await self._executor.send(FROM_MANAGER.encode(message))
         except ChannelClosed:
             self._closing = True
 
@@ -241,25 +317,31 @@ class Manager:
         if self._running is None:
             raise InvariantBroken("the manager has not started")
         receiving = asyncio.create_task(self._receive(self._running))
-        committing = asyncio.create_task(self._commit(self._running))
         beside = (self._prove(self._running), self._running.snapshots.run(), self._verify_older(self._running))
-        tasks = (receiving, committing, *(asyncio.create_task(one) for one in beside))
+        tasks = (receiving, self._running.task, *(asyncio.create_task(one) for one in beside))
         try:
-            await _until_done((receiving, committing), tasks)
+            await _until_done((receiving,), tasks)
         finally:
             for task in tasks:
                 task.cancel()
             results = await asyncio.gather(*tasks, return_exceptions=True)
+            await self._end()
         for result in results:
             if isinstance(result, BaseException) and not isinstance(result, asyncio.CancelledError):
                 raise result
 
+    async def _end(self) -> None:
+        if self._running is not None:
+            await self._running.end()
+        if self._peers is not None:
+            await self._peers.close()
+
     async def _verify_older(self, running: _Running) -> None:
         """Verify what a snapshot stood for; then receipts can be made of all entries, and further snapshots."""
-        secrets, older = running.began.secrets, running.began.older
+        keyring, older = running.node.head.keyring, running.started.ledger.older
         if older is not None:
             try:
-                keyring, certificate = Keyring(secrets.epochs), secrets.service_certificate
+                certificate = running.started.secrets.service_certificate
                 await verify_older(older, self._disk, keyring, certificate, running.status, self._log)
             except ChannelClosed:
                 self._closing = True
@@ -281,10 +363,7 @@ class Manager:
                     continue
                 match message:
                     case ProposeBlock():
-                        # Waiting for a slot here is what keeps a worker from filling the memory.
-                        await self._slots.acquire()
-                        running.log.propose(running.sealer.seal_proposed(message, running.snapshots.evidence))
-                        self._work.set()
+                        await running.node.propose(message)
                     case ReceiptRequest():
                         if (refusal := running.receipts.take(message)) is not None:
                             await self._executor.send(FROM_MANAGER.encode(refusal))
@@ -292,22 +371,16 @@ class Manager:
                         await self._issue_certificate(running, message.public_key)
                     case SnapshotTable() | SnapshotRows() | SnapshotEnd():
                         running.snapshots.take(message)
-                    case ForwardToLeader() | ForwardAnswers():
-                        raise InvariantBroken("the executor forwards commands of a network of one node")
+                    case ForwardToLeader():
+                        running.node.forward(message)
+                    case ForwardAnswers():
+                        running.node.return_answers(message)
                     case _:
                         assert_never(message)
         except ChannelClosed:
             self._closing = True
         running.receipts.close()
-        self._work.set()
-
-    async def _commit(self, running: _Running) -> None:
-        while True:
-            await self._work.wait()
-            self._work.clear()
-            await running.log.carry_out()
-            if self._closing and not running.log.has_work():
-                return
+        await running.node.drain()
 
     async def _issue_certificate(self, running: _Running, public_key: bytes) -> None:
         try:
@@ -315,8 +388,8 @@ class Manager:
         except MalformedMessage as error:
             self._refuse(error.message)
             return
-        network = running.began.state.constitution.network
-        chain = running.began.secrets.issue_front_end(key, network, self._config.names, self._clock())
+        network = running.node.head.state.constitution.network
+        chain = running.started.secrets.issue_front_end(key, network, self._config.names, self._clock())
         service = running.service_info(await self._read_published())
         await self._executor.send(FROM_MANAGER.encode(CertificateIssued(chain.encode(), service)))
         # From here on the executor takes what it did not ask for.
@@ -339,33 +412,49 @@ async def _until_done(needed: Sequence[asyncio.Task[None]], tasks: Sequence[asyn
 
 
 class _Running:
-    """What exists once the new view has begun."""
+    """What exists once the ledger is here."""
 
     def __init__(
         self,
-        began: Began,
-        sealer: BlockSealer,
-        log: BlockLog,
+        started: Started,
+        node: ReplicatedNode,
         receipts: ReceiptMaker,
         snapshots: SnapshotKeeper,
         status: LedgerStatus,
         quote: bytes,
         published: dict[str, Any],
     ) -> None:
-        self.began = began
-        self.sealer = sealer
-        self.log = log
+        self.started = started
+        self.node = node
         self.receipts = receipts
         self.snapshots = snapshots
         self.status = status
         self.quote = quote
+        self._task: asyncio.Task[None] | None = None
         self._published = published
+
+    def begin(self, tick_ms: int) -> None:
+        """Begin to take part in consensus."""
+        self._task = asyncio.create_task(self.node.run(tick_ms))
+
+    @property
+    def task(self) -> asyncio.Task[None]:
+        if self._task is None:
+            raise InvariantBroken("the node does not take part yet")
+        return self._task
+
+    async def end(self) -> None:
+        """Take part no more."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
     def service_info(self, published: dict[str, Any] | None = None) -> bytes:
         """published: the platform's words as they are now, which are kept. Its collateral is renewed meanwhile."""
         if published is not None:
             self._published = published
-        constitution, kept = self.began.state.constitution, self.began.secrets
+        constitution, kept = self.node.head.state.constitution, self.started.secrets
+        alone = {} if self.node.driver.has_others else {"warning": ROLLBACK_WARNING}
         return msgspec.json.encode(
             self._published
             | {
@@ -373,9 +462,9 @@ class _Running:
                 "constitution_digest": constitution.digest().hex(),
                 "service_certificate": kept.service_certificate,
                 "front_end_ca": kept.front_end_certificate,
-                "node_id": self.sealer.node,
-                "view": self.sealer.view,
+                "node_id": self.node.leadership.node,
+                "view": self.node.driver.status.term,
                 "quote": base64.b64encode(self.quote).decode(),
-                "warning": ROLLBACK_WARNING,
             }
+            | alone
         )

@@ -43,7 +43,7 @@ class Restored:
 
 
 async def restore(
-    disk: Disk, kept: NodeSecrets, constitution: Constitution, executor: Transport, log: Log
+    disk: Disk, kept: NodeSecrets, keyring: Keyring, constitution: Constitution, executor: Transport, log: Log
 ) -> Restored | None:
     """Hand the newest good snapshot's state to the executor; None when there is none, and the executor has nothing.
 
@@ -55,7 +55,7 @@ async def restore(
             snapshot = await verify_snapshot(
                 disk, name, info.size_bytes, service_certificate=kept.service_certificate, domains=WRITE_SETS
             )
-            return await _load(disk, snapshot, kept, constitution, executor)
+            return await _load(disk, snapshot, kept, keyring, constitution, executor)
         except SnapshotRefused as error:
             log(f"a snapshot is refused, and another one or the whole ledger used: {error.message}")
     if snapshots:
@@ -71,10 +71,18 @@ async def remove_unfinished(disk: Disk) -> None:
 
 
 async def _load(
-    disk: Disk, snapshot: VerifiedSnapshot, kept: NodeSecrets, constitution: Constitution, executor: Transport
+    disk: Disk,
+    snapshot: VerifiedSnapshot,
+    kept: NodeSecrets,
+    keyring: Keyring,
+    constitution: Constitution,
+    executor: Transport,
 ) -> Restored:
     prefix, file = snapshot.prefix, snapshot.file
-    key = Keyring(kept.epochs).snapshot_key(prefix.view, prefix.seqno)
+    if keyring.leader(prefix.view) is None and snapshot.signed_view == prefix.view:
+        # A node writes snapshots while it leads, and the evidence in the same view.
+        keyring.learn_view(prefix.view, prefix.seqno, snapshot.signer)
+    key = keyring.snapshot_key(prefix.view, prefix.seqno)
     if key is None:
         raise SnapshotRefused(f"{file}: no key of view {prefix.view} is here")
     points: list[SnapshotPoint] = []
@@ -85,6 +93,9 @@ async def _load(
             system.add(part.table, part.data, file)
         await executor.send(FROM_MANAGER.encode(StateRows(part.table, part.data)))
     (point,) = points
+    leader = keyring.leader(point.view)
+    if leader is not None:
+        keyring.learn_view(point.view, point.views[-1][1], leader)
     try:
         return _take_system(point, system.finish(file), kept, constitution, snapshot.name)
     except (MalformedMessage, AuthenticationFailed) as error:

@@ -1,9 +1,10 @@
 """Writes snapshots, in the manager, while the node goes on. docs/snapshots.md.
 
-A snapshot is begun when a signature is committed and enough entries have been since the last one, or when somebody
-asked for one. The executor sends the adapters' tables in slices, as fast as they are written here; the system's are the
-manager's own. Then the executor proposes the entry with the evidence, which is filled in here; once that is committed,
-its receipt is added and the file gets its name. One at a time; whatever is on the way at a stop is written anew later.
+On the node that leads, a snapshot is begun when a signature is committed and enough entries have been since the last
+one, or when somebody asked for one. The executor sends the adapters' tables in slices, as fast as they are written here;
+the system's are the manager's own. Then the executor proposes the entry with the evidence, which is filled in here; once
+that is committed, its receipt is added and the file gets its name. One at a time; whatever is on the way at a stop, or
+when another node leads, is written anew later.
 
 Invariants: a seqno's snapshot is begun once by a node, so its key sees its nonce once. Nothing of a worker gets into
 the system's tables.
@@ -21,11 +22,10 @@ from core.errors import ChannelClosed, InvariantBroken, LedgerDamaged, Malformed
 from core.kv.write_set import PUBLIC_PREFIX, encode_domain
 from core.ledger.secrets import Keyring
 from core.ledger.snapshot_evidence import SnapshotEvidence
-from core.ledger.snapshot_format import SnapshotPoint, cut_rows, encode_rows, row_bytes
+from core.ledger.snapshot_format import SnapshotPoint, cut_rows, encode_rows, partial_file, row_bytes
 from core.ledger.snapshot_reader import list_snapshots
 from core.ledger.snapshot_writer import SnapshotWriter, WrittenSnapshot
 from core.ledger.state_digest import StateDigest
-from core.node.manager_blocks import SealedBlock
 from core.node.manager_older import LedgerStatus
 from core.node.messages import (
     FROM_MANAGER,
@@ -36,6 +36,7 @@ from core.node.messages import (
     SnapshotTable,
     SnapshotWritten,
 )
+from core.node.replication.blocks import SealedBlock
 from core.node.system_tables import SystemTables, is_system_table
 from core.ports import Disk, Transport
 from core.types import Digest, Seqno, View
@@ -51,7 +52,8 @@ class SnapshotSettings:
 
     entries: int
     keyring: Keyring
-    views: tuple[tuple[View, Seqno], ...]
+    views: Callable[[], tuple[tuple[View, Seqno], ...]]
+    """Returns the view history up to the newest block."""
     last: Seqno
     """The newest snapshot that is there at the start; 0: none."""
 
@@ -87,12 +89,36 @@ class SnapshotKeeper:
         self._state_digest = Digest(b"")
         self._committed: asyncio.Future[Seqno] | None = None
         self._evidence_at = Seqno(0)
+        self._given_up = False
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.last = settings.last
         self.listening = False
         """Whether the executor takes messages that it did not ask for. Nothing is begun before."""
         self.provable = False
         """Whether receipts can be made of every entry. Nothing is begun before."""
+
+    def lose(self) -> None:
+        """Take note that this node no longer leads: what is being written is given up, unless the ledger has its
+        evidence, or may have. Nothing is begun before this node leads again and its executor has proposed a block.
+        """
+        self._newest = None
+        self._asked = False
+        if not self._evidence_at:
+            self._give_up()
+
+    def roll_back(self, seqno: Seqno) -> None:
+        """Take note that the ledger goes on after `seqno`."""
+        if self._evidence_at > seqno:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """Give up what is being written. What the executor still sends of it is read to its end."""
+        if self._task is not None and not self._given_up:
+            self._given_up = True
+            self._log(f"the snapshot at {self._begun} is given up: another node leads")
+            if self._committed is not None:
+                self._committed.set_result(Seqno(0))
+                self._committed = None
 
     async def request(self) -> None:
         """Begin a snapshot of the newest committed state, unless one is being written. Raises ChannelClosed."""
@@ -109,16 +135,19 @@ class SnapshotKeeper:
         self._newest = block
 
     async def committed(self, block: SealedBlock) -> None:
-        """Take note of a block that was just announced to the executor as committed, and begin what is due.
-
-        Both in the same `turn`, so that the executor still has the state when it is told to send it.
+        """Take note of a block of this node's own that was just announced to the executor as committed, and begin what
+        is due. Both in the same `turn`, so that the executor still has the state when it is told to send it.
         """
         self._newest = block
+        self.applied(block)
+        await self._begin_due()
+
+    def applied(self, block: SealedBlock) -> None:
+        """Take note of a committed block, whosever it is."""
         self._tables.forget_before(block.last)
         if self._committed is not None and block.first <= self._evidence_at <= block.last:
             self._committed.set_result(self._evidence_at)
             self._committed = None
-        await self._begin_due()
 
     async def _begin_due(self) -> None:
         block = self._newest
@@ -135,7 +164,7 @@ class SnapshotKeeper:
         self._asked = False
         self._begun = block.last
         self._next_due = Seqno(block.last + self._settings.entries)
-        point = SnapshotPoint(block.last, block.view, block.frontier, self._settings.views)
+        point = SnapshotPoint(block.last, block.view, block.frontier, self._settings.views())
         key = self._settings.keyring.snapshot_key(block.view, block.last)
         if key is None:
             raise InvariantBroken("the view has no key for snapshots")
@@ -178,6 +207,7 @@ class SnapshotKeeper:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._task = self._written = self._committed = None
         self._evidence_at = Seqno(0)
+        self._given_up = False
         if task.cancelled() or self._failed.done():
             return
         error = task.exception()
@@ -206,10 +236,16 @@ class SnapshotKeeper:
         spaced = max(self._settings.entries, rows_written // limits.SNAPSHOT_ROWS_PER_ENTRY_MAX)
         self._next_due = Seqno(point.seqno + spaced)
         written = await writer.finish()
+        if self._given_up:
+            await self._disk.remove(partial_file(point.seqno))
+            return
         committed = self._committed = asyncio.get_running_loop().create_future()
         self._written = written
         await self._executor.send(FROM_MANAGER.encode(SnapshotWritten()))
         evidence = await committed
+        if not evidence:
+            await self._disk.remove(partial_file(point.seqno))
+            return
         try:
             receipt = await self._receipt_of(evidence)
         except LedgerDamaged as error:

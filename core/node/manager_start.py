@@ -12,6 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from core import limits
+from core.consensus.configuration import Configuration, SnapshotReference, encode_snapshot
+from core.consensus.engine import ConsensusEngine
+from core.consensus.raft.engine import RaftEngine
+from core.consensus.raft.settings import RaftSettings
 from core.crypto.keys import PrivateKey
 from core.errors import AuthenticationFailed, CocoError, IncompatibleData, LedgerDamaged, MalformedMessage
 from core.governance.constitution import Constitution
@@ -25,12 +29,16 @@ from core.ledger.secrets import EpochSecret, Keyring
 from core.ledger.verify import DAMAGE_HINT, LedgerVerifier, Place, SignedState, damaged
 from core.node.config import ManagerConfig
 from core.node.manager_keys import NEW_NETWORK_HINT, NodeSecrets, load_secrets, make_secrets, store_secrets
-from core.node.manager_restore import remove_unfinished, restore
+from core.node.manager_restore import Restored, remove_unfinished, restore
 from core.node.manager_tables import WRITE_SETS, SystemState
 from core.node.messages import FROM_MANAGER, Replay, ReplayedEntry
+from core.node.peer_messages import CatchUp
+from core.node.replication.epochs import opener
+from core.node.replication.head import LedgerHead
+from core.node.replication.joining import Joined, random_ticks
 from core.node.system_tables import SystemTables
 from core.ports import Disk, Sealer, Transport
-from core.types import Seqno, View
+from core.types import NodeId, Seqno, View
 
 REPLAY_BYTES_MAX = 1 * limits.MEBIBYTE
 PROGRESS_SECONDS = 1.0
@@ -53,29 +61,63 @@ class Older:
 
 
 @dataclass(frozen=True, slots=True)
-class Began:
-    """A start up to the new view. secrets: already sealed, with the new epoch last. history: of what was replayed.
+class ReadBack:
+    """A ledger as it was read back from disk, up to its last signature. head: stands there. history: of the same.
 
-    tables: the system's. older: what is still to be verified of the ledger, None after a start without a snapshot.
+    older: what is still to be verified, None after a start without a snapshot.
     """
 
-    secrets: NodeSecrets
-    node_key: PrivateKey
-    state: SystemState
+    head: LedgerHead
     replayed: Replayed
-    writer: LedgerWriter
     history: LedgerHistory
-    tables: SystemTables
     older: Older | None
-
-    @property
-    def epoch(self) -> EpochSecret:
-        return self.secrets.epochs[-1]
+    restored: Restored | None
 
     @property
     def snapshot(self) -> Seqno:
         """The seqno of the snapshot that the start was from; 0: of none."""
         return self.older.until.seqno if self.older else Seqno(0)
+
+    @property
+    def committed_end(self) -> tuple[Seqno, int] | None:
+        """Of the open chunk: its first seqno, and where it ends; None when none is open."""
+        return None if self.replayed.open_chunk is None else (self.replayed.open_chunk, self.replayed.open_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """What a node takes part with. writer: at the ledger's end."""
+
+    secrets: NodeSecrets
+    node_key: PrivateKey
+    ledger: ReadBack
+    writer: LedgerWriter
+    engine: ConsensusEngine
+
+    @property
+    def node(self) -> NodeId:
+        return self.node_key.public_key().node_id()
+
+
+@dataclass(frozen=True, slots=True)
+class Began:
+    """A start up to the new view. secrets: already sealed, with the new epoch last."""
+
+    secrets: NodeSecrets
+    node_key: PrivateKey
+    ledger: ReadBack
+    writer: LedgerWriter
+
+    @property
+    def epoch(self) -> EpochSecret:
+        return self.secrets.epochs[-1]
+
+    def as_started(self) -> Started:
+        """Return it with an engine that is to stand for election in the new view, and has the one vote."""
+        node, last = self.epoch.node, View(self.epoch.first_view - 1)
+        reference = SnapshotReference(1 if last else 0, last, Configuration((node,)))
+        engine = RaftEngine(node, RaftSettings(), random_ticks, snapshot=encode_snapshot(reference))
+        return Started(self.secrets, self.node_key, self.ledger, self.writer, engine)
 
 
 class ReplaySender:
@@ -123,35 +165,91 @@ async def begin(
     old = await load_secrets(disk, sealer)
     await _check_beside(disk, old, constitution)
     kept = old or make_secrets(constitution.digest(), constitution.network, clock())
-    restored = await restore(disk, kept, constitution, sender.executor, log)
-    state = restored.state if restored else SystemState(constitution)
-    tables = restored.tables if restored else SystemTables()
-    start = restored.start if restored else None
-    verifier = LedgerVerifier(Keyring(kept.epochs), WRITE_SETS, kept.service_certificate, start)
-    chunks = arrange_chunks(await disk.list_files(FOLDER))
-    older = Older(start.signed, chunks, BackfilledHistory(start.signed.seqno)) if start else None
-    history = older.history if older else LedgerHistory()
-    deliverer = _Deliverer(state, tables, sender, clock, log)
-    replayed = await replay_ledger(disk, verifier, deliverer.deliver, history)
-    _check_reach(replayed, kept, state)
-    if restored:
-        log(f"started from {restored.name.file}, and {replayed.signed.seqno - restored.name.seqno} entries after it")
-    if kept.last_view >= VIEW_MAX:
-        raise IncompatibleData(f"view {kept.last_view} is the last one there is", hint=NEW_NETWORK_HINT)
-    await _cut(disk, replayed, log)
-    await remove_unfinished(disk)
     node_key = PrivateKey.generate()
+    ledger = await read_back(disk, kept, node_key, constitution, sender, clock, log)
+    head, replayed = ledger.head, ledger.replayed
+    _check_reach(replayed, kept, head.state)
+    _check_alone(head.state)
+    last_view = head.keyring.last_view
+    if last_view >= VIEW_MAX:
+        raise IncompatibleData(f"view {last_view} is the last one there is", hint=NEW_NETWORK_HINT)
+    await cut_unsigned(disk, replayed, log)
+    await remove_unfinished(disk)
     epoch = EpochSecret(
-        epoch=kept.epochs[-1].epoch + 1 if kept.epochs else 1,
+        epoch=max(kept.epochs[-1].epoch if kept.epochs else 0, head.state.epoch) + 1,
         first_seqno=Seqno(replayed.signed.seqno + 1),
-        first_view=View(kept.last_view + 1),
+        first_view=View(last_view + 1),
         node=node_key.public_key().node_id(),
         key=secrets.token_bytes(32),
     )
     begun = replace(kept, epochs=(*kept.epochs, epoch))
     await store_secrets(disk, sealer, begun)
+    head.keyring.add_epoch(epoch)
     writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.positions)
-    return Began(begun, node_key, state, replayed, writer, history, tables, older)
+    return Began(begun, node_key, ledger, writer)
+
+
+async def join(
+    config: ManagerConfig,
+    joined: Joined,
+    offer: CatchUp,
+    node_key: PrivateKey,
+    disk: Disk,
+    sender: ReplaySender,
+    clock: Clock,
+    log: Log,
+) -> Started:
+    """Start from what was fetched of another node's files. Raises LedgerDamaged, StorageFailed."""
+    ledger = await read_back(disk, joined.secrets, node_key, joined.constitution, sender, clock, log)
+    replayed = ledger.replayed
+    if (replayed.signed.seqno, replayed.signed.view) != (offer.seqno, offer.view) or replayed.cut is not None:
+        end = f"{replayed.signed.view}.{replayed.signed.seqno}"
+        raise damaged(
+            Place(FOLDER, 0), None, f"the leader offered it up to {offer.view}.{offer.seqno}; it ends at {end}"
+        )
+    joined.engine.restore(offer.reference)
+    writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.positions)
+    return Started(joined.secrets, node_key, ledger, writer, joined.engine)
+
+
+async def read_back(
+    disk: Disk,
+    kept: NodeSecrets,
+    node_key: PrivateKey,
+    constitution: Constitution,
+    sender: ReplaySender,
+    clock: Clock,
+    log: Log,
+) -> ReadBack:
+    """Verify what is on disk and give it to the executor. Raises LedgerDamaged, StorageFailed; changes nothing."""
+    keyring = Keyring(kept.epochs)
+    restored = await restore(disk, kept, keyring, constitution, sender.executor, log)
+    start = restored.start if restored else None
+    verifier = LedgerVerifier(keyring, WRITE_SETS, kept.service_certificate, start)
+    state = restored.state if restored else SystemState(constitution)
+    tables = restored.tables if restored else SystemTables()
+    head = LedgerHead(verifier, keyring, state, tables)
+    head.open_epochs = opener(head, node_key)
+    chunks = arrange_chunks(await disk.list_files(FOLDER))
+    older = Older(start.signed, chunks, BackfilledHistory(start.signed.seqno)) if start else None
+    history = older.history if older else LedgerHistory()
+    replayed = await replay_ledger(disk, verifier, _Deliverer(head, sender, clock, log).deliver, history)
+    # What stands after the last signature does not count: it is cut off.
+    verifier.go_back(verifier.point())
+    if restored:
+        log(f"started from {restored.name.file}, and {replayed.signed.seqno - restored.name.seqno} entries after it")
+    return ReadBack(head, replayed, history, older, restored)
+
+
+def _check_alone(state: SystemState) -> None:
+    """Check that the network had one node; raises IncompatibleData."""
+    nodes = state.trusted_nodes()
+    if len(nodes) > 1:
+        raise IncompatibleData(
+            f"this network has {len(nodes)} nodes, so that none of them starts again alone: the others may have gone on",
+            hint="Start the node with an authorization of its member, and with the addresses of the others, to join "
+            "them again.",
+        )
 
 
 async def _check_beside(disk: Disk, kept: NodeSecrets | None, constitution: Constitution) -> None:
@@ -191,7 +289,7 @@ def _check_reach(replayed: Replayed, kept: NodeSecrets, state: SystemState) -> N
         )
 
 
-async def _cut(disk: Disk, replayed: Replayed, log: Log) -> None:
+async def cut_unsigned(disk: Disk, replayed: Replayed, log: Log) -> None:
     """Cut off what was never acknowledged, or finish the closing of a file."""
     cut, unfinished = replayed.cut, replayed.unfinished
     if unfinished is not None:
@@ -214,9 +312,8 @@ async def _cut(disk: Disk, replayed: Replayed, log: Log) -> None:
 class _Deliverer:
     """Takes verified blocks: to the system's own state, and on to the executor."""
 
-    def __init__(self, state: SystemState, tables: SystemTables, sender: ReplaySender, clock: Clock, log: Log) -> None:
-        self._state = state
-        self._tables = tables
+    def __init__(self, head: LedgerHead, sender: ReplaySender, clock: Clock, log: Log) -> None:
+        self._head = head
         self._sender = sender
         self._clock = clock
         self._log = log
@@ -227,8 +324,9 @@ class _Deliverer:
             if entry.is_signature:
                 continue
             try:
-                self._state.absorb(entry.public)
-                self._tables.note(entry.seqno, entry.public)
+                self._head.state.absorb(entry.public)
+                self._head.tables.note(entry.seqno, entry.public)
+                self._head.learn_epochs(entry.public)
             except (MalformedMessage, AuthenticationFailed) as error:
                 raise damaged(Place(FOLDER, 0), entry.seqno, error.message) from None
             await self._sender.add(entry.seqno, entry.public, entry.private)

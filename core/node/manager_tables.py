@@ -43,6 +43,9 @@ GOVERNANCE = "coco"
 SNAPSHOT = "coco.snapshot"
 """What it names when the manager is to put the evidence of a snapshot there."""
 
+SYSTEM = "coco.system"
+"""What it names when the manager is to put there what it has to record itself."""
+
 FIRST_SLOT = "node1"
 """Where nothing else is said."""
 

@@ -39,6 +39,11 @@ class SystemTables:
         for name, rows in tables.items():
             self._store.load(name, rows)
 
+    def roll_back(self, seqno: Seqno) -> None:
+        """Forget what entries after a seqno wrote, at which the ledger goes on."""
+        if self._store.head > seqno:
+            self._store.rollback(seqno)
+
     def forget_before(self, seqno: Seqno) -> None:
         """Say that the states before a seqno, which is committed, are not asked for any more."""
         self._store.compact(min(seqno, self._store.head))

@@ -1,7 +1,8 @@
 """Passes open sockets from the host to a process that runs already (SCM_RIGHTS), each with a label.
 
 That is how a reader that was started again reaches the executor and the gateways: the host makes a socket pair and
-hands one end to either. What comes in is untrusted: whoever takes a channel pairs over it before it is used.
+hands one end to either. And it is how a manager gets its connections with other nodes (peer_streams.py). What comes in
+is untrusted: whoever takes a channel pairs, or runs TLS, over it before it is used.
 """
 
 from __future__ import annotations
@@ -17,8 +18,11 @@ from typing import Literal, get_args
 
 from core.errors import ChannelClosed, MalformedMessage
 
-Peer = Literal["executor", "gateway", "reader", "enclave"]
-"""Who is at the other end of a channel; "enclave": the channels are for an enclave that the platform will start."""
+Peer = Literal["executor", "gateway", "reader", "enclave", "dialled", "accepted"]
+"""Who is at the other end of a channel; "enclave": the channels are for an enclave that the platform will start.
+
+"dialled", "accepted": another node; the number is of the manager's request to dial, or nothing.
+"""
 
 PASSED_MAX = 2
 _LABEL = struct.Struct("<8sI")

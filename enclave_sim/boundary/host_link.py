@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import assert_never
 
 from core.errors import ChannelClosed, LimitExceeded, MalformedMessage
@@ -17,6 +18,8 @@ from enclave_sim.boundary.messages import (
     LOG_LINE_CHARACTERS_MAX,
     TO_ENCLAVE,
     TO_HOST,
+    Dial,
+    DialFailed,
     DiskCall,
     DiskData,
     DiskDone,
@@ -66,6 +69,8 @@ class HostLink:
         self.stop_requested = asyncio.Event()
         self.snapshot_requested = asyncio.Event()
         """Set by TakeSnapshot, to the manager."""
+        self.dial_failed: Callable[[int, str], bool] = lambda request, reason: False
+        """Called with DialFailed; says whether there was such a request."""
         self.refused = 0
 
     async def serve(self) -> None:
@@ -133,6 +138,9 @@ class HostLink:
                     self.snapshot_requested.set()
                 else:
                     await self._refuse(f"a snapshot from the {self._role}")
+            case DialFailed(request, reason):
+                if not self.dial_failed(request, printable(reason, LOG_LINE_CHARACTERS_MAX)):
+                    await self._refuse(f"no such request to dial: {request}")
             case DiskDone() | DiskData() | DiskFiles() | DiskFailed():
                 if not self.disk.take(message):
                     await self._refuse(f"no such disk request, or not its result: {message.request}")
@@ -157,6 +165,10 @@ class HostLink:
     async def _refuse(self, reason: str) -> None:
         self.refused += 1
         await self._transport.send(TO_HOST.encode(Refused(printable(reason, LOG_LINE_CHARACTERS_MAX), self.refused)))
+
+    async def ask_to_dial(self, request: int, address: str) -> None:
+        """Ask the host to connect to HOST:PORT."""
+        await self._transport.send(TO_HOST.encode(Dial(request, address)))
 
     async def _call(self, call: DiskCall) -> None:
         await self._transport.send(TO_HOST.encode(call))

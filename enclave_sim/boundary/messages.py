@@ -73,6 +73,13 @@ class DiskFailed(Message, frozen=True, tag=14):
     hint: str
 
 
+class DialFailed(Message, frozen=True, tag=15):
+    """To the manager: nobody was reached. A connection that was made is passed as a descriptor (descriptors.py)."""
+
+    request: int
+    reason: str
+
+
 # Enclave -> host: disk ocalls, served in order.
 
 
@@ -125,6 +132,16 @@ class DiskRemove(Message, frozen=True, tag=28):
     name: str
 
 
+# Enclave -> host: connections, made side by side.
+
+
+class Dial(Message, frozen=True, tag=29):
+    """From the manager: connect to HOST:PORT."""
+
+    request: int
+    address: str
+
+
 # Enclave -> host: news.
 
 
@@ -171,7 +188,7 @@ DiskResult = DiskDone | DiskData | DiskFiles | DiskFailed
 DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskPatch | DiskTruncate | DiskRename | DiskRemove
 Start = StartManager | StartExecutor | StartGateway | StartReader
 
-TO_ENCLAVE: Codec[Start | Stop | TakeSnapshot | DiskResult] = Codec(
+TO_ENCLAVE: Codec[Start | Stop | TakeSnapshot | DiskResult | DialFailed] = Codec(
     StartManager
     | StartExecutor
     | StartGateway
@@ -182,8 +199,9 @@ TO_ENCLAVE: Codec[Start | Stop | TakeSnapshot | DiskResult] = Codec(
     | DiskData
     | DiskFiles
     | DiskFailed
+    | DialFailed
 )
-TO_HOST: Codec[DiskCall | LogLine | Running | Isolated | Stopped | Failed | Refused] = Codec(
+TO_HOST: Codec[DiskCall | Dial | LogLine | Running | Isolated | Stopped | Failed | Refused] = Codec(
     DiskList
     | DiskRead
     | DiskAppend
@@ -192,6 +210,7 @@ TO_HOST: Codec[DiskCall | LogLine | Running | Isolated | Stopped | Failed | Refu
     | DiskTruncate
     | DiskRename
     | DiskRemove
+    | Dial
     | LogLine
     | Running
     | Isolated

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
 from core.ports import Attestor, Evidence
+from enclave_sim.verify.collateral_file import parse_any_collateral
 from enclave_sim.verify.endorsements import encode_endorsements, tag_of
 from enclave_sim.verify.evidence import AnyCollateral
 
@@ -17,3 +22,23 @@ class PlatformEvidence:
 
     async def evidence(self, report_data: bytes) -> Evidence:
         return Evidence(self._tag, await self._attestor.quote(report_data), self._endorsements)
+
+
+class PublishedEvidence:
+    """The same of an enclave that reads its platform's collateral where it is published: it is renewed meanwhile.
+
+    published: returns a JSON object with `collateral` (evidence.py).
+    """
+
+    def __init__(self, attestor: Attestor, published: Callable[[], Awaitable[bytes]]) -> None:
+        self._attestor = attestor
+        self._published = published
+
+    async def evidence(self, report_data: bytes) -> Evidence:
+        published = msgspec.json.decode(await self._published(), type=_Published)
+        collateral = parse_any_collateral(bytes(published.collateral))
+        return await PlatformEvidence(self._attestor, collateral).evidence(report_data)
+
+
+class _Published(msgspec.Struct):
+    collateral: msgspec.Raw

@@ -43,14 +43,19 @@ def coco(home: Path, *arguments: str, show: bool = True) -> None:
         sys.exit(done.stderr.strip() or f"coco {' '.join(arguments)} failed")
 
 
-def start_network(home: Path) -> None:
-    """Make and start a fresh network with four organisations, each with a funded account of its own name."""
+def make_afresh(home: Path, network: str) -> None:
+    """Stop the network of an earlier run, and remove it."""
     if home.exists():
         subprocess.run(
-            [sys.executable, "-m", "cli.main", "--home", str(home), "network", "stop", NETWORK],
+            [sys.executable, "-m", "cli.main", "--home", str(home), "network", "stop", network],
             capture_output=True, check=False,
         )  # fmt: skip
         shutil.rmtree(home)
+
+
+def start_network(home: Path) -> None:
+    """Make and start a fresh network with four organisations, each with a funded account of its own name."""
+    make_afresh(home, NETWORK)
     options = [word for name in PARTIES for word in ("--organisation", name, "--fund", f"{name}=100")]
     coco(home, "network", "create", NETWORK, *options, "--port", str(free_port()))
     coco(home, "network", "start", NETWORK)
@@ -67,10 +72,10 @@ def free_port() -> int:
     return USUAL_PORT
 
 
-def join(home: Path, name: str) -> Party:
+def join(home: Path, network: str, name: str) -> Party:
     """Connect as one organisation and prove its account's address to its identity (EIP-4361)."""
-    connection = connect(NETWORK, name, home=home)
-    account = Wallet(Store(home).client(NETWORK).accounts_directory).unlock(name, "")
+    connection = connect(network, name, home=home)
+    account = Wallet(Store(home).client(network).accounts_directory).unlock(name, "")
     message = connection.rpc("coco_bindMessage", account.address)
     signature = Account.sign_message(encode_defunct(text=message), account.key).signature
     connection.rpc("coco_bind", message, "0x" + bytes(signature).hex())
@@ -141,7 +146,7 @@ def main() -> None:
         print("  processes: " + ", ".join(f"{role} {pid}" for role, pid in status["pids"].items()))
         show_attestation(home)
         print("2. Each organisation proves its Ethereum address to its identity")
-        parties = {name: join(home, name) for name in PARTIES}
+        parties = {name: join(home, NETWORK, name) for name in PARTIES}
         print("3. A shipment, by web3.py over TLS")
         manufacturer, carrier, retailer, competitor = parties.values()
         hashes = play(manufacturer, carrier, retailer, [competitor], lambda line: print("  " + line))

@@ -20,6 +20,7 @@ from core.node.messages import (
     TO_MANAGER,
     BlockCommitted,
     EntryDraft,
+    Lead,
     LedgerNews,
     ProposeBlock,
     Ready,
@@ -160,6 +161,8 @@ class Node:
                 continue
             assert isinstance(message, Ready)
             self.ready, self.next_seqno = message, message.last_seqno + 1
+            lead = await self.next()
+            assert lead == Lead(message.view, message.last_seqno)
             return message
 
     async def propose(self, *drafts: EntryDraft) -> None:

@@ -78,15 +78,19 @@ class Membership(Reading):
 
     def propose_conf_change(self, change: bytes, block: bytes) -> int:
         """Append a configuration change; see the interface."""
+        self.check_conf_change(change)
+        index = self._append_own(block, change)
+        self._pending_change_index = index
+        return index
+
+    def check_conf_change(self, change: bytes) -> None:
+        """Raise unless this change may be proposed now; see the interface."""
         wanted = decode_change(change)
         self._require_proposing()
         if self._pending_change_index > self.log.applied:
             raise ChangeRefused("a configuration change may be under way", hint="Propose it again shortly.")
         next_configuration(self.configuration, wanted)
         self._require_caught_up(wanted)
-        index = self._append_own(block, change)
-        self._pending_change_index = index
-        return index
 
     def _require_caught_up(self, change: ConfigurationChange) -> None:
         """Refuse voters that would have to be waited for: they are learners first. Raft thesis, section 4.2.1."""

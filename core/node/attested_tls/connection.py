@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
 
@@ -39,7 +39,7 @@ from core.node.attested_tls.errors import (
 )
 from core.node.attested_tls.hello import HELLO_BYTES, Hello, Mode, check_hello_start, parse_hello, protocol_of
 from core.node.attested_tls.peer import Admit, Peer, verify_peer
-from core.node.attested_tls.tls_context import make_context, refusal_of
+from core.node.attested_tls.tls_context import TlsContexts, refusal_of
 from core.ports import Evidence, EvidenceVerifier
 
 _CONFIRMATION = b"coco node confirmed 1\n"
@@ -60,12 +60,16 @@ class State(Enum):
 
 @dataclass(frozen=True, slots=True)
 class ChannelSettings:
-    """What a node brings to its connections. key: the node's (P-256); random: returns that many random bytes."""
+    """What a node brings to its connections. key: the node's (P-256); random: returns that many random bytes.
+
+    contexts: one for all connections of a process; an isolated one has made it before (tls_context.py).
+    """
 
     key: PrivateKey
     verifier: EvidenceVerifier
     admit: Admit
     random: Callable[[int], bytes] = secrets.token_bytes
+    contexts: TlsContexts = field(default_factory=TlsContexts)
 
 
 class AttestedConnection:
@@ -258,18 +262,13 @@ class AttestedConnection:
         if self._hellos is None:
             raise InvariantBroken("TLS starts after the hellos")
         key = self._settings.key
-        context = make_context(
+        self._tls = self._settings.contexts.connection(
             key,
             make_certificate(key, evidence=evidence, endorsements=endorsements),
             protocol=protocol_of(*self._hellos),
             initiator=self._initiator,
             verify=self._verify,
         )
-        self._tls = SSL.Connection(context, None)
-        if self._initiator:
-            self._tls.set_connect_state()
-        else:
-            self._tls.set_accept_state()
         self.state = State.HANDSHAKE
         if self._incoming:
             self._tls.bio_write(bytes(self._incoming))

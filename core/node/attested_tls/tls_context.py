@@ -1,4 +1,4 @@
-"""OpenSSL, set up for one connection: TLS 1.3 only, one certificate each way, nothing remembered.
+"""OpenSSL, set up for nodes: TLS 1.3 only, one certificate each way, nothing remembered.
 
 The Python standard library's ssl has no verify callback, hence pyOpenSSL. Errors of OpenSSL become a ChannelRefused.
 """
@@ -6,11 +6,13 @@ The Python standard library's ssl has no verify callback, hence pyOpenSSL. Error
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from core.crypto.keys import PrivateKey
+from core.errors import InvariantBroken
 from core.node.attested_tls.errors import (
     CertificateMissing,
     ChannelRefused,
@@ -34,35 +36,67 @@ _REASONS: tuple[tuple[str, type[ChannelRefused], str], ...] = (
 """Texts of OpenSSL, and what they mean here."""
 
 
-def make_context(
-    key: PrivateKey,
-    certificate: x509.Certificate,
-    *,
-    protocol: bytes,
-    initiator: bool,
-    verify: Callable[[SSL.Connection, crypto.X509, int], bool],
-) -> SSL.Context:
-    """Return a context. protocol: the one ALPN protocol; verify: called with connection, certificate and its depth.
+Verify = Callable[[SSL.Connection, crypto.X509, int], bool]
+"""Called with connection, certificate and its depth. False ends the handshake with an alert; what it raises is raised
+again by the handshake."""
 
-    verify returns False to end the handshake with an alert; what it raises is raised again by the handshake.
+
+@dataclass(frozen=True, slots=True)
+class _Hooks:
+    """What one connection's callbacks need."""
+
+    verify: Verify
+    protocol: bytes
+
+
+class TlsContexts:
+    """OpenSSL's contexts of both sides, shared by a node's connections, which differ in key, certificate and protocol.
+
+    OpenSSL's callbacks into Python are machine code made at run time. An isolated process can make none, so an enclave
+    makes this before it isolates itself (enclave_sim/isolation).
     """
+
+    def __init__(self) -> None:
+        self._initiator = _new_context()
+        self._responder = _new_context()
+        self._responder.set_alpn_select_callback(_select)
+
+    def connection(
+        self, key: PrivateKey, certificate: x509.Certificate, *, protocol: bytes, initiator: bool, verify: Verify
+    ) -> SSL.Connection:
+        """Return a connection over memory. protocol: the one ALPN protocol."""
+        made = SSL.Connection(self._initiator if initiator else self._responder, None)
+        made.set_app_data(_Hooks(verify, protocol))
+        made.use_privatekey(key.raw)
+        made.use_certificate(certificate)
+        if initiator:
+            made.set_alpn_protos([protocol])
+            made.set_connect_state()
+        else:
+            made.set_accept_state()
+        return made
+
+
+def _new_context() -> SSL.Context:
     context = SSL.Context(SSL.TLS_METHOD)
     context.set_min_proto_version(SSL.TLS1_3_VERSION)
     context.set_max_proto_version(SSL.TLS1_3_VERSION)
     context.set_tls13_ciphersuites(_CIPHERS)
     context.set_options(_OPTIONS)
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
-    context.use_privatekey(key.raw)
-    context.use_certificate(certificate)
-    context.set_verify(
-        SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
-        lambda connection, shown, _error, depth, _ok: verify(connection, shown, depth),
-    )
-    if initiator:
-        context.set_alpn_protos([protocol])
-    else:
-        context.set_alpn_select_callback(lambda _connection, offered: _select(offered, protocol))
+    context.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT, _verify)
     return context
+
+
+def _hooks(connection: SSL.Connection) -> _Hooks:
+    hooks = connection.get_app_data()
+    if not isinstance(hooks, _Hooks):
+        raise InvariantBroken("a TLS connection was not made by TlsContexts")
+    return hooks
+
+
+def _verify(connection: SSL.Connection, shown: crypto.X509, _error: int, depth: int, _ok: int) -> bool:
+    return _hooks(connection).verify(connection, shown, depth)
 
 
 def refusal_of(error: SSL.Error) -> ChannelRefused:
@@ -81,7 +115,8 @@ def refusal_of(error: SSL.Error) -> ChannelRefused:
     return TlsFailed(f"TLS failed: {text}", hint=_HINT)
 
 
-def _select(offered: list[bytes], protocol: bytes) -> bytes:
+def _select(connection: SSL.Connection, offered: list[bytes]) -> bytes:
+    protocol = _hooks(connection).protocol
     if offered != [protocol]:
         raise HellosDiffer("the other side saw other hellos than this one", hint=_HINT)
     return protocol

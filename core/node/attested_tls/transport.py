@@ -91,15 +91,18 @@ async def open_attested(
     source: EvidenceSource,
     *,
     seconds_max: float = limits.NODE_HANDSHAKE_SECONDS_MAX,
+    frame_bytes_max: int = limits.MESSAGE_BYTES_MAX,
 ) -> AttestedTransport:
     """Run the handshake, for at most seconds_max on the event loop's clock; return the channel.
+
+    frame_bytes_max: what is received in one message at most.
 
     Raises the refusal (an AuthenticationFailed) once the other side has been told, and HandshakeTimedOut. The stream
     is closed then.
     """
     try:
         async with asyncio.timeout(seconds_max):
-            return await _handshake(connection, stream, source)
+            return await _handshake(connection, stream, source, frame_bytes_max)
     except TimeoutError:
         stream.abort()
         connection.expire()
@@ -113,13 +116,15 @@ async def open_attested(
         raise
 
 
-async def _handshake(connection: AttestedConnection, stream: ByteStream, source: EvidenceSource) -> AttestedTransport:
+async def _handshake(
+    connection: AttestedConnection, stream: ByteStream, source: EvidenceSource, frame_bytes_max: int
+) -> AttestedTransport:
     plaintext = b""
     while True:
         stream.write(connection.data_to_send())
         await stream.drain()
         if connection.state is State.OPEN or connection.state is State.CLOSED:
-            return AttestedTransport(connection, stream, plaintext)
+            return AttestedTransport(connection, stream, plaintext, frame_bytes_max)
         wanted = connection.report_data
         if wanted is not None:
             connection.give_evidence(await source.evidence(wanted))
@@ -134,10 +139,12 @@ async def _handshake(connection: AttestedConnection, stream: ByteStream, source:
 class AttestedTransport:
     """See the module. Made by `open_attested`."""
 
-    def __init__(self, connection: AttestedConnection, stream: ByteStream, plaintext: bytes) -> None:
+    def __init__(
+        self, connection: AttestedConnection, stream: ByteStream, plaintext: bytes, frame_bytes_max: int
+    ) -> None:
         self._connection = connection
         self._stream = stream
-        self._reader = FrameReader()
+        self._reader = FrameReader(frame_bytes_max)
         self._frames: deque[bytes | LimitExceeded] = deque(self._reader.feed(plaintext))
         self._peer = connection.peer
 

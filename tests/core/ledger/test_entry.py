@@ -137,6 +137,37 @@ def test_keyring_knows_which_key_was_in_use() -> None:
     with pytest.raises(InvariantBroken):
         Keyring([make_secret(2, 1), make_secret(1, 1)])
     with pytest.raises(InvariantBroken):
-        Keyring([make_secret(1, 1), make_secret(1, 2)])
+        Keyring([make_secret(1, 2), make_secret(1, 2)])
     assert (b"\1" * 32).hex() not in repr(make_secret(1, 1))
     assert "key=" not in repr(make_secret(1, 1))
+
+
+def test_keyring_learns_who_leads_a_view_and_forgets_it_again() -> None:
+    other = NodeId("ef" * 32)
+    ring = Keyring([make_secret(1, 1)])
+    assert ring.find(View(2), Seqno(10)) is None
+    ring.learn_view(View(2), Seqno(10), other)
+    found = ring.find(View(2), Seqno(10))
+    assert found is not None
+    assert (found.node, found.view) == (other, 2)
+    assert ring.leader(View(2)) == other
+    with pytest.raises(InvariantBroken, match="two nodes"):
+        ring.learn_view(View(2), Seqno(10), NODE)
+    ring.add_epoch(EpochSecret(2, Seqno(20), View(2), other, b"\2" * 32))
+    with pytest.raises(InvariantBroken, match="two nodes"):
+        ring.add_epoch(EpochSecret(3, Seqno(30), View(2), NODE, b"\3" * 32))
+    before, after = ring.find(View(2), Seqno(19)), ring.find(View(2), Seqno(20))
+    assert before is not None
+    assert after is not None
+    assert before.commit_evidence(Seqno(1)) != after.commit_evidence(Seqno(1))
+    assert ring.snapshot_key(View(2), Seqno(19)) != ring.snapshot_key(View(2), Seqno(20))
+    ring.roll_back(Seqno(19))
+    assert ring.find(View(2), Seqno(20)) is not None
+    ring.roll_back(Seqno(18))
+    again = ring.find(View(2), Seqno(20))
+    assert again is not None
+    assert again.commit_evidence(Seqno(1)) == before.commit_evidence(Seqno(1))
+    ring.roll_back(Seqno(9))
+    assert ring.leader(View(2)) is None
+    assert ring.find(View(1), Seqno(9)) is not None
+

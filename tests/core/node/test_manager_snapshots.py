@@ -488,7 +488,7 @@ async def test_a_receipt_of_the_older_part_waits_for_its_verification() -> None:
         assert running is not None
         while not running.snapshots.provable:
             await node.next_or_news()
-        assert running.began.history.last_seqno == node.next_seqno - 1
+        assert running.started.ledger.history.last_seqno == node.next_seqno - 1
         for seqno in range(1, node.next_seqno):
             assert (await running.receipts.make(0, seqno)).receipt  # type: ignore[arg-type]
 

@@ -1,0 +1,221 @@
+"""Starting the nodes of a network that are on this machine: the first one starts the network, the others join it.
+
+When none of the network's nodes runs here, the node whose ledger reaches furthest starts the network (again); this is
+safe only where this machine's nodes are a majority, and refused elsewhere: then they join. The rest join by their
+members' delegations, as do all of them while one runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from cli.connection import Connection, connect_client
+from cli.errors import Refused, Unreachable
+from cli.files import write_private
+from cli.ledger_disk import ReadOnlyDisk
+from cli.local_nodes import LocalNode
+from cli.membership import (
+    AUTHORIZATION_FILE,
+    Place,
+    ensure_admitted,
+    ensure_delegation,
+    member_of,
+    slots_of,
+)
+from cli.pins import pin, pin_root
+from cli.store import ClientStore
+from core.errors import CocoError, NodeStopped
+
+if TYPE_CHECKING:
+    from core.governance.constitution import Constitution
+    from enclave_sim.host_config import HostConfig
+    from enclave_sim.status import Status
+
+Tell = Callable[[str], None]
+Launch = Callable[[LocalNode, Tell], "Status"]
+ACTIVE_SECONDS_MAX = 120.0
+POLL_SECONDS = 0.2
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A node that serves. was_running: before this start."""
+
+    node: LocalNode
+    status: Status
+    was_running: bool = False
+
+
+def launch_detached(node: LocalNode, tell: Tell) -> Status:
+    """Start a node's host in the background; returns once it serves, raises CocoError."""
+    from enclave_sim.host import start_detached
+
+    return start_detached(node.directory, on_progress=lambda text: tell(f"{node.slot}: {text}"))
+
+
+def start_nodes(
+    nodes: Sequence[LocalNode], client: ClientStore | None, tell: Tell, launch: Launch = launch_detached
+) -> list[Started]:
+    """Start those of these nodes that do not run; returns all of them, in their order. Raises CocoError."""
+    running = {node.slot: found for node in nodes if (found := running_status(node)) is not None}
+    started = [Started(node, running[node.slot], True) for node in nodes if node.slot in running]
+    if not started:
+        first = furthest(nodes)
+        if may_begin(nodes):
+            configure(first, authorization="", contacts=())
+        started.append(Started(first, launch(first, tell)))
+    first_started = started[0]
+    if client is not None:
+        remember(client, first_started)
+    others = [node for node in nodes if node.slot not in {one.node.slot for one in started}]
+    if peer_address(first_started.node):
+        prepare_joining(nodes, first_started, client, tell)
+    for node in others:
+        tell(f"{node.slot} joins")
+        started.append(Started(node, launch(node, tell)))
+    if others and client is not None:
+        wait_until_active(client, first_started, [node.slot for node in others], tell)
+    return sorted(started, key=lambda one: [node.slot for node in nodes].index(one.node.slot))
+
+
+def prepare_joining(nodes: Sequence[LocalNode], first: Started, client: ClientStore | None, tell: Tell) -> None:
+    """See that each node can join the network in which `first` runs: slots, delegations, and whom to ask.
+
+    The first one gets all that, too, for the next time that it starts while others run.
+    """
+    constitution = read_genesis(first.node)
+    places = [
+        Place(node.slot, member_of(constitution, number), peer_address(node)) for number, node in enumerate(nodes)
+    ]
+    if client is None:
+        return  # A host without clients: what its nodes need was put into their directories.
+    with connect_to(client, first) as connection:
+        service = str(connection.get("/node/network").get("service_certificate", ""))
+        if len(nodes) > 1:
+            tell("members admit the nodes")
+            ensure_admitted(connection, client, constitution, places)
+        known = slots_of(connection)
+    for node, place in zip(nodes, places, strict=True):
+        slot = known.get(node.slot)
+        if slot is None:
+            continue
+        place = Place(node.slot, str(slot["member"]), str(slot["address"]))
+        if node.slot != first.node.slot or place.member in client.identities():
+            ensure_delegation(node.directory, client, constitution, place, service)
+        contacts = [str(one["address"]) for name, one in known.items() if name != node.slot and one["address"]]
+        contacts.sort(key=lambda address: address != peer_address(first.node))
+        configure(node, authorization=AUTHORIZATION_FILE, contacts=contacts)
+
+
+def wait_until_active(client: ClientStore, first: Started, slots: Sequence[str], tell: Tell) -> None:
+    """Wait until nodes that have joined take part in full; raises CocoError."""
+    deadline = time.monotonic() + ACTIVE_SECONDS_MAX
+    with connect_to(client, first) as connection:
+        while True:
+            try:
+                known = slots_of(connection)
+            except (Refused, Unreachable):
+                known = {}  # An election may be under way.
+            waiting = [slot for slot in slots if known.get(slot, {}).get("state") != "active"]
+            if not waiting:
+                return
+            if time.monotonic() > deadline:
+                raise CocoError(
+                    f"{', '.join(waiting)}: started, and not taken into the network within {ACTIVE_SECONDS_MAX:.0f} s",
+                    hint=f"coco node status --network {client.network}; the logs tell more.",
+                )
+            tell(f"{', '.join(waiting)} catching up")
+            time.sleep(POLL_SECONDS)
+
+
+def remember(client: ClientStore, started: Started) -> None:
+    """Pin what the node shows, unless it was pinned before, and keep its address. Raises PinDiffers."""
+    from enclave_sim.host_config import NodePaths
+
+    paths = NodePaths(started.node.directory)
+    pin(client, paths.front_end_ca)
+    pin_root(client, paths.evidence / "root.pem")
+    client.set_url(started.status.url, *(url for url in client.urls() if url != started.status.url))
+
+
+def connect_to(client: ClientStore, started: Started) -> Connection:
+    """Connect to one node as the default identity."""
+    connection = connect_client(client, client.identity(None))
+    connection.url, connection.others = started.status.url, ()
+    return connection
+
+
+def running_status(node: LocalNode) -> Status | None:
+    """Return the status of a node that runs; raises NodeStopped for one that is starting right now."""
+    from enclave_sim.status import read_status, running_pid
+
+    found = read_status(node.directory)
+    if found is None and (pid := running_pid(node.directory)) is not None:
+        raise NodeStopped(
+            f"{node.slot} is being started or stopped by another command (process {pid})",
+            hint="Try again in a moment.",
+        )
+    return found
+
+
+def furthest(nodes: Sequence[LocalNode]) -> LocalNode:
+    """Return the node whose ledger reaches furthest; the first one where there is none."""
+    return max(nodes, key=lambda node: (asyncio.run(_reach(node)), -list(nodes).index(node)))
+
+
+async def _reach(node: LocalNode) -> tuple[int, int]:
+    """Return view and seqno of the last signature in a node's ledger; what is wrong with it, its start will tell."""
+    from core.ledger.entry import parse_entry
+    from core.ledger.files import FOLDER, arrange_chunks, read_records
+    from enclave_sim.host_config import NodePaths
+
+    disk = ReadOnlyDisk(NodePaths(node.directory).disk / FOLDER)
+    reach = (0, 0)
+    try:
+        for chunk in arrange_chunks(await disk.list_files(FOLDER))[-1:]:
+            async for record in read_records(disk, chunk):
+                if record.whole and (entry := parse_entry(record.data)).is_signature:
+                    reach = (entry.view, entry.seqno)
+    except CocoError:
+        return reach  # As far as it can be read.
+    return reach
+
+
+def may_begin(nodes: Sequence[LocalNode]) -> bool:
+    """Say whether these nodes are a majority of those that they know, so that they may start the network themselves."""
+    own = {peer_address(node) for node in nodes}
+    elsewhere = {address for node in nodes for address in read_node_config(node).contacts} - own
+    return 2 * len(nodes) > len(nodes) + len(elsewhere)
+
+
+def configure(node: LocalNode, *, authorization: str, contacts: Sequence[str]) -> None:
+    """Write how a node starts the next time."""
+    config = read_node_config(node)
+    changed = msgspec.structs.replace(config, authorization=authorization, contacts=tuple(contacts))
+    if changed != config:
+        write_private(node.directory / "network.json", changed.encode())
+
+
+def read_node_config(node: LocalNode) -> HostConfig:
+    """Return a node's network.json; raises CocoError."""
+    from enclave_sim.host_config import read_config
+
+    return read_config(node.directory)[0]
+
+
+def read_genesis(node: LocalNode) -> Constitution:
+    """Return the constitution that a node was given; raises CocoError."""
+    from core.governance.constitution import Constitution
+    from enclave_sim.host_config import read_config
+
+    return Constitution.decode(read_config(node.directory)[1])
+
+
+def peer_address(node: LocalNode) -> str:
+    return read_node_config(node).peer_address
