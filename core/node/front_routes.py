@@ -52,7 +52,6 @@ _DOCUMENTS = {
     "/node/status": "status",
     "/node/state": "state",
     "/node/commit": "commit",
-    "/node/governance": "governance",
     "/node/network/nodes": "nodes",
     "/node/governance": "governance",
 }
