@@ -135,6 +135,7 @@ async def test_metrics_are_for_members(bench: Bench) -> None:
     reply = await client.request("GET", "/node/metrics", headers=bearer("admin"))
     assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert reply.body.splitlines()[0] == b"coco_view 2"
+    assert b"\ncoco_gateway_connections 1\n" in reply.body
     assert reply.body.endswith(b"\ncoco_gateway_requests 0\n")
     participant = await client.request("GET", "/node/metrics", headers=bearer("alice"))
     nowhere = await client.request("GET", "/node/nowhere", headers=bearer("alice"))
