@@ -44,7 +44,7 @@ def test_what_a_node_of_several_is_told(tmp_path: Path) -> None:
     [
         ({}, "127.0.0.1:7000"),
         ({"address": "::1"}, "[::1]:7000"),
-        ({"address": "0.0.0.0", "names": ("node1",)}, "node1:7000"),  # noqa: S104
+        ({"address": "0.0.0.0", "names": ("node1",)}, "node1:7000"),
         ({"peer_address": "node1.example.com"}, "node1.example.com:7000"),
         ({"peer_address": "node1.example.com:9000"}, "node1.example.com:9000"),
     ],

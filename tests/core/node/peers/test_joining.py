@@ -134,6 +134,21 @@ async def test_a_removed_node_does_not_join() -> None:
         await one.peers.close()
 
 
+async def test_a_joiner_that_is_removed_meanwhile() -> None:
+    network = MemoryNetwork()
+    node, joiner = Node(network, "node"), Node(network, "joiner")
+    asking = asyncio.create_task(joiner.peers.introduce("node", JOIN, seconds_max=30))
+    inbound = await receive(node)
+    node.register([node], frozenset({joiner.id}))
+    assert inbound.answer is not None
+    await inbound.answer(DENIED)
+    with pytest.raises(PeerUnreachable):
+        await asking
+    assert dict(node.peers.refused) == {"removed-node": 1}
+    for one in (node, joiner):
+        await one.peers.close()
+
+
 def test_the_desk_counts_places_and_pace() -> None:
     now = [0.0]
     desk = JoinDesk(lambda: now[0], at_once=2, per_minute=60)
