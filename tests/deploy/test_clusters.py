@@ -119,9 +119,10 @@ def test_a_command_that_is_none_is_noticed() -> None:
         parse([*container()["args"], "--replicas", "3"])
 
 
-@pytest.mark.parametrize(
-    "file", sorted(path for path in DEPLOY.rglob("*") if path.is_file()), ids=lambda path: path.name
-)
+FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize("file", FILES, ids=[path.name for path in FILES])
 def test_nothing_is_secret(file: Path) -> None:
     if file.suffix in (".yaml", ".example") or file.name.startswith("Dockerfile"):
         assert SECRETS.search(file.read_text()) is None
