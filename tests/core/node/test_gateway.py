@@ -116,9 +116,11 @@ async def test_node_routes(bench: Bench) -> None:
     assert network == {"network": "test", "adapters": {"probe": "7", "other": "8"}, "default_adapter": "probe"}
     await client.request("GET", "/node/tx/2.17", headers=bearer("alice"))
     await client.request("GET", "/node/status", headers=bearer("alice"))
+    await client.request("GET", "/node/governance", headers=bearer("alice"))
     assert [(item.adapter, json.loads(item.payload)) for item in bench.items] == [
         ("coco", {"kind": "transaction", "id": "2.17"}),
         ("coco", {"kind": "status"}),
+        ("coco", {"kind": "governance"}),
     ]
 
 

@@ -63,6 +63,7 @@ async def test_without_an_identity_everything_is_answered_alike(bench: Bench) ->
             ("GET", "/other/show/x"),
             ("GET", "/node/status"),
             ("GET", "/node/tx/2.17"),
+            ("GET", "/node/governance"),
             ("POST", "/node/governance"),
             ("GET", "/node/nowhere"),
         )
