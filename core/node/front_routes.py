@@ -52,6 +52,7 @@ _DOCUMENTS = {
     "/node/status": "status",
     "/node/state": "state",
     "/node/commit": "commit",
+    "/node/governance": "governance",
     "/node/network/nodes": "nodes",
 }
 """Paths and the node query that answers them (executor_queries.py)."""

@@ -123,6 +123,7 @@ async def test_node_routes(bench: Bench) -> None:
         ("/node/status", {"kind": "status"}),
         ("/node/state", {"kind": "state"}),
         ("/node/commit", {"kind": "commit"}),
+        ("/node/governance", {"kind": "governance"}),
         ("/node/network/nodes", {"kind": "nodes"}),
     ):
         await client.request("GET", path, headers=bearer("alice"))
