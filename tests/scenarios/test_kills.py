@@ -25,11 +25,9 @@ from eth_account.signers.local import LocalAccount
 
 from cli.ledger_disk import ReadOnlyDisk
 from cli.main import root
-from cli.store import Store
-from cli.wallet import Wallet
 from core.node.audit import audit_ledgers
 from tests.scenarios.conftest import ROOT, Network, send_value
-from tests.support.crash_load import HONEST_REFUSALS, ROLES, Load, processes, until_gone
+from tests.support.crash_load import HONEST_REFUSALS, ROLES, Load, processes, unlock, until_gone
 
 CHAIN_ID = 77_002
 SENDERS = 4
@@ -59,7 +57,7 @@ class Story:
         network.coco("network", "start", network.name)
         connection = network.connect("alpha")
         network.coco("account", "bind", "purse", "--network", network.name)
-        purse = Wallet(Store(network.home).client(network.name).accounts_directory).unlock("purse", "")
+        purse = unlock(network, "purse")
         self.senders = [Account.create() for _ in range(SENDERS)]
         for nonce, account in enumerate(self.senders):
             network.bind(connection, account)
