@@ -4,8 +4,8 @@
 
 N transfers are signed, executed, sealed into a ledger on disk, replayed and put into snapshots: nothing is scaled up.
 Each is an Ethereum transfer to an account that was not there before. It all runs in this process, over a disk in a
-temporary directory. Times are processor time, which a busy machine changes least; compare ratios of one run. Of a
-million: some 20 minutes and 3 GB of memory; it says on standard error what it is at.
+temporary directory. Times are processor time, which a busy machine changes least; compare ratios of one run. A million
+take half an hour and more; it says on standard error what it is at.
 
 sealing     one transfer's entry: serialise its write set, encrypt, hash, frame, add to the Merkle tree.
 execution   the executor's work on a transfer: run it, encode its write set, close blocks of up to 1,000.
