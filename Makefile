@@ -7,11 +7,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 CCF := .venv-ccf
-MINUTES ?= 60
+MINUTES ?= $(if $(filter torture,$(MAKECMDGOALS)),30,60)
 SEEDS ?= 1000
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run crash test test-all test-tools simulate lint types layers check contracts oracle ccf fuzz lock bench clean python
+.PHONY: help run crash test test-all test-tools simulate torture lint types layers check contracts oracle ccf fuzz lock bench clean python
 
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
@@ -67,6 +67,10 @@ test-tools: $(VENV)/dev.stamp
 # Consensus in simulated time, one seed after another in two processes: docs/consensus.md.
 simulate: $(VENV)/dev.stamp
 	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
+
+# Real processes under faults: docs/reliability.md. As root, with network namespaces.
+torture: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.torture --minutes $(MINUTES)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .

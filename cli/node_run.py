@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +12,7 @@ import click
 from cli.errors import NotFound, WrongUse
 from cli.files import read_file, write_private
 from cli.genesis import write_node
+from cli.ledger_disk import find_ledger
 from cli.local_nodes import LocalNode, find_node, local_nodes, node_directory
 from cli.membership import AUTHORIZATION_FILE, read_authorization
 from cli.network_run import node_state, running_pid
@@ -35,20 +37,27 @@ class NothingToJoin(CocoError):
 
 @click.command()
 @click.argument("slot")
+@click.option("--authorization", type=_FILE, help="What its member signed for it. Default: as the last time.")
+@click.option("--contact", multiple=True, metavar="HOST:PORT", help="A node to ask; repeatable. Default: as last time.")
+@click.option("--begin", is_flag=True, help="If it has no ledger yet, begin the network with it.")
 @click.option("--foreground", is_flag=True, help="Stay, print the host's log, and stop with Ctrl-C.")
 @network_option
 @json_option
 @click.pass_obj
-def start(store: Store, slot: str, foreground: bool, network: str | None, as_json: bool) -> None:
+def start(store: Store, /, slot: str, network: str | None, foreground: bool, as_json: bool, **options: Any) -> None:
     """Start one node of this machine: it joins its network by its member's delegation.
 
-    Where no other node of the network runs, coco network start starts it anew.
+    Where no node of the network runs and all are on this machine: coco network start.
     """
     name, directory = store.host_directory(network)
     nodes = local_nodes(directory)
     node = find_node(name, nodes, slot)
+    if options["authorization"] is not None:
+        signed = read_file(options["authorization"])
+        read_authorization(signed)
+        write_private(node.directory / AUTHORIZATION_FILE, signed)
     client = store.client(name) if store.is_client(name) else None
-    prepare(nodes, node, client)
+    prepare(nodes, node, client, contacts=options["contact"], begin=options["begin"])
     _run(name, node, client, foreground, as_json)
 
 
@@ -82,6 +91,7 @@ def stop(store: Store, slot: str, network: str | None) -> None:
 @click.option("--host-name", multiple=True, metavar="NAME", help="A name or address clients reach it by; repeatable.")
 @click.option("--platform", type=click.Choice(["sgx", "vsm"]), default="sgx", show_default=True, help="TEE.")
 @click.option("--vendor", type=_FILE, help="A simulated machine's authority file that the constitution admits.")
+@click.option("--or-start", is_flag=True, help="Start it where it was made before.")
 @click.option("--foreground", is_flag=True, help="Stay, print the host's log, and stop with Ctrl-C.")
 @json_option
 @click.pass_obj
@@ -97,6 +107,14 @@ def join(store: Store, /, authorization: Path, foreground: bool, as_json: bool, 
     ticket = read_authorization(signed).ticket
     constitution = _constitution(store, options["genesis"], ticket.network)
     name = check_name("a network", constitution.network)
+    client = store.client(name) if store.is_client(name) else None
+    known = local_nodes(store.network_directory(name))
+    if options["or_start"] and ticket.slot in {node.slot for node in known}:
+        node = find_node(name, known, ticket.slot)
+        write_private(node.directory / AUTHORIZATION_FILE, signed)
+        prepare(known, node, client, contacts=options["contact"])
+        _run(name, node, client, foreground, as_json)
+        return
     directory = _new_directory(store, name, ticket.slot)
     contacts = list(options["contact"]) or _local_contacts(store, name)
     if not contacts:
@@ -112,27 +130,41 @@ def join(store: Store, /, authorization: Path, foreground: bool, as_json: bool, 
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    client = store.client(name) if store.is_client(name) else None
     _run(name, LocalNode(ticket.slot, directory), client, foreground, as_json)
 
 
-def prepare(nodes: list[LocalNode], node: LocalNode, client: ClientStore | None) -> None:
-    """See that a node joins when it starts: by what is in its directory, renewed where the members' keys are here."""
+def prepare(
+    nodes: Sequence[LocalNode],
+    node: LocalNode,
+    client: ClientStore | None,
+    *,
+    contacts: Sequence[str] = (),
+    begin: bool = False,
+) -> None:
+    """See that a node joins when it starts: by what is in its directory, renewed where the members' keys are here.
+
+    begin: it begins its network instead, if it has no ledger. Raises NothingToJoin, and CocoErrors of what is in the
+    directory.
+    """
     running = [Started(one, found, True) for one in nodes if (found := status_of(one)) is not None]
     if running and node.slot not in {one.node.slot for one in running}:
         prepare_joining(nodes, running[0], client, lambda text: None)
     config = read_node_config(node)
+    asked = tuple(contacts) or config.contacts
     if not config.has_peers:
         return  # The only node of its network: it starts it.
+    if begin and find_ledger(node.directory) is None:
+        configure(node, authorization="", contacts=asked)
+        return
     if not (node.directory / AUTHORIZATION_FILE).is_file():
         raise NothingToJoin(
             f"{node.slot} has nothing to join its network with",
             hint="If no node of the network runs: coco network start. Else its member signs: "
-            f"coco node delegate {node.slot}",
+            f"coco node delegate {node.slot}, and the file goes here: coco node start {node.slot} --authorization FILE",
         )
-    if not config.contacts:
-        raise NothingToJoin(f"{node.slot} knows no other node of its network", hint="Start it: coco network start")
-    configure(node, authorization=AUTHORIZATION_FILE, contacts=config.contacts)
+    if not asked:
+        raise NothingToJoin(f"{node.slot} knows no other node of its network", hint="Name one: --contact HOST:PORT")
+    configure(node, authorization=AUTHORIZATION_FILE, contacts=asked)
 
 
 def _run(name: str, node: LocalNode, client: ClientStore | None, foreground: bool, as_json: bool) -> None:

@@ -30,7 +30,16 @@ from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_running import RunningNode, until_done
 from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings
-from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, Started, begin, join, read_genesis
+from core.node.manager_start import (
+    ROLLBACK_WARNING,
+    Began,
+    ReplaySender,
+    Started,
+    begin,
+    join,
+    read_disk,
+    read_genesis,
+)
 from core.node.manager_tables import genesis_writes, start_writes
 from core.node.messages import (
     FROM_MANAGER,
@@ -49,10 +58,11 @@ from core.node.messages import (
 )
 from core.node.peer_messages import PeerNetwork
 from core.node.replication.blocks import SealedBlock
-from core.node.replication.joining import Joiner
+from core.node.replication.joining import Joiner, StartsNetwork
 from core.node.replication.node import ReplicatedNode
+from core.node.replication.restarting import Restarting
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
-from core.types import Seqno
+from core.types import NodeId, Seqno
 
 Connect = Callable[[PrivateKey, Constitution], PeerNetwork]
 """Makes the channels to the other nodes, for a node with this key."""
@@ -126,12 +136,11 @@ class Manager:
         """
         await self._check_admission()
         sender = ReplaySender(self._executor)
+        running = None
         if self._config.authorization:
             running = await self._join(sender)
-        else:
-            running = await self._begin(sender)
-        self._running = running
-        return running.service_info()
+        self._running = running or await self._begin(sender, is_chosen=bool(self._config.authorization))
+        return self._running.service_info()
 
     @property
     def node(self) -> ReplicatedNode:
@@ -161,9 +170,10 @@ class Manager:
 
     # Starting.
 
-    async def _begin(self, sender: ReplaySender) -> RunningNode:
-        """Start a network of one node, or start it again."""
-        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log)
+    async def _begin(self, sender: ReplaySender, *, is_chosen: bool) -> RunningNode:
+        """Start a network with one node, or start it again. is_chosen: by the other nodes, for its disk."""
+        config, disk, sealer = self._config, self._disk, self._sealer
+        began = await begin(config, disk, sealer, sender, self._clock, self._log, is_chosen=is_chosen)
         if self._connect is not None:
             self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
         running = await self._put_together(began.as_started(), sender)
@@ -185,7 +195,9 @@ class Manager:
             raise InvariantBroken("the node ended during its start")
         block = committed.result()
         running.snapshots.began(block)
-        known = replace(began.secrets, known_seqno=block.last)
+        known = replace(
+            began.secrets, known_seqno=block.last, node=epoch.node, next_node=NodeId(""), granted=NodeId("")
+        )
         await store_secrets(self._disk, self._sealer, known)
         node.known(known)
         self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {block.first - 1}")
@@ -193,18 +205,30 @@ class Manager:
         await self._say_ready(running, sender)
         return running
 
-    async def _join(self, sender: ReplaySender) -> RunningNode:
-        """Join a network that is there."""
+    async def _join(self, sender: ReplaySender) -> RunningNode | None:
+        """Join a network that is there; None when there is none, and it is this node's to start it again."""
         node_key, constitution = PrivateKey.generate(), Constitution.decode(self._config.genesis)
         if self._connect is None:
             raise InvariantBroken("a node that has no channels is to join others")
         self._peers = self._connect(node_key, constitution)
         joiner = Joiner(
-            self._config, node_key, self._peers, disk=self._disk, sealer=self._sealer, clock=self._clock, log=self._log
+            self._config,
+            node_key,
+            self._peers,
+            disk=self._disk,
+            sealer=self._sealer,
+            clock=self._clock,
+            log=self._log,
+            read_disk=self._read_disk,
         )
         own = await self._attestor.own_measurement()
         authorization = joiner.check(Measurements(own.hex(), self._worker.measurement.hex()))
-        joined = await joiner.ask(authorization)
+        try:
+            joined = await joiner.ask(authorization)
+        except StartsNetwork:
+            await self._peers.close()
+            self._log("starts the network again")
+            return None
         source, offer = await joiner.fetch(joined.engine)
         started = await join(self._config, joined, offer, node_key, self._disk, sender, self._clock, self._log)
         running = await self._put_together(started, sender)
@@ -213,6 +237,20 @@ class Manager:
         running.begin(self._config.tick_ms)
         running.node.caught_up(source, offer)
         return running
+
+    async def _read_disk(self) -> Restarting | None:
+        constitution = Constitution.decode(self._config.genesis)
+        found = await read_disk(self._disk, self._sealer, constitution, self._clock, self._log)
+        if found is None:
+            return None
+        report, kept = found
+        granted = kept.granted if report.node == kept.node else NodeId("")
+
+        async def seal(granted_to: NodeId) -> None:
+            sealed = replace(kept, node=report.node, next_node=NodeId(""), granted=granted_to)
+            await store_secrets(self._disk, self._sealer, sealed)
+
+        return Restarting(report, granted, seal, self._log)
 
     async def _put_together(self, started: Started, sender: ReplaySender) -> RunningNode:
         ledger, head = started.ledger, started.ledger.head

@@ -159,6 +159,8 @@ class Cluster:
         self.hub = Hub()
         self.clock = FakeClock()
         self.nodes: list[Node] = []
+        self.sealers: dict[int, FakeSealer] = {}
+        """Of the platforms, by the id of the disk there."""
         self.ticking = True
         self._config = config
 
@@ -173,9 +175,10 @@ class Cluster:
         disk: MemoryDisk | None = None,
         **changes: Any,
     ) -> Node:
-        """Start a node in a slot; its name is the slot's and its address."""
+        """Start a node in a slot; its name is the slot's and its address. disk: of an earlier node, on its platform."""
         log: list[str] = []
         disk = disk or MemoryDisk()
+        sealer = self.sealers.setdefault(id(disk), FakeSealer())
         manager_end, executor_end = memory_pair()
         gateway_end, client_end = memory_pair()
         config = ManagerConfig(
@@ -191,7 +194,7 @@ class Cluster:
         manager = Manager(
             config,
             disk=disk,
-            sealer=FakeSealer(),
+            sealer=sealer,
             attestor=FakeAttestor(),
             executor=manager_end,
             worker=FAKE_WORKER,

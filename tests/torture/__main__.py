@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
 from pathlib import Path
 
 from tests.torture.report import table
 from tests.torture.run import Settings, torture
+
+TERMINATED = 128 + signal.SIGTERM
 
 
 def main() -> int:
@@ -26,6 +29,7 @@ def main() -> int:
     parser.add_argument("--home", type=Path, default=Path(".torture"), help="made anew")
     parser.add_argument("--unprivileged", action="store_true", help="no network namespaces and no mounts, even as root")
     arguments = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # What was made is undone, as for Ctrl-C.
     settings = Settings(
         home=arguments.home.absolute(),
         seconds=60 * arguments.minutes,
