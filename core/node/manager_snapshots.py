@@ -208,10 +208,8 @@ class SnapshotKeeper:
         self._task = self._written = self._committed = None
         self._evidence_at = Seqno(0)
         self._given_up = False
-        if task.cancelled() or self._failed.done():
-            return
-        error = task.exception()
-        if error is not None and not isinstance(error, ChannelClosed):
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ChannelClosed) and not self._failed.done():
             self._failed.set_exception(error)
 
     async def _write(

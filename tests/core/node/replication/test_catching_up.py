@@ -9,6 +9,7 @@ import pytest
 from core import limits
 from core.consensus.engine import Role
 from core.errors import InvariantBroken, LedgerDamaged
+from core.node.manager_keys import load_secrets
 from core.node.peer_messages import Body, CatchUp, Fetched, FetchLedger
 from core.types import NodeId
 from tests.support.cluster import USER, Cluster, Node, cluster
@@ -96,6 +97,26 @@ async def test_a_node_that_was_ahead_of_what_is_committed_catches_up_too(small_l
         assert any("catching up" in line for line in first.log)
         await asyncio.gather(*lost, return_exceptions=True)
         assert await first.client.ask("kv", b"lost0", USER) == b""
+
+
+async def test_a_node_that_catches_up_over_a_new_epoch_has_its_key(small_log: None) -> None:
+    """A slot is removed while it lags: the key is in the ledger, wrapped to it, and sealed on its disk."""
+    async with cluster(chunk_bytes_min=20_000) as made:
+        await made.found()
+        first, second, third, fourth = await made.grow(4)
+        await made.equal()
+        made.hub.cut(third.id)
+        await made.remove("node4")
+        await made.until(lambda: len(first.core.head.keyring.epochs) == 2)
+        for turn in range(10):
+            await fill(first, 10, f"turn{turn}.")
+        made.hub.heal()
+        await made.equal(first, second, third)
+        assert any("catching up" in line for line in third.log)
+        sealed = await load_secrets(third.disk, third.manager._sealer)
+        assert sealed is not None
+        assert sealed.epochs == first.core.secrets().epochs
+        assert len(fourth.core.head.keyring.epochs) == 1
 
 
 @pytest.mark.parametrize("place", ["tag", "root", "cut"])
