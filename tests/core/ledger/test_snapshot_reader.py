@@ -44,7 +44,7 @@ async def written() -> tuple[MemoryDisk, VerifiedSnapshot]:
     assert len(blocks) == len(set(blocks)) == 4
     prefix = Prefix.decode(await disk.read(FILE, 0, PREFIX_BYTES))
     evidence = SnapshotEvidence.make(digest, SEQNO, Digest(bytes(32)))
-    return disk, VerifiedSnapshot(FILE, SnapshotName(SEQNO, Seqno(3)), prefix, evidence, blocks)
+    return disk, VerifiedSnapshot(FILE, SnapshotName(SEQNO, Seqno(3)), prefix, evidence, blocks, "ab" * 32, VIEW)
 
 
 async def read(disk: MemoryDisk, snapshot: VerifiedSnapshot, into: bytearray, key: bytes = KEY) -> None:
