@@ -33,7 +33,7 @@ def describe(run: Measurement) -> dict[str, Any]:
         "errors": run.errors,
         "latency_ms": latencies(run.answers),
         "confirmation_ms": None if run.confirmations is None else latencies(run.confirmations),
-        "ended_early": run.ran_out,
+        "ran_out": run.ran_out,
         "client": {
             "signing_seconds": round(run.made_s, 2),
             "cpu_seconds": round(run.client_cpu_s, 3),
@@ -99,8 +99,10 @@ def _node_lines(node: dict[str, Any]) -> list[str]:
 
 def _warnings(run: dict[str, Any]) -> list[str]:
     warnings = []
-    if run["ended_early"]:
-        warnings.append("    ended early: the requests made beforehand ran out; the rate is right, the run is shorter")
+    if run["ran_out"]:
+        warnings.append(
+            "    some connections ran out of the requests made beforehand: the rate may be too low; give --rate"
+        )
     if run["client"]["lag_ms_max"] > LAG_MS_MAX:
         lag = run["client"]["lag_ms_max"]
         warnings.append(f"    the load generator was itself up to {lag:.0f} ms late: latencies are too high by as much")

@@ -9,6 +9,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+CLOSED_LOOP_SPARE = 50
+"""Requests that each lane of a closed loop has beyond its expected share: the lanes are not equally quick."""
+
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
@@ -37,4 +40,5 @@ class Schedule:
 
     def requests_per_lane(self, closed_rate: float = 0.0) -> int:
         """Return how many requests a lane may need. closed_rate: what a closed loop is expected to reach at most."""
-        return math.ceil((self.rate or closed_rate) * self.duration_s / self.lanes) + 1
+        share = math.ceil((self.rate or closed_rate) * self.duration_s / self.lanes) + 1
+        return share if self.is_open else share + CLOSED_LOOP_SPARE

@@ -27,7 +27,7 @@ _GWEI = 10**9
 
 
 def token_creation(supply: int) -> bytes:
-    """Return the code that creates the token (OpenZeppelin's ERC-20, examples/contracts/Token.sol)."""
+    """Return the code that creates the token (OpenZeppelin's ERC-20; made by benchmarks/load_token.py)."""
     from eth_abi.abi import encode
 
     artifact = orjson.loads(importlib.resources.files("cli.load").joinpath("Token.json").read_bytes())
