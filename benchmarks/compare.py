@@ -28,9 +28,9 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.temporary_network import FUNDED, NETWORK, temporary_network
+from cli.load.client import Client
 from cli.load.processes import Usage, children_of, usages
 from cli.load.requests import Endpoint
-from cli.load.client import Client
 from core.errors import CocoError
 
 START_SECONDS_MAX = 60.0
@@ -88,8 +88,12 @@ def running(peer: Peer) -> Iterator[tuple[str, int]]:
         Path(directory, "node_modules").symlink_to(modules)
         process = subprocess.Popen(
             [str(program), *(word.format(port=port) for word in peer.arguments)],
-            cwd=directory, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
+            cwd=directory,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
         try:
             wait_until_it_answers(port, process)
             yield f"http://127.0.0.1:{port}", process.pid
@@ -142,7 +146,7 @@ def measure(name: str, peer: Peer | None, options: list[str]) -> dict[str, Any]:
 
 
 def total(before: dict[str, Usage], after: dict[str, Usage]) -> dict[str, float]:
-    """Return what all processes of a peer used, in the shape of a report's `node`; preparing and warming up included."""
+    """Return what all of a peer's processes used, the warm-up included, in the shape of a report's `node`."""
     seconds = sum(usage.cpu_s - (before[one].cpu_s if one in before else 0.0) for one, usage in after.items())
     peak = sum(usage.memory_peak_bytes for usage in after.values())
     return {"cpu_seconds": round(seconds, 2), "memory_peak_mib": round(peak / 2**20, 1)}

@@ -134,6 +134,7 @@ def _measure(
 ) -> list[Measurement]:
     from cli.load.client import Client
     from cli.load.measurement import Load
+    from cli.load.treasury import answers_when_mined
     from cli.load.workers import Workers
     from cli.load.workload import Shape
 
@@ -143,9 +144,10 @@ def _measure(
     try:
         with Client(target.endpoint) as client:
             recipe = workload.prepare(client, target, shape, display.say)
+            at_commit = target.answers_at_commit or not workload.makes_blocks
+            watch_blocks = not at_commit and not answers_when_mined(client, target)
         processes = min(options["processes"], lanes)
         with Workers(target.endpoint, recipe, processes=processes, lanes=lanes) as workers:
-            watch_blocks = workload.makes_blocks and not target.answers_at_commit
             load = Load(target, recipe, workers, lanes, watch_blocks=watch_blocks)
             display.say("warming up")
             return _run_all(load, load.warm_up(), duration_s, rates, options["sweep"] == "auto", speedometer)

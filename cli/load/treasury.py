@@ -20,6 +20,7 @@ from cli.load.signing import Fees, Signer
 from cli.load.workload import Target
 
 BATCH = 50
+PROBES = 5
 CREATION_GAS = 2_000_000
 RECEIPT_SECONDS_MAX = 60.0
 _RECEIPT_POLL_SECONDS = 0.02
@@ -89,6 +90,19 @@ class Treasury:
                 raise Reverted("a transaction that prepares the load failed", transaction_hash=transaction)
             receipts.append(receipt)
         return receipts
+
+
+def answers_when_mined(client: Client, target: Target) -> bool:
+    """Find out whether an end point answers a transaction only once its receipt can be read: by trying it."""
+    treasury = Treasury(client, target, int(client.rpc("eth_chainId"), 16), current_fees(client))
+    own = bytes.fromhex(treasury.address[2:])
+    hashes = []
+    for _ in range(PROBES):
+        hashes.append(treasury.send(own, gas=21_000))
+        if client.rpc("eth_getTransactionReceipt", hashes[-1]) is None:
+            treasury.wait(hashes)
+            return False
+    return True
 
 
 def nonces(client: Client, addresses: Sequence[bytes]) -> list[int]:
