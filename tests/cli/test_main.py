@@ -36,7 +36,7 @@ def test_the_command_line_is_as_planned() -> None:
         *(f"account {verb}" for verb in ("new", "list", "bind", "import", "show")),
         *(f"adapter {verb}" for verb in ("list", "use", "info")),
         "transaction show",
-        *("node status", "node snapshot", "deploy", "call", "send", "proxy", "attest show", "attest verify"),
+        *("node status", "node snapshot", "deploy", "call", "send", "bench", "proxy", "attest show", "attest verify"),
         *(f"ledger {verb}" for verb in ("show", "verify", "state", "rebuild")),
         *(f"receipt {verb}" for verb in ("get", "verify", "certificate")),
         *(f"enclave {verb}" for verb in ("measure", "sign", "inspect")),
