@@ -11,8 +11,7 @@ import pytest
 from core.crypto.keys import PrivateKey
 from core.errors import CocoError, StorageFailed
 from core.governance.constitution import Constitution
-from core.node.config import ManagerConfig
-from core.node.peer_messages import JoinRequest, PeerUnreachable
+from core.node.peer_messages import JoinDenied, JoinRequest, PeerUnreachable
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.local_node import LocalNode
 from enclave_sim.memory_network import MemoryNetwork
@@ -115,17 +114,19 @@ async def test_local_nodes_reach_each_other(tmp_path: Path, constitution: Consti
     ):
         platform = MemoryPlatform(authority=AUTHORITY)
         joiner = make_peers(
-            ManagerConfig(encoded, (), bytes(32)),
-            PrivateKey.generate(),
             Reach(network.node("joiner:1")),
+            PrivateKey.generate(),
+            constitution,
             attestor=platform.attestor("manager"),
             published=platform.published,
             log=one.log.append,
         )
         for node in (one, two):
-            # Evidence of both sides holds; a manager alone in its network has no answer yet.
-            with pytest.raises(PeerUnreachable, match="did not answer"):
-                await joiner.introduce(f"{'one' if node is one else 'two'}:1", JoinRequest(b"", ""), seconds_max=1)
+            # Evidence of both sides holds; nobody has signed for this node.
+            address = "one:1" if node is one else "two:1"
+            introduction = await joiner.introduce(address, JoinRequest(b"", ""), seconds_max=30)
+            assert isinstance(introduction.answer, JoinDenied)
+            assert introduction.answer.reason == "authorization-malformed"
         await joiner.close()
         network.leave("one:1")
         with pytest.raises(PeerUnreachable, match="nobody answers"):

@@ -20,7 +20,7 @@ from core.ledger.snapshot_format import (
 )
 from core.ledger.snapshot_reader import BLOCK_BYTES, SnapshotRefused, VerifiedSnapshot, hash_file, read_tables
 from core.ledger.snapshot_writer import SnapshotWriter
-from core.types import Digest, Seqno, View
+from core.types import Digest, NodeId, Seqno, View
 from tests.support.memory_disk import MemoryDisk
 
 SEQNO, VIEW, KEY = Seqno(2), View(1), b"\x07" * 32
@@ -44,7 +44,8 @@ async def written() -> tuple[MemoryDisk, VerifiedSnapshot]:
     assert len(blocks) == len(set(blocks)) == 4
     prefix = Prefix.decode(await disk.read(FILE, 0, PREFIX_BYTES))
     evidence = SnapshotEvidence.make(digest, SEQNO, Digest(bytes(32)))
-    return disk, VerifiedSnapshot(FILE, SnapshotName(SEQNO, Seqno(3)), prefix, evidence, blocks, "ab" * 32, VIEW)
+    name = SnapshotName(SEQNO, Seqno(3))
+    return disk, VerifiedSnapshot(FILE, name, prefix, evidence, blocks, NodeId("ab" * 32), VIEW)
 
 
 async def read(disk: MemoryDisk, snapshot: VerifiedSnapshot, into: bytearray, key: bytes = KEY) -> None:
