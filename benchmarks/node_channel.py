@@ -1,11 +1,12 @@
 """What a channel between two nodes costs: `python benchmarks/node_channel.py`. Both ends run here, one after the other.
 
 Platforms are simulated: the quotes in mode join are made in this process too, and are counted. Times are
-processor time.
+processor time. The last lines are of whole PeerNetworks (core/node/peers), over a network in memory.
 """
 
 from __future__ import annotations
 
+import asyncio
 import statistics
 import sys
 import time
@@ -15,10 +16,13 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from core.node.attested_tls.connection import State
 from core.node.attested_tls.hello import Mode
+from core.node.peer_messages import ConsensusMessage
 from tests.support.attested_tls import End, ends, settings
+from tests.support.peers import nodes
 
 HANDSHAKES = 60
 DATA_BYTES = 16 * 1024 * 1024
+MESSAGES = ((1024, 20_000), (64 * 1024, 2_000))
 FIRST, SECOND = settings(), settings()
 
 
@@ -31,6 +35,24 @@ def opened(mode: Mode) -> tuple[End, End]:
     if first.connection.state is not State.OPEN or second.connection.state is not State.OPEN:
         raise SystemExit("the channel did not open")
     return first, second
+
+
+async def carried(size_bytes: int, count: int) -> float:
+    """Return the processor seconds of carrying messages from one PeerNetwork to another."""
+    async with nodes(2) as (sender, receiver):
+        message = ConsensusMessage(b"ordered".ljust(size_bytes, b"."))
+
+        async def send() -> None:
+            for _ in range(count):
+                while not sender.peers.send(receiver.id, message):  # noqa: ASYNC110
+                    await asyncio.sleep(0)
+
+        start = time.process_time()
+        sending = asyncio.create_task(send())
+        for _ in range(count):
+            await receiver.peers.receive()
+        await sending
+        return time.process_time() - start
 
 
 def main() -> None:
@@ -50,6 +72,10 @@ def main() -> None:
     second.connection.receive(first.take())
     seconds = time.process_time() - start
     print(f"open    {DATA_BYTES / seconds / 1e6:5.0f} MB/s, sent and received on one core")
+    for size_bytes, count in MESSAGES:
+        seconds = asyncio.run(carried(size_bytes, count))
+        rate = count / seconds
+        print(f"network {rate:7,.0f} messages/s of {size_bytes // 1024} KiB, {rate * size_bytes / 1e6:.0f} MB/s")
 
 
 if __name__ == "__main__":

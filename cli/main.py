@@ -17,6 +17,7 @@ import click
 from cli.account import account
 from cli.adapter import adapter
 from cli.attest import attest
+from cli.bench import bench
 from cli.connection import default_home
 from cli.contract import call, deploy, send
 from cli.enclave import enclave
@@ -94,7 +95,7 @@ def root(context: click.Context, home: Path | None) -> None:
 
 GROUPS = (
     *(network, node, governance, account, deploy, call, send, transaction, receipt, adapter, ledger, proxy, attest),
-    enclave,
+    *(enclave, bench),
 )
 for command in GROUPS:
     root.add_command(command)

@@ -1,16 +1,15 @@
 """Starting the nodes of a network that are on this machine: the first one starts the network, the others join it.
 
-When none of the network's nodes runs here, the node whose ledger reaches furthest starts the network (again); this is
-safe only where this machine's nodes are a majority, and refused elsewhere: then they join. The rest join by their
-members' delegations, as do all of them while one runs.
+That is so the first time. Nodes that took part before are started all at once, each with what its member signed: they
+join the network where it runs, and otherwise find out by themselves whose disk it starts from (docs/restarts.md).
 """
 
 from __future__ import annotations
 
-import asyncio
 import re
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,7 +18,6 @@ import msgspec
 from cli.connection import Connection, connect_client
 from cli.errors import Refused, Unreachable
 from cli.files import write_private
-from cli.ledger_disk import ReadOnlyDisk
 from cli.local_nodes import LocalNode
 from cli.membership import (
     AUTHORIZATION_FILE,
@@ -95,10 +93,7 @@ def start_nodes(
     running = {node.slot: found for node in nodes if (found := running_status(node)) is not None}
     started = [Started(node, running[node.slot], True) for node in nodes if node.slot in running]
     if not started:
-        first = furthest(nodes)
-        if may_begin(nodes):
-            configure(first, authorization="", contacts=())
-        started.append(Started(first, launch(first, tell)))
+        started = start_again(nodes, tell, launch) or [Started(nodes[0], launch(nodes[0], tell))]
     first_started = started[0]
     if client is not None:
         remember(client, first_started)
@@ -111,6 +106,27 @@ def start_nodes(
     if others and client is not None:
         wait_until_active(client, first_started, [node.slot for node in others], tell)
     return sorted(started, key=lambda one: [node.slot for node in nodes].index(one.node.slot))
+
+
+def start_again(nodes: Sequence[LocalNode], tell: Tell, launch: Launch) -> list[Started]:
+    """Start those that took part before, all at once; returns none where there are none. Raises CocoError."""
+    returning = [node for node in nodes if read_node_config(node).authorization and has_ledger(node)]
+    if not returning:
+        return []
+    with ThreadPoolExecutor(len(returning)) as pool:
+        starting = [pool.submit(launch, node, tell) for node in returning]
+    failures = [error for one in starting if (error := one.exception()) is not None]
+    if failures:
+        raise failures[0]
+    return [Started(node, one.result()) for node, one in zip(returning, starting, strict=True)]
+
+
+def has_ledger(node: LocalNode) -> bool:
+    """Say whether a node has any ledger on its disk."""
+    from enclave_sim.host_config import NodePaths
+
+    folder = NodePaths(node.directory).disk / "ledger"
+    return folder.is_dir() and any(folder.iterdir())
 
 
 def prepare_joining(nodes: Sequence[LocalNode], first: Started, client: ClientStore | None, tell: Tell) -> None:
@@ -191,36 +207,6 @@ def running_status(node: LocalNode) -> Status | None:
             hint="Try again in a moment.",
         )
     return found
-
-
-def furthest(nodes: Sequence[LocalNode]) -> LocalNode:
-    """Return the node whose ledger reaches furthest; the first one where there is none."""
-    return max(nodes, key=lambda node: (asyncio.run(_reach(node)), -list(nodes).index(node)))
-
-
-async def _reach(node: LocalNode) -> tuple[int, int]:
-    """Return view and seqno of the last signature in a node's ledger; what is wrong with it, its start will tell."""
-    from core.ledger.entry import parse_entry
-    from core.ledger.files import FOLDER, arrange_chunks, read_records
-    from enclave_sim.host_config import NodePaths
-
-    disk = ReadOnlyDisk(NodePaths(node.directory).disk / FOLDER)
-    reach = (0, 0)
-    try:
-        for chunk in arrange_chunks(await disk.list_files(FOLDER))[-1:]:
-            async for record in read_records(disk, chunk):
-                if record.whole and (entry := parse_entry(record.data)).is_signature:
-                    reach = (entry.view, entry.seqno)
-    except CocoError:
-        return reach  # As far as it can be read.
-    return reach
-
-
-def may_begin(nodes: Sequence[LocalNode]) -> bool:
-    """Say whether these nodes are a majority of those that they know, so that they may start the network themselves."""
-    own = {peer_address(node) for node in nodes}
-    elsewhere = {address for node in nodes for address in read_node_config(node).contacts} - own
-    return 2 * len(nodes) > len(nodes) + len(elsewhere)
 
 
 def configure(node: LocalNode, *, authorization: str, contacts: Sequence[str]) -> None:

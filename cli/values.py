@@ -1,4 +1,4 @@
-"""Amounts as people write them (1_000, 0x10, 1.5ether, 20gwei), and bytes as people can read them."""
+"""Amounts and times as people write them (1_000, 0x10, 1.5ether, 20gwei, 10s), and bytes as people can read them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,9 @@ _UNITS = {"wei": 0, "kwei": 3, "mwei": 6, "gwei": 9, "ether": 18}
 _AMOUNT = re.compile(r"(-?)([0-9](?:_?[0-9])*)(?:\.([0-9]+))? ?(?:(wei|kwei|mwei|gwei|ether))?")
 _HEX_AMOUNT = re.compile(r"0x[0-9a-fA-F]{1,64}")
 AMOUNT_DIGITS_MAX = 100
+_TIME = re.compile(r"([0-9]{1,7}(?:\.[0-9]{1,6})?)(ms|s|m|)")
+_TIME_UNITS = {"ms": 0.001, "s": 1.0, "": 1.0, "m": 60.0}
+TIME_SECONDS_MAX = 3600.0
 
 
 def parse_integer(text: str, *, unit: str = "wei") -> int:
@@ -32,6 +35,15 @@ def parse_integer(text: str, *, unit: str = "wei") -> int:
     # The fraction, filled up to the unit's places, continues the whole part's digits.
     value = int(whole.replace("_", "") + fraction.ljust(places, "0"))
     return -value if sign else value
+
+
+def parse_seconds(text: str) -> float:
+    """Parse a length of time such as 10s, 500ms, 2m or 1.5 (seconds); raises WrongUse."""
+    match = _TIME.fullmatch(text)
+    seconds = float(match[1]) * _TIME_UNITS[match[2]] if match is not None else 0.0
+    if not 0 < seconds <= TIME_SECONDS_MAX:
+        raise WrongUse(f"no length of time: {text[:40]!r}", hint="Write 10s, 500ms or 2m; at most an hour.")
+    return seconds
 
 
 def format_ether(wei: int) -> str:

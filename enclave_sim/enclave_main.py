@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import logging
 import os
 import socket
@@ -65,6 +66,10 @@ STOP_SECONDS_MAX = 30.0
 """How long a role may take to end after Stop."""
 
 _FRAMES_TOLD_MAX = 6
+
+GARBAGE_THRESHOLD = 10_000
+"""Objects made and not yet freed after which Python looks for cycles. Its own 700 is reached by a few dozen requests
+in flight, none of them garbage: looking took up to a tenth of a gateway's and an executor's time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +361,7 @@ def main() -> int:
     forbid_inspection()
     _silence()
     before_event_loop()
+    gc.set_threshold(GARBAGE_THRESHOLD)
     return _run(run_enclave(arguments))
 
 

@@ -39,7 +39,7 @@ class _Way:
         return self._is_broken or (self._is_unread and self._is_ended)
 
     def write(self, data: bytes) -> None:
-        if data and not self._is_ended and not self._is_broken:
+        if data and not self._is_ended and not self._is_gone:
             delay_s = self._network.delays.get(self._ends, 0.0)
             self._sent.append((asyncio.get_running_loop().time() + delay_s, bytes(data)))
             self._bytes += len(data)
@@ -58,9 +58,9 @@ class _Way:
         return b""
 
     async def drain(self) -> None:
-        while self._bytes > BUFFER_BYTES_MAX and not self._is_broken:
+        while self._bytes > BUFFER_BYTES_MAX and not self._is_gone:
             await self._wait(None)
-        if self._is_broken:
+        if self._is_gone:
             raise ChannelClosed(_GONE)
 
     def end(self, *, loses: bool = False) -> None:
@@ -89,6 +89,11 @@ class _Way:
         """Have who waits look again."""
         self._changed.set()
         self._changed.clear()
+
+    @property
+    def _is_gone(self) -> bool:
+        """Whether who sends knows that nobody reads: not across a cut."""
+        return self._is_broken or (self._is_unread and not self._is_cut)
 
     @property
     def _is_cut(self) -> bool:
@@ -149,6 +154,10 @@ class MemoryDialler:
 
     async def accept(self) -> ByteStream:
         return await self._accepted.get()
+
+    def reached_by(self, caller: str) -> ByteStream:
+        """Return a caller's end of a new connection to this node."""
+        return self._network.connect(caller, self._name)
 
     def take(self, stream: ByteStream) -> None:
         """Have `accept` return this stream."""

@@ -28,7 +28,7 @@ from core.node.peers.network import NodePeers, PeerSettings
 from core.node.peers.timing import PeerTiming
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
 from enclave_sim.platform.remote import PublishedEvidence
-from enclave_sim.verify.manifest import remote_verifier, verify_own_evidence
+from enclave_sim.verify.manifest import ManifestVerifier, verify_own_evidence
 
 MANAGER_EXECUTOR = "manager-executor"
 EXECUTOR_GATEWAY = "executor-gateway"
@@ -61,7 +61,7 @@ def make_peers(
     settings = PeerSettings(
         key=key,
         source=PublishedEvidence(attestor, published),
-        verifier_of=remote_verifier,
+        verifier_of=ManifestVerifier,
         constitution=constitution,
         clock=time.time,
         contexts=reach.contexts,

@@ -121,6 +121,7 @@ class Shown:
 
 RUN = {
     "README.md": Shown("1000000\nNetwork demo is stopped.", "A network of your own"),
+    "docs/benchmarking.md": Shown("confirmed transactions/s", "A first run"),
     "docs/receipts.md": Shown("outcome           succeeded", "Prove and verify"),
     "docs/operating.md": Shown("Network trade is stopped.", "Create, start, look, stop"),
     "docs/writing-an-adapter.md": Shown(

@@ -7,6 +7,7 @@ object and only colours the text. Source: go-ethereum's packages common/hexutil,
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -29,6 +30,7 @@ AUTHORIZATIONS_MAX = 256
 TEXT_CHARACTERS_MAX = 4_096
 BLOCK_TAGS = frozenset(("latest", "pending", "safe", "finalized"))
 ZERO_ADDRESS = bytes(20)
+_HEX = re.compile("[0-9a-fA-F]*")
 
 
 class ArgumentError(ValueError):
@@ -66,7 +68,7 @@ def _hex_error(text: str) -> str:
 
 
 def _is_hex(digits: str) -> bool:
-    return all(digit in "0123456789abcdefABCDEF" for digit in digits)
+    return _HEX.fullmatch(digits) is not None
 
 
 def _quantity_error(text: str, bits: int) -> str:

@@ -41,6 +41,7 @@ BINDING_VERSION = 1
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 _TIME_PATTERN = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z")
 _ADDRESS_PATTERN = re.compile(r"0x[0-9a-fA-F]{40}")
+_BINDING = msgspec.msgpack.Decoder(tuple[int, str, int])
 _LINE_OF_ADDRESS, _LINE_OF_TIME, _LINES = 1, 9, 11
 
 
@@ -74,7 +75,7 @@ def binding_of(transaction: ScopedTransaction, address: bytes) -> Binding | None
 
 def decode_binding(data: bytes) -> Binding:
     """Decode a row of the table bindings."""
-    version, identity, issued_s = msgspec.msgpack.decode(data, type=tuple[int, str, int])
+    version, identity, issued_s = _BINDING.decode(data)
     if version != BINDING_VERSION:
         raise InvariantBroken(f"a binding of version {version}")
     return Binding(identity, issued_s)

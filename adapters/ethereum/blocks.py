@@ -58,6 +58,11 @@ def header_hash(header: Header) -> bytes:
 
 def encode_receipt(receipt: Receipt) -> bytes:
     """Return the receipt's consensus encoding, the type byte of a typed transaction included (EIP-2718)."""
+    return encode_receipt_after(receipt, receipt.cumulative_gas_used)
+
+
+def encode_receipt_after(receipt: Receipt, cumulative_gas_used: int) -> bytes:
+    """Return the receipt's consensus encoding with another sum of the gas used up to it."""
     logs = encode_list(
         [
             encode_list(
@@ -70,7 +75,7 @@ def encode_receipt(receipt: Receipt) -> bytes:
             for log in receipt.logs
         ]
     )
-    fields = (encode_int(receipt.status), encode_int(receipt.cumulative_gas_used), encode_bytes(receipt.bloom), logs)
+    fields = (encode_int(receipt.status), encode_int(cumulative_gas_used), encode_bytes(receipt.bloom), logs)
     prefix = bytes((receipt.type,)) if receipt.type else b""
     return prefix + encode_list(fields)
 

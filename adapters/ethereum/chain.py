@@ -8,10 +8,10 @@ What a block holds appears here when the block is closed: a transaction of the o
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from adapters.ethereum import records
-from adapters.ethereum.blocks import encode_receipt
+from adapters.ethereum.blocks import encode_receipt_after
 from adapters.ethereum.claims import TransactionClaims
 from adapters.ethereum.keccak import EMPTY_CODE_HASH
 from adapters.ethereum.model import Block, Receipt, SignedTransaction, StoredTransaction
@@ -141,7 +141,7 @@ def claimed_receipt(receipt: Receipt) -> bytes:
 
     The cumulative gas of a real block would tell whoever is shown the claims what strangers before it used.
     """
-    return encode_receipt(replace(receipt, cumulative_gas_used=receipt.gas_used))
+    return encode_receipt_after(receipt, receipt.gas_used)
 
 
 def write_transaction(transaction: ScopedTransaction, signed: SignedTransaction, number: int, index: int) -> None:

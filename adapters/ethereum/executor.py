@@ -8,8 +8,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import assert_never
 
 from adapters.ethereum import chain, proofs, rpc_blocks, rpc_calls, rpc_state
@@ -150,21 +149,20 @@ class EthereumExecutor:
     def _send(self, transaction: ScopedTransaction, command: SendTransaction, context: ExecutionContext) -> Executed:
         signed = decode_stored(command.stored)
         check_sender(transaction, signed.sender, context.caller)
-        with self._timed(context.caller.identity):
+        identity = context.caller.identity
+        self._check_share(identity)
+        began = time.thread_time()
+        try:
             receipt = self._blocks.execute(transaction, signed, context)
+        finally:
+            self._quota.charge(identity, time.thread_time() - began, time.monotonic())
         return Executed(result_fragment(data(signed.hash)), chain.claims(signed, receipt))
 
-    @contextmanager
-    def _timed(self, identity: str | None) -> Iterator[None]:
-        """Charge an identity for what happens within; raises RpcError when it is over its share and others wait."""
+    def _check_share(self, identity: str | None) -> None:
+        """Raise RpcError when an identity is over its share of the executor's time and others wait."""
         now = time.monotonic()
         if self._quota.is_over(identity, now) and self._queue is not None and self._queue.waits_for_another(identity):
             raise self._quota.refusal(identity, now)
-        began = time.thread_time()
-        try:
-            yield
-        finally:
-            self._quota.charge(identity, time.thread_time() - began, time.monotonic())
 
     def _bind(self, transaction: ScopedTransaction, command: Bind, context: ExecutionContext) -> Executed:
         identity = context.caller.identity

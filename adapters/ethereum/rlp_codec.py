@@ -81,8 +81,20 @@ def _decode_at(data: bytes, start: int, limit: int, depth: int) -> tuple[Item, i
         raise MalformedMessage(f"rlp: lists nested deeper than {NESTING_MAX}")
     items: list[Item] = []
     while begin < end:
-        item, begin = _decode_at(data, begin, end, depth + 1)
-        items.append(item)
+        prefix = data[begin]
+        if prefix < 0x80:
+            items.append(data[begin : begin + 1])
+            begin += 1
+        elif prefix < 0xB8 and prefix != 0x81:
+            # A short string, as nearly every item of a transaction is: no further call for it.
+            stop = begin + prefix - 0x7F
+            if stop > end:
+                raise MalformedMessage("rlp: value size exceeds available input length")
+            items.append(data[begin + 1 : stop])
+            begin = stop
+        else:
+            item, begin = _decode_at(data, begin, end, depth + 1)
+            items.append(item)
     return items, end
 
 

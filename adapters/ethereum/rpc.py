@@ -74,6 +74,8 @@ def _prepare(item: RpcCall | RpcFailure, prepare: Prepare) -> Prepared:
 
 async def _run(prepared: list[Prepared], caller: Caller, backend: Backend) -> list[bytes]:
     """Return a fragment for each item. Tasks start in the order they are made, so commands arrive in order."""
+    if len(prepared) == 1 and isinstance(prepared[0], ToSubmit):
+        return [await _submit(prepared[0].payload, caller, backend)]  # As below, without the cost of a task.
     commands: list[asyncio.Task[bytes]] = []
     tasks: list[asyncio.Task[bytes] | bytes] = []
     for item in prepared:

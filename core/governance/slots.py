@@ -58,6 +58,13 @@ class SlotRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """The nodes of the slot that take part in consensus, or are about to."""
         return tuple(NodeId(node) for node in (self.node, self.replaces) if node)
 
+    @property
+    def voters(self) -> tuple[NodeId, ...]:
+        """The nodes of the slot that vote in consensus."""
+        if self.state == "joining":
+            return (NodeId(self.replaces),) if self.replaces else ()
+        return self.nodes if self.state in ("active", "removing") else ()
+
 
 Slots = Mapping[str, SlotRecord]
 

@@ -2,8 +2,8 @@
 
 Entry key = HKDF(epoch key, node id | view | "entry"), and an entry's nonce is its seqno and view. A node id belongs to
 one start of one node, a view to one leader, and an `EntrySealer` seals each seqno once, in rising order: so AES-GCM
-never sees a nonce twice under a key, whatever leader changes, restarts and rolled-back disks do. Snapshots have keys of their own, made
-with "snapshot" in the place of "entry"; a node writes one snapshot of a seqno, in rising order too.
+never sees a nonce twice under a key, whatever leader changes, restarts and rolled-back disks do. Snapshots have keys of
+their own, made with "snapshot" in the place of "entry"; a node writes one snapshot of a seqno, in rising order too.
 """
 
 from __future__ import annotations
@@ -53,8 +53,9 @@ class EntryKey:
 class Keyring:
     """The epoch secrets this node holds, oldest first, and who leads which view. Old keys only decrypt.
 
-    The key of an entry is made of the newest epoch that had begun there and of the node that leads its view. A view that
-    began with an epoch of its own is known from that epoch; any other is learned from its first entry, a signature.
+    The key of an entry is made of the newest epoch that had begun there and of the node that leads its view. A view
+    that began with an epoch of its own is known from that epoch; any other is learned from its first entry, a
+    signature.
     """
 
     def __init__(self, secrets: Iterable[EpochSecret]) -> None:

@@ -1,8 +1,7 @@
 """What entries say of nodes, judged by what came before: each writes what members decided and an actor signed.
 
 Pure functions from the state before an entry to what is wrong with it. They never trust a record to fit another: a
-ledger may hold anything. Nobody can check afterwards what evidence a node gave when it joined but from the quote in its
-record, which is for `coco attest`.
+ledger may hold anything. The evidence that a node gave when it joined is not here to be judged: the leader judged it.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Answers the queries that gateways pass on: the adapters' own, and the node's about itself ("coco").
 
-A node query is JSON: {"kind": "status"}, "governance", "state", "nodes" or "commit"; {"kind": "transaction", "id":
+A node query is JSON: {"kind": "status"}, "state", "nodes", "commit" or "governance"; {"kind": "transaction", "id":
 "2.17"}; or a receipt by its entry's id or seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt",
-"seqno": 17, "form": "proof"}. A receipt is answered by a ReceiptAnswer, {"kind": "metrics"} by text, the others by JSON.
+"seqno": 17, "form": "proof"}. A receipt is answered by a ReceiptAnswer, {"kind": "metrics"} by text, others by JSON.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def answer_query(
 
 
 class _NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: Literal["transaction", "status", "governance", "receipt", "state", "nodes", "commit", "metrics"]
+    kind: Literal["transaction", "status", "receipt", "state", "nodes", "commit", "governance", "metrics"]
     id: str = ""
     seqno: int = 0
     form: Form = "ccf"
@@ -126,14 +126,14 @@ class QueryRunner:
         match query.kind:
             case "status":
                 document = self._about.status()
-            case "governance":
-                document = governance_view(self._state.store.begin(self._state.committed))
             case "state":
                 document = state_document(self._about.figures())
             case "nodes":
                 document = nodes_document(self._about.news())
             case "commit":
                 document = {"transaction_id": str(self._about.figures().committed)}
+            case "governance":
+                document = governance_view(self._state.store.begin(self._state.committed))
             case "metrics":
                 return metrics_text(self._about.figures(), self._about.news()).encode()
             case "transaction":

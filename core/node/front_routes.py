@@ -80,7 +80,11 @@ class FrontRoutes:
         authenticator: Authenticator,
         client: ExecutorClient,
         log: Callable[[str], None],
+        *,
+        connections: Callable[[], int],
     ) -> None:
+        """connections: how many are open at this gateway."""
+        self._connections = connections
         self._tables = {name: RouteTable(adapter.routes()) for name, adapter in adapters.items()}
         self._sockets = {name: tuple(adapter.web_sockets()) for name, adapter in adapters.items()}
         self._default = default_adapter
@@ -185,11 +189,11 @@ class FrontRoutes:
         return _NOT_FOUND
 
     async def _metrics(self, caller: Caller) -> Response:
+        """What the executor tells, and what this gateway knows; another gateway of the node knows other figures."""
         text = await self._client.ask(GOVERNANCE, b'{"kind":"metrics"}', caller)
-        own = metric(
-            "coco_gateway_requests", "gauge", "Commands and queries that this gateway waits for.", len(self._client)
-        )
-        return Response(200, text + "\n".join(own).encode() + b"\n", METRICS_TYPE)
+        lines = metric("coco_gateway_connections", "gauge", "Open connections of this gateway.", self._connections())
+        lines += metric("coco_gateway_requests", "gauge", "What this gateway waits for.", len(self._client))
+        return Response(200, text + "\n".join(lines).encode() + b"\n", METRICS_TYPE)
 
     async def _ask(self, query: Mapping[str, str], caller: Caller) -> Response:
         reply = await self._client.ask(GOVERNANCE, msgspec.json.encode(query), caller)

@@ -102,6 +102,7 @@ class Gateway:
                 Authenticator(constitution),
                 self._client,
                 self._log,
+                connections=lambda: self._server.connections,
             )
             certificates = [identity.certificate for identity in constitution.identities]
             context = server_context(front_end.certificate_chain, front_end.private_key, certificates)

@@ -92,6 +92,11 @@ class HttpServer:
         self._ready.set()
         self._sockets.recheck()
 
+    @property
+    def connections(self) -> int:
+        """How many connections are open, WebSockets among them."""
+        return len(self._connections) + len(self._sockets)
+
     async def accept(self) -> None:
         """Accept connections for ever, once configured."""
         await self._ready.wait()

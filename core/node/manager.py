@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -28,8 +28,18 @@ from core.node.config import ManagerConfig
 from core.node.manager_keys import store_secrets
 from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
+from core.node.manager_running import RunningNode, until_done
 from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings
-from core.node.manager_start import ROLLBACK_WARNING, Began, ReplaySender, Started, begin, join, read_genesis
+from core.node.manager_start import (
+    ROLLBACK_WARNING,
+    Began,
+    ReplaySender,
+    Started,
+    begin,
+    join,
+    read_disk,
+    read_genesis,
+)
 from core.node.manager_tables import genesis_writes, start_writes
 from core.node.messages import (
     FROM_MANAGER,
@@ -48,10 +58,11 @@ from core.node.messages import (
 )
 from core.node.peer_messages import PeerNetwork
 from core.node.replication.blocks import SealedBlock
-from core.node.replication.joining import Joiner
+from core.node.replication.joining import Joiner, StartsNetwork
 from core.node.replication.node import ReplicatedNode
+from core.node.replication.restarting import Restarting
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
-from core.types import Seqno
+from core.types import NodeId, Seqno
 
 Connect = Callable[[PrivateKey, Constitution], PeerNetwork]
 """Makes the channels to the other nodes, for a node with this key."""
@@ -99,7 +110,7 @@ class Manager:
         self._log = log
         self._connect = connect
         self._peers: PeerNetwork | None = None
-        self._running: _Running | None = None
+        self._running: RunningNode | None = None
         self._refused = 0
         self._closing = False
 
@@ -125,12 +136,11 @@ class Manager:
         """
         await self._check_admission()
         sender = ReplaySender(self._executor)
+        running = None
         if self._config.authorization:
             running = await self._join(sender)
-        else:
-            running = await self._begin(sender)
-        self._running = running
-        return running.service_info()
+        self._running = running or await self._begin(sender, is_chosen=bool(self._config.authorization))
+        return self._running.service_info()
 
     @property
     def node(self) -> ReplicatedNode:
@@ -160,9 +170,10 @@ class Manager:
 
     # Starting.
 
-    async def _begin(self, sender: ReplaySender) -> _Running:
-        """Start a network of one node, or start it again."""
-        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log)
+    async def _begin(self, sender: ReplaySender, *, is_chosen: bool) -> RunningNode:
+        """Start a network with one node, or start it again. is_chosen: by the other nodes, for its disk."""
+        config, disk, sealer = self._config, self._disk, self._sealer
+        began = await begin(config, disk, sealer, sender, self._clock, self._log, is_chosen=is_chosen)
         if self._connect is not None:
             self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
         running = await self._put_together(began.as_started(), sender)
@@ -184,7 +195,9 @@ class Manager:
             raise InvariantBroken("the node ended during its start")
         block = committed.result()
         running.snapshots.began(block)
-        known = replace(began.secrets, known_seqno=block.last)
+        known = replace(
+            began.secrets, known_seqno=block.last, node=epoch.node, next_node=NodeId(""), granted=NodeId("")
+        )
         await store_secrets(self._disk, self._sealer, known)
         node.known(known)
         self._log(f"node {epoch.node[:16]} began view {epoch.first_view} after entry {block.first - 1}")
@@ -192,18 +205,30 @@ class Manager:
         await self._say_ready(running, sender)
         return running
 
-    async def _join(self, sender: ReplaySender) -> _Running:
-        """Join a network that is there."""
+    async def _join(self, sender: ReplaySender) -> RunningNode | None:
+        """Join a network that is there; None when there is none, and it is this node's to start it again."""
         node_key, constitution = PrivateKey.generate(), Constitution.decode(self._config.genesis)
         if self._connect is None:
             raise InvariantBroken("a node that has no channels is to join others")
         self._peers = self._connect(node_key, constitution)
         joiner = Joiner(
-            self._config, node_key, self._peers, disk=self._disk, sealer=self._sealer, clock=self._clock, log=self._log
+            self._config,
+            node_key,
+            self._peers,
+            disk=self._disk,
+            sealer=self._sealer,
+            clock=self._clock,
+            log=self._log,
+            read_disk=self._read_disk,
         )
         own = await self._attestor.own_measurement()
         authorization = joiner.check(Measurements(own.hex(), self._worker.measurement.hex()))
-        joined = await joiner.ask(authorization)
+        try:
+            joined = await joiner.ask(authorization)
+        except StartsNetwork:
+            await self._peers.close()
+            self._log("starts the network again")
+            return None
         source, offer = await joiner.fetch(joined.engine)
         started = await join(self._config, joined, offer, node_key, self._disk, sender, self._clock, self._log)
         running = await self._put_together(started, sender)
@@ -213,7 +238,21 @@ class Manager:
         running.node.caught_up(source, offer)
         return running
 
-    async def _put_together(self, started: Started, sender: ReplaySender) -> _Running:
+    async def _read_disk(self) -> Restarting | None:
+        constitution = Constitution.decode(self._config.genesis)
+        found = await read_disk(self._disk, self._sealer, constitution, self._clock, self._log)
+        if found is None:
+            return None
+        report, kept = found
+        granted = kept.granted if report.node == kept.node else NodeId("")
+
+        async def seal(granted_to: NodeId) -> None:
+            sealed = replace(kept, node=report.node, next_node=NodeId(""), granted=granted_to)
+            await store_secrets(self._disk, self._sealer, sealed)
+
+        return Restarting(report, granted, seal, self._log)
+
+    async def _put_together(self, started: Started, sender: ReplaySender) -> RunningNode:
         ledger, head = started.ledger, started.ledger.head
         quote = await self._attestor.quote(bytes.fromhex(started.node).ljust(REPORT_DATA_BYTES, b"\0"))
         receipts = ReceiptMaker(ledger.history, self._disk, head.keyring, head.state.certificates, log=self._log)
@@ -238,7 +277,7 @@ class Manager:
         node.snapshots = snapshots
         node.update_register()
         published = await self._read_published()
-        return _Running(started, node, receipts, snapshots, status, quote, published)
+        return RunningNode(started, node, receipts, snapshots, status, quote, published)
 
     def _keep_snapshots(
         self, started: Started, node: ReplicatedNode, receipts: ReceiptMaker, status: LedgerStatus
@@ -271,7 +310,7 @@ class Manager:
             writes.insert(0, genesis_writes(state.constitution))
         return [encode_domain(one) for one in writes]
 
-    async def _say_ready(self, running: _Running, sender: ReplaySender) -> None:
+    async def _say_ready(self, running: RunningNode, sender: ReplaySender) -> None:
         """Tell the executor that it has everything, and whom it follows, or that it leads."""
         node = running.node
         await sender.flush()
@@ -320,7 +359,7 @@ class Manager:
         beside = (self._prove(self._running), self._running.snapshots.run(), self._verify_older(self._running))
         tasks = (receiving, self._running.task, *(asyncio.create_task(one) for one in beside))
         try:
-            await _until_done((receiving,), tasks)
+            await until_done((receiving,), tasks)
         finally:
             for task in tasks:
                 task.cancel()
@@ -336,7 +375,7 @@ class Manager:
         if self._peers is not None:
             await self._peers.close()
 
-    async def _verify_older(self, running: _Running) -> None:
+    async def _verify_older(self, running: RunningNode) -> None:
         """Verify what a snapshot stood for; then receipts can be made of all entries, and further snapshots."""
         keyring, older = running.node.head.keyring, running.started.ledger.older
         if older is not None:
@@ -347,13 +386,13 @@ class Manager:
                 self._closing = True
         running.snapshots.provable = True
 
-    async def _prove(self, running: _Running) -> None:
+    async def _prove(self, running: RunningNode) -> None:
         try:
             await running.receipts.run(self._executor)
         except ChannelClosed:
             self._closing = True
 
-    async def _receive(self, running: _Running) -> None:
+    async def _receive(self, running: RunningNode) -> None:
         try:
             while not self._closing:
                 try:
@@ -382,7 +421,7 @@ class Manager:
         running.receipts.close()
         await running.node.drain()
 
-    async def _issue_certificate(self, running: _Running, public_key: bytes) -> None:
+    async def _issue_certificate(self, running: RunningNode, public_key: bytes) -> None:
         try:
             key = PublicKey.from_der(public_key)
         except MalformedMessage as error:
@@ -400,71 +439,3 @@ class Manager:
         self._refused += 1
         if self._refused & (self._refused - 1) == 0:  # 1, 2, 4, 8, ...: a flood does not fill the log.
             self._log(f"refused a message from the executor ({self._refused} so far): {reason}")
-
-
-async def _until_done(needed: Sequence[asyncio.Task[None]], tasks: Sequence[asyncio.Task[None]]) -> None:
-    """Wait until all that is needed is done, or any of the tasks has failed."""
-    pending = set(tasks)
-    while not all(task.done() for task in needed):
-        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
-        if any(task.cancelled() or task.exception() is not None for task in done):
-            return
-
-
-class _Running:
-    """What exists once the ledger is here."""
-
-    def __init__(
-        self,
-        started: Started,
-        node: ReplicatedNode,
-        receipts: ReceiptMaker,
-        snapshots: SnapshotKeeper,
-        status: LedgerStatus,
-        quote: bytes,
-        published: dict[str, Any],
-    ) -> None:
-        self.started = started
-        self.node = node
-        self.receipts = receipts
-        self.snapshots = snapshots
-        self.status = status
-        self.quote = quote
-        self._task: asyncio.Task[None] | None = None
-        self._published = published
-
-    def begin(self, tick_ms: int) -> None:
-        """Begin to take part in consensus."""
-        self._task = asyncio.create_task(self.node.run(tick_ms))
-
-    @property
-    def task(self) -> asyncio.Task[None]:
-        if self._task is None:
-            raise InvariantBroken("the node does not take part yet")
-        return self._task
-
-    async def end(self) -> None:
-        """Take part no more."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-
-    def service_info(self, published: dict[str, Any] | None = None) -> bytes:
-        """published: the platform's words as they are now, which are kept. Its collateral is renewed meanwhile."""
-        if published is not None:
-            self._published = published
-        constitution, kept = self.node.head.state.constitution, self.started.secrets
-        alone = {} if self.node.driver.has_others else {"warning": ROLLBACK_WARNING}
-        return msgspec.json.encode(
-            self._published
-            | {
-                "network": constitution.network,
-                "constitution_digest": constitution.digest().hex(),
-                "service_certificate": kept.service_certificate,
-                "front_end_ca": kept.front_end_certificate,
-                "node_id": self.node.leadership.node,
-                "view": self.node.driver.status.term,
-                "quote": base64.b64encode(self.quote).decode(),
-            }
-            | alone
-        )

@@ -19,6 +19,7 @@ from core.ledger.secrets import EpochSecret
 from core.ports import Disk, Sealer
 from core.types import Digest, NodeId, Seqno, View
 
+NO_NODE = NodeId("")
 FOLDER = "sealed"
 FILE = "sealed/keys"
 DATA_VERSION = 2
@@ -34,7 +35,12 @@ NEW_NETWORK_HINT = "To start a new network instead: coco network destroy, then c
 
 @dataclass(frozen=True, slots=True)
 class NodeSecrets:
-    """The keys of a node, in the enclave's memory. known_seqno: the ledger was once seen to reach this entry."""
+    """The keys of a node, in the enclave's memory. known_seqno: the ledger was once seen to reach this entry.
+
+    node: who wrote the ledger beside them, "" before there was any. next_node: who is about to start the network, or
+    did and may have written its first block already, "" otherwise. granted: to whom this disk was granted when no
+    network ran (core/consensus/restart.py), "" for nobody.
+    """
 
     constitution: Digest
     service_key: PrivateKey
@@ -43,6 +49,9 @@ class NodeSecrets:
     front_end_certificate: str
     epochs: tuple[EpochSecret, ...] = field(repr=False)
     known_seqno: Seqno
+    node: NodeId = NO_NODE
+    next_node: NodeId = NO_NODE
+    granted: NodeId = NO_NODE
 
     @property
     def last_view(self) -> View:
@@ -94,6 +103,9 @@ class _SealedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     front_end_certificate: str
     epochs: tuple[_SealedEpoch, ...]
     known_seqno: int
+    node: str = ""
+    next_node: str = ""
+    granted: str = ""
 
 
 def make_secrets(constitution: Digest, network: str, now: float) -> NodeSecrets:
@@ -175,6 +187,9 @@ def _encode(secrets: NodeSecrets) -> bytes:
             _SealedEpoch(one.epoch, one.first_seqno, one.first_view, one.node, one.key) for one in secrets.epochs
         ),
         known_seqno=secrets.known_seqno,
+        node=secrets.node,
+        next_node=secrets.next_node,
+        granted=secrets.granted,
     )
     return msgspec.msgpack.encode(state)
 
@@ -196,6 +211,9 @@ def _decode(data: bytes) -> NodeSecrets:
         front_end_certificate=state.front_end_certificate,
         epochs=epochs,
         known_seqno=Seqno(state.known_seqno),
+        node=NodeId(state.node),
+        next_node=NodeId(state.next_node),
+        granted=NodeId(state.granted),
     )
 
 

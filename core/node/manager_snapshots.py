@@ -1,10 +1,10 @@
 """Writes snapshots, in the manager, while the node goes on. docs/snapshots.md.
 
 On the node that leads, a snapshot is begun when a signature is committed and enough entries have been since the last
-one, or when somebody asked for one. The executor sends the adapters' tables in slices, as fast as they are written here;
-the system's are the manager's own. Then the executor proposes the entry with the evidence, which is filled in here; once
-that is committed, its receipt is added and the file gets its name. One at a time; whatever is on the way at a stop, or
-when another node leads, is written anew later.
+one, or when somebody asked for one. The executor sends the adapters' tables in slices, as fast as they are written
+here; the system's are the manager's own. Then the executor proposes the entry with the evidence, which is filled in
+here; once that is committed, its receipt is added and the file gets its name. One at a time; whatever is on the way at
+a stop, or when another node leads, is written anew later.
 
 Invariants: a seqno's snapshot is begun once by a node, so its key sees its nonce once. Nothing of a worker gets into
 the system's tables.
@@ -208,10 +208,8 @@ class SnapshotKeeper:
         self._task = self._written = self._committed = None
         self._evidence_at = Seqno(0)
         self._given_up = False
-        if task.cancelled() or self._failed.done():
-            return
-        error = task.exception()
-        if error is not None and not isinstance(error, ChannelClosed):
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ChannelClosed) and not self._failed.done():
             self._failed.set_exception(error)
 
     async def _write(
@@ -294,7 +292,7 @@ def _digest_rows(digest: StateDigest, table: str, data: bytes, seqno: Seqno) -> 
         raise InvariantBroken(f"the worker sent misshapen rows of {table[:140]!r}: {error.message}") from None
     if end != len(data) or not table:
         raise InvariantBroken(f"the worker sent misshapen rows of {table[:140]!r}")
-    for key, version, value in rows:
+    for key, (version, value) in rows.items():
         if not 0 < version <= seqno:
             raise InvariantBroken(f"the worker sent a row of version {version} in the state at {seqno}")
         digest.add(table, key, version, value)

@@ -16,8 +16,16 @@ from core.consensus.configuration import Configuration, SnapshotReference, encod
 from core.consensus.engine import ConsensusEngine
 from core.consensus.raft.engine import RaftEngine
 from core.consensus.raft.settings import RaftSettings
+from core.consensus.restart import DiskReport
 from core.crypto.keys import PrivateKey
-from core.errors import AuthenticationFailed, CocoError, IncompatibleData, LedgerDamaged, MalformedMessage
+from core.errors import (
+    AuthenticationFailed,
+    ChannelClosed,
+    CocoError,
+    IncompatibleData,
+    LedgerDamaged,
+    MalformedMessage,
+)
 from core.governance.constitution import Constitution
 from core.ledger.backfill import BackfilledHistory
 from core.ledger.entry import VIEW_MAX, OpenedEntry
@@ -36,12 +44,16 @@ from core.node.peer_messages import CatchUp
 from core.node.replication.epochs import opener
 from core.node.replication.head import LedgerHead
 from core.node.replication.joining import Joined, random_ticks
+from core.node.replication.restarting import last_configuration
 from core.node.system_tables import SystemTables
 from core.ports import Disk, Sealer, Transport
 from core.types import NodeId, Seqno, View
 
 REPLAY_BYTES_MAX = 1 * limits.MEBIBYTE
 PROGRESS_SECONDS = 1.0
+RESTART_VIEWS = 1_000
+"""By so many the view is above any that the disks tell of, after several nodes: an election may have left no entry."""
+
 ROLLBACK_WARNING = (
     "This network has one node, which starts again from keys sealed on its own host. If the host put back an older "
     "copy of the data directory, this node cannot notice it."
@@ -155,11 +167,19 @@ def read_genesis(config: ManagerConfig) -> Constitution:
 
 
 async def begin(
-    config: ManagerConfig, disk: Disk, sealer: Sealer, sender: ReplaySender, clock: Clock, log: Log
+    config: ManagerConfig,
+    disk: Disk,
+    sealer: Sealer,
+    sender: ReplaySender,
+    clock: Clock,
+    log: Log,
+    *,
+    is_chosen: bool = False,
 ) -> Began:
     """Verify and replay what is on disk, then begin a new view. Raises LedgerDamaged, IncompatibleData, StorageFailed.
 
-    The first two are raised before anything on disk is changed.
+    The first two are raised before anything on disk is changed. is_chosen: a quorum of the network's nodes have granted
+    their disks to this one; otherwise it must have been the network's only node.
     """
     constitution = read_genesis(config)
     old = await load_secrets(disk, sealer)
@@ -169,8 +189,9 @@ async def begin(
     ledger = await read_back(disk, kept, node_key, constitution, sender, clock, log)
     head, replayed = ledger.head, ledger.replayed
     _check_reach(replayed, kept, head.state)
-    _check_alone(head.state)
-    last_view = head.keyring.last_view
+    if not is_chosen:
+        _check_alone(head.state)
+    last_view = View(head.keyring.last_view + (RESTART_VIEWS if is_chosen else 0))
     if last_view >= VIEW_MAX:
         raise IncompatibleData(f"view {last_view} is the last one there is", hint=NEW_NETWORK_HINT)
     await cut_unsigned(disk, replayed, log)
@@ -182,11 +203,48 @@ async def begin(
         node=node_key.public_key().node_id(),
         key=secrets.token_bytes(32),
     )
-    begun = replace(kept, epochs=(*kept.epochs, epoch))
+    begun = replace(kept, epochs=(*kept.epochs, epoch), next_node=epoch.node)
     await store_secrets(disk, sealer, begun)
     head.keyring.add_epoch(epoch)
     writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.positions)
     return Began(begun, node_key, ledger, writer)
+
+
+async def read_disk(
+    disk: Disk, sealer: Sealer, constitution: Constitution, clock: Clock, log: Log
+) -> tuple[DiskReport, NodeSecrets] | None:
+    """Return what this node's disk holds, with its keys; None when no network can start from it. Raises StorageFailed.
+
+    Changes nothing.
+    """
+    try:
+        kept = await load_secrets(disk, sealer)
+        if kept is None or kept.constitution != constitution.digest():
+            return None
+        sender = ReplaySender(_Nobody())
+        ledger = await read_back(disk, kept, PrivateKey.generate(), constitution, sender, clock, log)
+    except (LedgerDamaged, IncompatibleData) as error:
+        log(f"this node's own disk does not count: {error.message}")
+        return None
+    signed, configuration = ledger.replayed.signed, last_configuration(ledger.head.state)
+    node = kept.next_node if kept.next_node in configuration.all_voters else kept.node
+    if node not in configuration.all_voters:
+        log(f"this node's own disk does not count: it is of node {node[:16]}, which had no vote")
+        return None
+    return DiskReport(node, signed.view, signed.seqno, configuration), kept
+
+
+class _Nobody:
+    """Takes what would go to an executor."""
+
+    async def send(self, message: bytes) -> None:
+        del message
+
+    async def receive(self) -> bytes:
+        raise ChannelClosed("nobody is there")
+
+    async def close(self) -> None:
+        pass
 
 
 async def join(
@@ -246,7 +304,7 @@ def _check_alone(state: SystemState) -> None:
     nodes = state.trusted_nodes()
     if len(nodes) > 1:
         raise IncompatibleData(
-            f"this network has {len(nodes)} nodes, so that none of them starts again alone: the others may have gone on",
+            f"this network has {len(nodes)} nodes, so none of them starts again alone: the others may have gone on",
             hint="Start the node with an authorization of its member, and with the addresses of the others, to join "
             "them again.",
         )

@@ -71,6 +71,8 @@ class SystemState:
         """Of every node there ever was (PEM), since receipts show them. All copies share it: it only grows, and what
         an entry that is rolled back had put there is never asked for."""
         self.slots: dict[str, SlotRecord] = {}
+        self.voters_before: frozenset[NodeId] = frozenset()
+        """Who voted before the newest change of that which was seen here."""
         self.proposals: dict[Digest, ProposalRecord] = {}
         self.authorizations: dict[Digest, AuthorizationUse] = {}
         self._accepted: set[bytes] = set()
@@ -93,6 +95,11 @@ class SystemState:
         return sorted(
             NodeId(node.decode("ascii", "replace")) for node, info in self.nodes.items() if info.status == "Trusted"
         )
+
+    @property
+    def voters(self) -> frozenset[NodeId]:
+        """Return the nodes that vote in consensus: those of the slots but for learners."""
+        return frozenset(node for record in self.slots.values() for node in record.voters)
 
     @property
     def members(self) -> list[str]:
@@ -121,8 +128,12 @@ class SystemState:
             if not number.isdigit() or len(number) > 18:
                 raise MalformedMessage("an epoch's number is none")
             self.epoch = max(self.epoch, int(number))
+        voters = self.voters
         for name, value in tables.get(SLOTS, {}).items():
             self._own("slots")[name.decode("ascii", "replace")] = SlotRecord.decode(_present(value, "a slot's record"))
+        if self.voters != voters:
+            # A start is no change by consensus: whoever starts a network was given the disks of a quorum before.
+            self.voters_before = frozenset() if FRONT_END in tables else voters
         for digest, value in tables.get(PROPOSALS, {}).items():
             self._own("proposals")[Digest(digest)] = ProposalRecord.decode(_present(value, "a proposal"))
         for digest, value in tables.get(AUTHORIZATIONS, {}).items():

@@ -20,6 +20,7 @@ from core.ports import ReportClaims
 from core.types import NodeId
 
 Number = Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
+NodeIdText = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
 class ConsensusMessage(Message, frozen=True, tag=1):
@@ -129,15 +130,27 @@ class CaughtUp(Message, frozen=True, tag=8):
     delivered: bool
 
 
+class DiskShown(Message, frozen=True):
+    """What a node's own disk holds, told while no network runs (core/consensus/restart.py). configuration: encoded."""
+
+    node: NodeIdText
+    view: Number
+    seqno: Number
+    configuration: bytes
+
+
 class JoinRequest(Message, frozen=True, tag=9):
     """A node that is not registered yet asks to be: only in a channel whose both ends gave evidence (mode JOIN).
 
     authorization: the member's signed ticket or delegation (core/governance/joining.py). address: HOST:PORT at which
-    the other nodes reach this one.
+    the other nodes reach this one. disk: of a node that took part before and found no network that runs; whoever takes
+    part in one ignores it. asks_grant: whether the network is to start from that disk.
     """
 
     authorization: bytes
     address: str
+    disk: DiskShown | None = None
+    asks_grant: bool = False
 
 
 class EpochKey(Message, frozen=True):
@@ -181,7 +194,8 @@ class JoinAccepted(Message, frozen=True, tag=10):
 class JoinDenied(Message, frozen=True, tag=11):
     """reason: the class of the refusal (core/governance/joining.py). retry_seconds: 0: not before something changes.
 
-    leader: HOST:PORT of the node to ask instead, "" otherwise.
+    leader: HOST:PORT of the node to ask instead, "" otherwise. disk: of a node that waits itself for a network to
+    start. is_granted: whether its disk is granted to the one that asked.
     """
 
     reason: str
@@ -189,6 +203,8 @@ class JoinDenied(Message, frozen=True, tag=11):
     hint: str
     retry_seconds: Number
     leader: str = ""
+    disk: DiskShown | None = None
+    is_granted: bool = False
 
 
 Body = (

@@ -26,7 +26,11 @@ from core.types import NodeId
 
 @dataclass(frozen=True, slots=True)
 class Removal:
-    """Take these nodes of a slot out of consensus, and record `removal_writes` with that."""
+    """Take these nodes of a slot out of consensus, and record `removal_writes` with that.
+
+    A leader among them hands its leadership on first: the entry retires it, and no root that a retired node signs is
+    believed, that of this very block included.
+    """
 
     slot: str
     nodes: tuple[NodeId, ...]
@@ -34,7 +38,10 @@ class Removal:
 
 @dataclass(frozen=True, slots=True)
 class Promotion:
-    """Once the learner `node` has caught up: make it a voter, take `replaces` out, and record `promotion_writes`."""
+    """Once the learner `node` has caught up: make it a voter, take `replaces` out, and record `promotion_writes`.
+
+    A leader that is replaced hands its leadership on first, as one that is removed.
+    """
 
     slot: str
     node: NodeId

@@ -85,6 +85,7 @@ class PassedStreams:
         if dialling is None or dialling.done():
             return request <= self._last_request  # A request that was given up may still be answered.
         dialling.set_exception(PeerUnreachable(f"the host reached nobody: {reason}"))
+        dialling.exception()  # Who asked may have been cancelled meanwhile.
         return True
 
     async def _take(self, passed: Passed) -> None:
@@ -113,6 +114,7 @@ class PassedStreams:
         for dialling in self._dialling.values():
             if not dialling.done():
                 dialling.set_exception(PeerUnreachable("the host passes no connections any more"))
+                dialling.exception()
         while self._accepted:
             self._accepted.popleft().abort()
         self._receiver.close()

@@ -8,11 +8,12 @@ from typing import Literal
 
 from core.governance.constitution import Constitution
 from core.governance.manifests import MANAGER, TeeEntry, check_kind
-from core.ports import ReportClaims
+from core.ports import Evidence, ReportClaims
 from enclave_sim.pki.collateral import Collateral
 from enclave_sim.pki.documents import TcbStatus
 from enclave_sim.sgx.quote import TDX_VERSION
 from enclave_sim.verify.collateral_file import parse_any_collateral
+from enclave_sim.verify.endorsements import parse_endorsements
 from enclave_sim.verify.errors import SimulatedRootOff, UnknownRoot
 from enclave_sim.verify.evidence import AnyCollateral, verify_evidence
 from enclave_sim.verify.policy import Policy
@@ -77,13 +78,26 @@ def verify_own_evidence(
     return verify_by_manifest(evidence, parse_any_collateral(collateral), at=at, tee_manifest=tee_manifest).claims()
 
 
-def remote_verifier(tee_manifest: Sequence[TeeEntry]) -> RemoteVerifier:
-    """Return the EvidenceVerifier of connections under a constitution: its roots, and any status that it accepts.
+class ManifestVerifier:
+    """The EvidenceVerifier of connections under a constitution: its roots, and any status that it accepts.
 
-    Which entry accepts what, and which code is approved, is for check_admitted to say, with the claims this returns.
+    Which entry accepts what, and which code is approved, is for check_admitted to say, with the claims that it returns.
     """
-    statuses = frozenset(TcbStatus(status) for entry in tee_manifest for status in entry.tcb_statuses)
-    return RemoteVerifier(trust_store_of(tee_manifest), Policy(tcb_statuses=statuses))
+
+    def __init__(self, tee_manifest: Sequence[TeeEntry]) -> None:
+        statuses = frozenset(TcbStatus(status) for entry in tee_manifest for status in entry.tcb_statuses)
+        self._tee_manifest = tuple(tee_manifest)
+        self._verifier = RemoteVerifier(trust_store_of(tee_manifest), Policy(tcb_statuses=statuses))
+
+    def verify(self, evidence: Evidence, *, at: datetime) -> ReportClaims:
+        """Verify at that time; raises an EvidenceRefused, or SimulatedNotAdmitted where only hardware is admitted."""
+        try:
+            return self._verifier.verify(evidence, at=at)
+        except (UnknownRoot, SimulatedRootOff) as refusal:
+            if refusal.says_simulated:
+                collateral = parse_endorsements(evidence.tag, evidence.endorsements)
+                check_kind(tee_of(evidence.data, collateral), True, self._tee_manifest)
+            raise
 
 
 def tee_of(evidence: bytes, collateral: AnyCollateral) -> TeeName:

@@ -17,15 +17,7 @@ import cli.node_run
 from cli.errors import NotFound
 from cli.local_nodes import LocalNode, find_node, local_nodes
 from cli.membership import AUTHORIZATION_FILE, Place, ensure_delegation, read_authorization
-from cli.network_start import (
-    Started,
-    WaitsToBeLetIn,
-    furthest,
-    launch_detached,
-    may_begin,
-    prepare_joining,
-    start_nodes,
-)
+from cli.network_start import Started, WaitsToBeLetIn, launch_detached, prepare_joining, start_nodes
 from cli.node_run import NothingToJoin, prepare
 from cli.plan_nodes import free_port
 from cli.store import Store
@@ -290,23 +282,38 @@ def test_a_delegation_is_renewed_when_it_does_not_do(network: Network, trio: lis
     assert read_authorization(ensure()).ticket.not_after > _NOW.timestamp() + YEAR_SECONDS - 1000
 
 
-def test_the_furthest_ledger_begins(trio: list[LocalNode], monkeypatch: pytest.MonkeyPatch) -> None:
-    assert furthest(trio) == trio[0]
-    reaches = {"node1": (2, 90), "node2": (3, 80), "node3": (3, 80)}
+def test_all_that_took_part_before_start_at_once(network: Network, trio: list[LocalNode], home: Path) -> None:
+    client = Store(home).client("trio")
+    start_nodes(trio, client, quiet, network.launch)
+    for node in trio:
+        ledger = NodePaths(node.directory).disk / "ledger"
+        ledger.mkdir(parents=True)
+        (ledger / "ledger_1").write_bytes(b"")
+    network.launched.clear()
+    network.running.clear()
+    start_nodes(trio, client, quiet, network.launch)
+    assert sorted((slot, authorization) for slot, authorization, _ in network.launched) == [
+        (node.slot, AUTHORIZATION_FILE) for node in trio
+    ]
+    assert all(contacts for _, _, contacts in network.launched)
 
-    async def reach(node: LocalNode) -> tuple[int, int]:
-        return reaches[node.slot]
 
-    monkeypatch.setattr(cli.network_start, "_reach", reach)
-    assert furthest(trio) == trio[1]
+def test_what_keeps_one_of_them_from_starting_is_told(network: Network, trio: list[LocalNode], home: Path) -> None:
+    client = Store(home).client("trio")
+    start_nodes(trio, client, quiet, network.launch)
+    for node in trio:
+        ledger = NodePaths(node.directory).disk / "ledger"
+        ledger.mkdir(parents=True)
+        (ledger / "ledger_1").write_bytes(b"")
+    network.running.clear()
 
+    def launch(node: LocalNode, tell: Callable[[str], None]) -> Status:
+        if node.slot == "node2":
+            raise CocoError("node2 is broken")
+        return network.launch(node, tell)
 
-def test_only_a_majority_begins(trio: list[LocalNode]) -> None:
-    assert may_begin(trio)
-    for node in trio[:1]:
-        cli.network_start.configure(node, authorization="", contacts=["elsewhere:1", "elsewhere:2"])
-    assert may_begin(trio)
-    assert not may_begin(trio[:2])
+    with pytest.raises(CocoError, match="node2 is broken"):
+        start_nodes(trio, client, quiet, launch)
 
 
 # One of them.

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cli.errors import WrongUse
-from cli.values import format_ether, parse_integer
+from cli.values import format_ether, parse_integer, parse_seconds
 
 
 @pytest.mark.parametrize(
@@ -55,3 +55,16 @@ def test_ether_is_written_and_read_exactly(wei: int) -> None:
     text = format_ether(wei)
     assert text.endswith(" ether")
     assert parse_integer(text) == wei
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"), [("10s", 10.0), ("500ms", 0.5), ("2m", 120.0), ("1.5", 1.5), ("60m", 3600.0)]
+)
+def test_lengths_of_time(text: str, seconds: float) -> None:
+    assert parse_seconds(text) == seconds
+
+
+@pytest.mark.parametrize("text", ["", "0s", "-1s", "soon", "1h", "61m", "1 s", "1e3", "10s\n", "\u0661s"])
+def test_what_is_no_length_of_time(text: str) -> None:
+    with pytest.raises(WrongUse):
+        parse_seconds(text)

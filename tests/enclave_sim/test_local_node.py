@@ -8,11 +8,16 @@ from pathlib import Path
 
 import pytest
 
+from core.crypto.keys import PrivateKey
 from core.errors import CocoError, StorageFailed
 from core.governance.constitution import Constitution
+from core.node.config import ManagerConfig
+from core.node.peer_messages import JoinRequest, PeerUnreachable
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.local_node import LocalNode
+from enclave_sim.memory_network import MemoryNetwork
 from enclave_sim.platform.memory import MemoryPlatform
+from enclave_sim.roles import Reach, make_peers
 from tests.support.manifests import AUTHORITY
 
 
@@ -99,3 +104,29 @@ async def test_a_disk_that_fails_at_start_is_told(tmp_path: Path, constitution: 
                 pass
     finally:
         disk.close()
+
+
+async def test_local_nodes_reach_each_other(tmp_path: Path, constitution: Constitution) -> None:
+    """Two nodes' managers, each with its own evidence; neither is registered by the other."""
+    network, encoded = MemoryNetwork(), constitution.encode()
+    async with (
+        LocalNode(tmp_path / "one", encoded, network=network, peer_address="one:1") as one,
+        LocalNode(tmp_path / "two", encoded, network=network, peer_address="two:1", contacts=("one:1",)) as two,
+    ):
+        platform = MemoryPlatform(authority=AUTHORITY)
+        joiner = make_peers(
+            ManagerConfig(encoded, (), bytes(32)),
+            PrivateKey.generate(),
+            Reach(network.node("joiner:1")),
+            attestor=platform.attestor("manager"),
+            published=platform.published,
+            log=one.log.append,
+        )
+        for node in (one, two):
+            # Evidence of both sides holds; a manager alone in its network has no answer yet.
+            with pytest.raises(PeerUnreachable, match="did not answer"):
+                await joiner.introduce(f"{'one' if node is one else 'two'}:1", JoinRequest(b"", ""), seconds_max=1)
+        await joiner.close()
+        network.leave("one:1")
+        with pytest.raises(PeerUnreachable, match="nobody answers"):
+            await network.node("joiner:1").dial("one:1")

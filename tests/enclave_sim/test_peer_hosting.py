@@ -18,7 +18,7 @@ from core.node.peers.network import NodePeers, PeerSettings
 from enclave_sim.boundary.descriptors import DescriptorSender, Peer
 from enclave_sim.boundary.peer_streams import PassedStreams
 from enclave_sim.peer_hosting import PeerHosting
-from enclave_sim.verify.manifest import remote_verifier
+from enclave_sim.verify.manifest import ManifestVerifier
 from tests.support.attestation import NOW
 from tests.support.attested_tls import SgxEvidence
 from tests.support.peers import CONSTITUTION, TIMING, consensus, until
@@ -46,7 +46,7 @@ class Machine:
         self.host = PeerHosting(self.passing, self._failed, cast(Any, self.log), self.listener)
         self.host.start()
         self.running = asyncio.create_task(self.streams.run())
-        settings = PeerSettings(self.key, SgxEvidence(), remote_verifier, CONSTITUTION, NOW.timestamp, timing=TIMING)
+        settings = PeerSettings(self.key, SgxEvidence(), ManifestVerifier, CONSTITUTION, NOW.timestamp, timing=TIMING)
         self.peers = NodePeers(settings, self.streams, lambda line: self.log.line("manager", line))
 
     @property

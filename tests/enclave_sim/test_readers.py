@@ -134,9 +134,9 @@ def digest(store: Store, at: Seqno) -> str:
 
 def check_equal(node: LocalNode, number: int) -> None:
     """The replica equals the executor's store at every seqno that both keep, the ones that are asked for among them."""
-    ours, theirs = node.executor._store, node.reader(number).replica.store
+    ours, theirs = node.executor._state.store, node.reader(number).replica.store
     committed = node.reader(number).replica.applied
-    assert committed == node.executor._committed
+    assert committed == node.executor._state.committed
     assert theirs.horizon <= max(0, committed - 10)
     for at in range(max(ours.horizon, theirs.horizon), committed + 1):
         assert digest(ours, Seqno(at)) == digest(theirs, Seqno(at))
@@ -172,7 +172,7 @@ async def test_a_client_reads_what_it_wrote_and_replicas_are_equal(
     async with LocalNode(tmp_path, genesis, readers=readers, gateways=gateways, load=load) as node:
         await churn(node, 1)
         for number in range(1, readers + 1):
-            await until(lambda number=number: node.reader(number).replica.applied == node.executor._committed)  # type: ignore[misc]
+            await until(lambda number=number: node.reader(number).replica.applied == node.executor._state.committed)  # type: ignore[misc]
             check_equal(node, number)
 
 

@@ -149,11 +149,11 @@ async def test_a_node_goes_on_from_a_snapshot_as_from_its_ledger(network: Networ
             await ask(node, "PUT", f"key{number % 7}/{number}")
         await ask(node, "PUT", "key3/-")
         await until_snapshots(network, 1)
-        store = node.executor._store
+        store = node.executor._state.store
         written = contents(store, store.head)
     async with network.node(readers=1) as node:
         assert any("started from snapshots/" in line for line in node.log), node.log
-        store = node.executor._store
+        store = node.executor._state.store
         restored = contents(store, store.head)
         assert {name: rows for name, rows in restored.items() if "keys." in name} == {
             name: rows for name, rows in written.items() if "keys." in name

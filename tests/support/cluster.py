@@ -68,8 +68,8 @@ class Keys(Adapter):
         transaction.table("public:log").put(b"%08d" % count, key)
         return Executed(b"%d" % count)
 
-    def query(self, transaction: ScopedTransaction, payload: bytes, context: QueryContext) -> bytes:
-        return transaction.table("data").get(payload) or b""
+    def query(self, payload: bytes, context: QueryContext) -> bytes:
+        return context.transaction.table("data").get(payload) or b""
 
 
 def make_constitution(members: Sequence[str] = MEMBERS) -> Constitution:
@@ -159,33 +159,42 @@ class Cluster:
         self.hub = Hub()
         self.clock = FakeClock()
         self.nodes: list[Node] = []
+        self.sealers: dict[int, FakeSealer] = {}
+        """Of the platforms, by the id of the disk there."""
         self.ticking = True
         self._config = config
 
     # Nodes.
 
-    def launch(self, name: str, *, authorization: bytes = b"", contacts: Sequence[str] = (), disk: MemoryDisk | None = None, **changes: Any) -> Node:
-        """Start a node in a slot; its name is the slot's and its address."""
+    def launch(
+        self,
+        name: str,
+        *,
+        authorization: bytes = b"",
+        contacts: Sequence[str] = (),
+        disk: MemoryDisk | None = None,
+        **changes: Any,
+    ) -> Node:
+        """Start a node in a slot; its name is the slot's and its address. disk: of an earlier node, on its platform."""
         log: list[str] = []
         disk = disk or MemoryDisk()
+        sealer = self.sealers.setdefault(id(disk), FakeSealer())
         manager_end, executor_end = memory_pair()
         gateway_end, client_end = memory_pair()
         config = ManagerConfig(
             CONSTITUTION.encode(),
             ("localhost",),
             bytes(32),
-            slot=name,
-            peer_address=f"{name}:1",
             authorization=authorization,
             contacts=tuple(f"{one}:1" for one in contacts),
             tick_ms=0,
-            **(self._config | changes),
+            **({"slot": name, "peer_address": f"{name}:1"} | self._config | changes),
         )
         hub = self.hub
         manager = Manager(
             config,
             disk=disk,
-            sealer=FakeSealer(),
+            sealer=sealer,
             attestor=FakeAttestor(),
             executor=manager_end,
             worker=FAKE_WORKER,
@@ -223,7 +232,9 @@ class Cluster:
     async def decide(self, *actions: Action) -> None:
         """Propose, and have as many members approve as it takes."""
         digest, now = CONSTITUTION.digest(), int(self.clock())
-        credentials = [{"certificate": CERTIFICATES[one], "key": KEYS[one], "created_at": now} for one in MEMBERS]
+        credentials: list[dict[str, Any]] = [
+            {"certificate": CERTIFICATES[one], "key": KEYS[one], "created_at": now} for one in MEMBERS
+        ]
         message = sign_message(actions, network=digest, **credentials[0])
         await self.administer(message)
         await self.administer(sign_ballot(proposal_id(message), True, network=digest, **credentials[1]))
@@ -306,6 +317,7 @@ class Cluster:
 
         def same() -> bool:
             ends = {node.applied for node in which} | {node.committed for node in which}
+            ends |= {node.executor._state.store.head for node in which}
             return len(ends) == 1 and all(not node.core.driver.uncommitted for node in which)
 
         await self.until(same)
@@ -330,9 +342,7 @@ class Cluster:
 def entries_of(disk: MemoryDisk) -> bytes:
     """Return the entries of a ledger, whichever files they stand in."""
     found = []
-    chunks = sorted(
-        ((int(name.split("_")[1].split("-")[0]), name) for name in disk.files if name.startswith("ledger/"))
-    )
+    chunks = sorted((int(name.split("_")[1].split("-")[0]), name) for name in disk.files if name.startswith("ledger/"))
     for _, name in chunks:
         data = disk.files[name]
         table = int.from_bytes(data[:8], "little")

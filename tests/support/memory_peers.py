@@ -153,9 +153,7 @@ class MemoryPeers:
         key = self._hub.nodes[sender]._key
         self._inbox.put_nowait(Inbound(sender, key, None, message, None))
 
-    def _deliver(
-        self, other: MemoryPeers, data: bytes, answer: Callable[[Body], Awaitable[None]] | None
-    ) -> None:
+    def _deliver(self, other: MemoryPeers, data: bytes, answer: Callable[[Body], Awaitable[None]] | None) -> None:
         def arrive() -> None:
             if self._hub.link(self, other.node) is None:
                 return

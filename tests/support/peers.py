@@ -25,7 +25,7 @@ from core.node.peers.timing import PeerTiming
 from core.ports import EvidenceSource
 from core.types import NodeId
 from enclave_sim.memory_network import MemoryNetwork
-from enclave_sim.verify.manifest import remote_verifier
+from enclave_sim.verify.manifest import ManifestVerifier
 from enclave_sim.verify.trust import simulated_root
 from tests.support.attestation import ENCLAVE, NOW
 from tests.support.attested_tls import SGX, SgxEvidence, admit_all, settings
@@ -69,14 +69,15 @@ class Node:
         made = PeerSettings(
             key=self.key,
             source=source or SgxEvidence(),
-            verifier_of=remote_verifier,
+            verifier_of=ManifestVerifier,
             constitution=constitution,
             clock=NOW.timestamp,
             timing=timing,
             is_ordered=lambda payload: payload.startswith(b"ordered"),
             random=Random(name),
         )
-        self.peers = NodePeers(made, network.node(name), self.log.append)
+        self.dialler = network.node(name)
+        self.peers = NodePeers(made, self.dialler, self.log.append)
         self.peers.start()
 
     @property
@@ -136,6 +137,18 @@ class Hostile:
 
     async def send_raw(self, data: bytes, lane: int = Lane.WORK) -> None:
         await self.transport.send(PIECE_HEADER.pack(lane, 1, len(data)) + data)
+
+    async def read_to_the_end(self) -> None:
+        """Take whatever comes; raises ChannelClosed at the end."""
+        while True:
+            await self.transport.receive()
+
+    async def flood(self, packet: bytes, *, count: int) -> None:
+        """Send a packet again and again, then read; raises ChannelClosed at the end."""
+        for _ in range(count):
+            await self.transport.send(packet)
+            await asyncio.sleep(0)
+        await self.read_to_the_end()
 
 
 async def hostile(network: MemoryNetwork, key: PrivateKey, address: str, mode: Mode = Mode.PINNED) -> Hostile:

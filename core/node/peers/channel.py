@@ -93,6 +93,7 @@ class PeerChannel:
         """End the channel for this reason, with a word to the other side that it is the end."""
         if not self._ending.done():
             self._ending.set_exception(reason)
+            self._ending.exception()  # It counts as told, though `run` may never come to it.
 
     def revoke(self, reason: AuthenticationFailed) -> None:
         """End the channel at once; nothing more is sent or delivered."""
@@ -101,7 +102,10 @@ class PeerChannel:
         self.end(reason)
 
     def send(self, message: Body) -> bool:
-        """Queue a one-way message; False when there is no room, or the channel is over."""
+        """Queue a one-way message; False when there is no room, or the channel is over.
+
+        Raises LimitExceeded for one that is above the bound of its kind, which whoever makes it must keep.
+        """
         if type(message) not in ONE_WAY:
             raise InvariantBroken(f"{type(message).__name__} is not sent one way")
         return not self._is_over and self._put(Envelope(0, False, BODY.encode(message)), message)
@@ -241,6 +245,7 @@ class PeerChannel:
         for _, reply in self._waiting.values():
             if not reply.done():
                 reply.set_exception(PeerUnreachable("the channel to the node ended before it answered"))
+                reply.exception()  # Who asked may have been cancelled meanwhile.
         self._waiting.clear()
 
     async def _close(self, results: list[BaseException | None]) -> None:

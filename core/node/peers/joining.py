@@ -9,6 +9,7 @@ from typing import Self
 from core import limits
 from core.errors import AuthenticationFailed, ChannelClosed
 from core.node.attested_tls.errors import HandshakeTimedOut, HandshakeTruncated
+from core.node.attested_tls.register import NodeRegister
 from core.node.attested_tls.transport import AttestedTransport
 from core.node.peer_messages import Introduction, JoinAccepted, JoinDenied, JoinRequest, PeerUnreachable
 from core.node.peers.channel import PeerChannel
@@ -76,9 +77,15 @@ class JoinGate:
         return await self._source.evidence(report_data)
 
 
-async def receive_join(transport: AttestedTransport, source: Source, timing: PeerTiming) -> AuthenticationFailed | None:
-    """Serve a node that asks to be registered, until it has its answer and goes; return what it did wrong."""
+async def receive_join(
+    transport: AttestedTransport, source: Source, register: NodeRegister, timing: PeerTiming
+) -> AuthenticationFailed | None:
+    """Serve a node that asks to be registered, until it has its answer and goes; return what it did wrong.
+
+    Raises NodeRemoved for one that was removed meanwhile.
+    """
     channel = PeerChannel(transport, source=source, timing=timing, is_ordered=_ALWAYS)
+    register.track(channel)
     running = asyncio.create_task(channel.run())
     try:
         done, _ = await asyncio.wait({running}, timeout=timing.join)

@@ -239,7 +239,7 @@ class NodePeers:
             self._tally.refused("a connection was refused", error)
 
     async def _serve_join(self, transport: AttestedTransport) -> None:
-        refusal = await receive_join(transport, self._joins, self._settings.timing)
+        refusal = await receive_join(transport, self._joins, self._register, self._settings.timing)
         if refusal is not None:
             raise refusal
 

@@ -13,59 +13,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from core import limits
-from core.consensus.engine import ConsensusEngine, LogEntry, Ready, Role, SnapshotNeeded, Status
+from core.consensus.engine import ConsensusEngine, LogEntry, Ready, Role, Status
 from core.errors import InvariantBroken, MalformedMessage
 from core.node.manager_tables import SystemState
 from core.node.peer_messages import ConsensusMessage, PeerNetwork
+from core.node.replication.applying import Applied, Apply, Point, Say, Watcher
 from core.node.replication.blocks import LogBlock, SealedBlock
 from core.node.replication.disk_log import DiskLog, Write
 from core.node.replication.head import LedgerHead
 from core.types import NodeId, Seqno, View
-
-
-class Watcher(Protocol):
-    """Whoever decides what a change of leadership means. Its calls must not wait."""
-
-    def observe(self, status: Status) -> None:
-        """Look at the engine after all that it asked for was taken. May propose."""
-        ...
-
-    def rolled_back(self, seqno: Seqno) -> None:
-        """The ledger goes on after `seqno`: what came after is gone."""
-        ...
-
-    def snapshot_needed(self, needed: SnapshotNeeded) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Point:
-    """A committed block's end: in the ledger, and in the files as (first seqno of the chunk, offset).
-
-    reference: the engine's snapshot that stands for the ledger up to there.
-    """
-
-    reference: bytes
-    seqno: Seqno
-    view: View
-    chunk: Seqno
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class Applied:
-    """A committed entry. configuration: the encoded configuration in force from here on; b"" where it stays."""
-
-    log_block: LogBlock
-    configuration: bytes
-
-
-Apply = Callable[[Applied], Awaitable[None]]
-Say = Callable[[], Awaitable[None]]
 
 
 @dataclass(slots=True)

@@ -1,8 +1,8 @@
 """How a node that lacks what the leader's log no longer holds gets it: from the leader's files.
 
-Everything is fetched before anything of it counts, so that a leader that is lost half-way does no harm. A node that runs
-puts what it fetched aside (`catchup/entries`), then verifies and applies it, block by block, as it would have from the
-log. One that joins fetches whole files into its own empty folders, and starts from them as from any disk.
+Everything is fetched before anything of it counts, so that a leader that is lost half-way does no harm. A node that
+runs puts what it fetched aside (`catchup/entries`), then verifies and applies it, block by block, as it would have from
+the log. One that joins fetches whole files into its own empty folders, and starts from them as from any disk.
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from random import SystemRandom
 
@@ -38,6 +38,7 @@ from core.node.peer_messages import (
     PeerUnreachable,
 )
 from core.node.replication.fetching import Fetcher, fetch_files
+from core.node.replication.restarting import Restarting
 from core.ports import Disk, Sealer
 from core.types import Digest, NodeId, Seqno, View
 
@@ -68,6 +69,14 @@ class Joined:
     engine: ConsensusEngine
 
 
+class StartsNetwork(Exception):
+    """No network runs, and this node is the one to start it again, from its own disk."""
+
+
+ReadDisk = Callable[[], Awaitable[Restarting | None]]
+"""Reads this node's disk, from which a network may be started; None when there is nothing of one."""
+
+
 def random_ticks(low: int, high: int) -> int:
     """Draw an election timeout."""
     return _random.randint(low, high)
@@ -86,7 +95,11 @@ class Joiner:
         sealer: Sealer,
         clock: Callable[[], float],
         log: Log,
+        read_disk: ReadDisk,
     ) -> None:
+        self._read_disk = read_disk
+        self._restarting: Restarting | None = None
+        self._has_read = False
         self._config = config
         self._node = node_key.public_key().node_id()
         self._peers = peers
@@ -109,39 +122,88 @@ class Joiner:
         )
 
     async def ask(self, authorization: Authorization) -> Joined:
-        """Ask the contacts in turn until one lets this node in. Raises JoinEnded, a JoinRefused, StorageFailed."""
+        """Ask the contacts in turn until one lets this node in.
+
+        Raises StartsNetwork, JoinEnded, a JoinRefused, StorageFailed, LedgerDamaged.
+        """
+        serving = asyncio.create_task(self._answer_others())
+        asking = asyncio.create_task(self._ask(authorization))
+        try:
+            await asyncio.wait((serving, asking), return_when=asyncio.FIRST_COMPLETED)
+            return await (asking if asking.done() else serving)
+        finally:
+            for task in (serving, asking):
+                task.cancel()
+            await asyncio.gather(serving, asking, return_exceptions=True)
+
+    async def _ask(self, authorization: Authorization) -> Joined:
         contacts = deque(self._config.contacts)
         if not contacts:
+            await self._look_at_disk()
             raise CocoError("this node is to join, but knows no other", hint="Give the addresses of other nodes.")
-        pause, silent = BACKOFF_SECONDS[0], 0
+        pause, asked, silent = BACKOFF_SECONDS[0], 0, 0
         while True:
             address = contacts[0]
             contacts.rotate(-1)
             answer = await self._introduce(address)
+            asked += 1
             if isinstance(answer, Introduction) and isinstance(answer.answer, JoinAccepted):
                 return await self._accepted(authorization, answer, answer.answer)
             wait = 0.0
             if isinstance(answer, Introduction) and isinstance(answer.answer, JoinDenied):
-                wait = self._denied(address, answer.answer, contacts)
-                silent = 0
+                wait, silent = await self._denied(address, answer.answer, contacts), 0
             else:
                 silent += 1
+            if asked >= len(contacts) and not self._has_read:
+                # Everybody was asked, and nobody is in a network that runs: what is on the disk here matters.
+                await self._look_at_disk()
             if silent >= len(contacts):
                 silent, wait, pause = 0, pause, min(2 * pause, BACKOFF_SECONDS[1])
             await asyncio.sleep(wait)
 
+    async def _look_at_disk(self) -> None:
+        """Take part in starting the network again, if there is one on this node's disk."""
+        self._has_read, self._restarting = True, await self._read_disk()
+        if self._restarting is not None:
+            await self._restarting.consider()
+            self._end_if_won()
+
+    def _end_if_won(self) -> None:
+        if self._restarting is not None and self._restarting.is_won:
+            raise StartsNetwork
+
+    async def _answer_others(self) -> Joined:
+        """Answer whoever asks this node meanwhile; never returns."""
+        while True:
+            inbound = await self._peers.receive()
+            if not isinstance(inbound.message, JoinRequest) or inbound.answer is None:
+                continue
+            if self._restarting is None:
+                await inbound.answer(JoinDenied("joining", "this node is joining itself", "Ask another.", 1))
+            else:
+                await inbound.answer(await self._restarting.take(inbound.message))
+
     async def _introduce(self, address: str) -> Introduction | None:
-        request = JoinRequest(self._config.authorization, self._config.peer_address)
+        restarting = self._restarting
+        request = JoinRequest(
+            self._config.authorization,
+            self._config.peer_address,
+            restarting.shown if restarting is not None else None,
+            restarting is not None and restarting.asks_grant,
+        )
         try:
             return await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)
         except (PeerUnreachable, AuthenticationFailed) as error:
             self._tell(f"{address} does not answer: {error.message}")
             return None
 
-    def _denied(self, address: str, denied: JoinDenied, contacts: deque[str]) -> float:
+    async def _denied(self, address: str, denied: JoinDenied, contacts: deque[str]) -> float:
         """Return how long to wait before the next one is asked; raises JoinEnded when that is of no use."""
         if not denied.retry_seconds:
             raise JoinEnded(denied)
+        if self._restarting is not None:
+            await self._restarting.hear(denied)
+            self._end_if_won()
         if denied.leader and denied.leader != address:
             if denied.leader in contacts:
                 contacts.remove(denied.leader)
@@ -169,7 +231,7 @@ class Joiner:
             now=self._clock(),
         )
         try:
-            secrets = _secrets_of(accepted, constitution)
+            secrets = _secrets_of(accepted, constitution, self._node)
             nodes = {
                 NodeId(one.node): PeerNode(PublicKey.from_der(one.public_key), one.address) for one in accepted.nodes
             }
@@ -246,7 +308,7 @@ def _answer(engine: ConsensusEngine, peers: PeerNetwork) -> None:
         engine.advance()
 
 
-def _secrets_of(accepted: JoinAccepted, constitution: Constitution) -> NodeSecrets:
+def _secrets_of(accepted: JoinAccepted, constitution: Constitution, node: NodeId) -> NodeSecrets:
     epochs: Sequence[EpochSecret] = [
         EpochSecret(one.epoch, Seqno(one.first_seqno), View(one.first_view), NodeId(one.node), one.key)
         for one in accepted.epochs
@@ -259,4 +321,5 @@ def _secrets_of(accepted: JoinAccepted, constitution: Constitution) -> NodeSecre
         front_end_certificate=accepted.front_end_certificate,
         epochs=tuple(epochs),
         known_seqno=Seqno(0),
+        node=node,
     )

@@ -65,6 +65,9 @@ class Leadership:
         self._changed = asyncio.Event()
         self._told = View(0)
         self._told_leader: str | None = None
+        self.lost = asyncio.Event()
+        """Set while this node does not lead."""
+        self.lost.set()
         self._led: deque[View] = deque(maxlen=_LED_VIEWS_KEPT)
         self._is_open = False
         self.start_entries: Sequence[bytes] = ()
@@ -126,6 +129,7 @@ class Leadership:
     def _begin(self, view: View) -> None:
         self._sealer = BlockSealer(view, self._head, self._node_key, self._service, self._clock)
         self._in_flight = 0
+        self.lost.clear()
         entries, self.start_entries = self.start_entries, ()
         before = self.driver.reserve()
         block = self._sealer.seal_system(entries)
@@ -138,6 +142,7 @@ class Leadership:
         self._sealer = None
         self._in_flight = 0
         self._changed.set()
+        self.lost.set()
         self._on_change()
         self._follow()
 

@@ -4,15 +4,17 @@ What is decided and not done is read off the tables (system_work.py), so that th
 leaves. The executor is asked for a block, its entry filled in here, and proposed together with the change of
 configuration. A change that consensus does not take at that moment leaves the entry empty, and is tried again.
 
+A node never takes itself out: it would sign a block that says that it is trusted no more. It hands over first.
+
 Invariant: keys are handed to a node only once its record is committed, and only to the node that the record names.
 """
 
 from __future__ import annotations
 
 import secrets
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence, Set
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 from core import limits
 from core.consensus.configuration import (
@@ -35,6 +37,7 @@ from core.node.manager_blocks import Own
 from core.node.manager_keys import NodeSecrets
 from core.node.manager_tables import EMPTY_DOMAIN, SystemState
 from core.node.peer_messages import (
+    Body,
     EpochKey,
     Inbound,
     JoinAccepted,
@@ -77,7 +80,7 @@ class _Proposal:
 
 
 class Membership:
-    """See the module. spawn: begins a task whose failure is the node's. secrets_now: the node's keys as they are now."""
+    """See the module. spawn: begins a task whose failure is the node's. secrets_now: the node's keys, as they are."""
 
     def __init__(
         self,
@@ -85,20 +88,23 @@ class Membership:
         state: Callable[[], SystemState],
         *,
         secrets_now: Callable[[], NodeSecrets],
+        connected: Callable[[], Set[NodeId]],
         clock: Callable[[], float],
-        spawn: Callable[[Awaitable[None]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         log: Callable[[str], None],
     ) -> None:
         """state: as of the newest block, committed or not."""
         self._leadership = leadership
         self._state = state
         self._secrets = secrets_now
+        self._connected = connected
         self._clock = clock
         self._spawn = spawn
         self._log = log
         self._joiners: dict[NodeId, _Joiner] = {}
         self._is_asked = False
         self._members: frozenset[NodeId] = frozenset()
+        self._voters: frozenset[NodeId] = frozenset()
 
     # Requests to join.
 
@@ -131,8 +137,7 @@ class Membership:
         self._is_asked = False
         joiners, self._joiners = self._joiners, {}
         for joiner in joiners.values():
-            if joiner.inbound.answer is not None:
-                self._spawn(joiner.inbound.answer(self._elsewhere()))
+            self._spawn(_reply(joiner.inbound, self._elsewhere()))
 
     def _elsewhere(self) -> JoinDenied:
         leader = self._leadership.leader
@@ -155,10 +160,34 @@ class Membership:
 
     def look(self) -> None:
         """Have the executor propose a block if there is something to record that consensus would take now."""
-        if self._is_asked or not self._leadership.leads or self._next(View(0), Seqno(1)) is None:
+        if self._is_asked or not self._leadership.leads:
             return
-        self._is_asked = True
-        self._leadership.ask_for_work()
+        if self._next(View(0), Seqno(1)) is not None:
+            self._is_asked = True
+            self._leadership.ask_for_work()
+        elif self._leadership.node in self._leaving():
+            self.hand_over()
+
+    def _leaving(self) -> set[NodeId]:
+        """Return the nodes that are to be taken out, as soon as that can be."""
+        leaving = set[NodeId]()
+        for work in due_work(self._state()):
+            if isinstance(work, Removal):
+                leaving.update(work.nodes)
+            elif isinstance(work, Promotion) and work.replaces and work.node in self._members:
+                leaving.add(work.replaces)
+        return leaving
+
+    def hand_over(self) -> bool:
+        """Have another node lead, if this one does: it stops, or is to be taken out. Returns whether one was asked."""
+        driver = self._leadership.driver
+        if not self._leadership.view:
+            return False
+        others = sorted((self._voters - self._leaving() - {self._leadership.node}) & set(self._connected()))
+        if others and driver.status.transferring_to is None:
+            self._log(f"hands over to node {others[0][:16]}")
+            driver.transfer_leadership(others[0])
+        return bool(others)
 
     def fill(self, view: View, seqno: Seqno) -> Own:
         """Return what the entry of that seqno is to hold, which may be nothing."""
@@ -186,6 +215,10 @@ class Membership:
         found = []
         for work in due_work(state):
             match work:
+                case Removal(_, nodes) if self._leadership.node in nodes:
+                    continue
+                case Promotion(_, _, replaces) if self._leadership.node == replaces:
+                    continue
                 case Removal(slot, nodes):
                     found.append(_Proposal(removal_writes(state, slot), self._removing(nodes)))
                 case NewEpoch(number, nodes):
@@ -212,8 +245,7 @@ class Membership:
                 refusal = describe_refusal(error)
                 denied = JoinDenied(refusal.reason, refusal.message, refusal.hint, refusal.retry_seconds)
                 del self._joiners[node]
-                if joiner.inbound.answer is not None:
-                    self._spawn(joiner.inbound.answer(denied))
+                self._spawn(_reply(joiner.inbound, denied))
                 continue
             if decision.is_repeat:
                 joiner.is_recorded = True
@@ -249,7 +281,8 @@ class Membership:
 
     def configured(self, configuration: bytes) -> None:
         """Take note of the configuration in force."""
-        self._members = decode_configuration(configuration).members
+        decoded = decode_configuration(configuration)
+        self._members, self._voters = decoded.members, frozenset(decoded.voters)
 
     @property
     def members(self) -> frozenset[NodeId]:
@@ -271,8 +304,6 @@ class Membership:
 
     async def _welcome(self, node: NodeId) -> None:
         joiner = self._joiners.pop(node)
-        if joiner.inbound.answer is None:
-            return
         state, kept = self._leadership.driver.committed_state, self._secrets()
         record = next(name for name, slot in state.slots.items() if slot.node == node)
         accepted = JoinAccepted(
@@ -290,4 +321,10 @@ class Membership:
             nodes=tuple(self._nodes().values()),
         )
         self._log(f"node {node[:16]} joins in slot {record}")
-        self._spawn(joiner.inbound.answer(accepted))
+        self._spawn(_reply(joiner.inbound, accepted))
+
+
+async def _reply(inbound: Inbound, body: Body) -> None:
+    """Answer a request."""
+    if inbound.answer is not None:
+        await inbound.answer(body)

@@ -36,10 +36,12 @@ from core.node.peer_messages import (
     Inbound,
     JoinRequest,
     PeerNetwork,
+    PeerUnreachable,
 )
+from core.node.replication.applying import Applied, Point
 from core.node.replication.blocks import SealedBlock
 from core.node.replication.disk_log import DiskLog
-from core.node.replication.driver import Applied, Driver, Point
+from core.node.replication.driver import Driver
 from core.node.replication.epochs import opener
 from core.node.replication.fetching import CatchingUp
 from core.node.replication.head import LedgerHead
@@ -50,6 +52,9 @@ from core.node.replication.register import registered
 from core.node.replication.serving import LedgerServer
 from core.ports import Disk, Sealer
 from core.types import NodeId, Seqno, View
+
+HAND_OVER_SECONDS_MAX = 2.0
+"""How long a leader that stops waits for another one."""
 
 Log = Callable[[str], None]
 Tell = Callable[[FromManager], Awaitable[None]]
@@ -119,6 +124,7 @@ class ReplicatedNode:
             self.leadership,
             lambda: head.state,
             secrets_now=self.secrets,
+            connected=lambda: peers.connected() if peers is not None else frozenset(),
             clock=clock,
             spawn=self._spawn,
             log=log,
@@ -163,20 +169,16 @@ class ReplicatedNode:
     async def _watch(self) -> None:
         await self._failed
 
-    def _spawn(self, work: Awaitable[None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Begin a task; what it fails with is the node's failure, a channel's end aside."""
-
-        async def guarded() -> None:
-            with suppress(ChannelClosed):
-                await work
-
-        task = asyncio.create_task(guarded())
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._ended)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None and not self._failed.done():
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, ChannelClosed | PeerUnreachable) and not self._failed.done():
             self._failed.set_exception(error)
 
     async def _tick_on(self, seconds: float) -> None:
@@ -277,8 +279,16 @@ class ReplicatedNode:
             self._peers.send(source, CaughtUp(offer.seqno, True))
 
     async def drain(self) -> None:
-        """Return once what is on its way is committed, where that depends on nobody else."""
-        while not self.driver.has_others and self.driver.uncommitted:
+        """Return once what is on its way is committed, where that depends on nobody else.
+
+        With other nodes, a leader hands over first: so they need not wait until they miss it.
+        """
+        if self.driver.has_others:
+            if self.membership.hand_over():
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self.leadership.lost.wait(), HAND_OVER_SECONDS_MAX)
+            return
+        while self.driver.uncommitted:
             self._progress.clear()
             await self._progress.wait()
 
@@ -377,7 +387,5 @@ class ReplicatedNode:
                         "role": role if node == own else "leader" if node == status.leader else "",
                     }
                 )
-        try:
+        with suppress(ChannelClosed):
             await self._status.tell(role=role, leader=status.leader or "", nodes=nodes)
-        except ChannelClosed:
-            pass

@@ -2,10 +2,10 @@
 executors').
 
 The leader verifies who gave a command again: a token by its digest; an identity that rests on a TLS session alone is
-the passing node's word, but it must exist, in that role. What does not hold is answered as an adapter's name that nobody
-knows, so that it tells nothing.
+the passing node's word, but it must exist, in that role. What does not hold is answered as an adapter's name that
+nobody knows, so that it tells nothing.
 
-Invariant: whatever waits here for room in a channel is bounded; what has none is answered, or its loss is told (Follow).
+Invariant: whatever waits here for room in a channel is bounded; what has none is answered, or its loss told (Follow).
 """
 
 from __future__ import annotations

@@ -6,8 +6,9 @@ Pieces are read from the files as they are named by then. Invariant: nothing is 
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from typing import Any
 
 from core import limits
 from core.consensus.engine import SnapshotNeeded
@@ -51,7 +52,7 @@ class LedgerServer:
         disk: Disk,
         peers: PeerNetwork,
         *,
-        spawn: Callable[[Awaitable[None]], None],
+        spawn: Callable[[Coroutine[Any, Any, None]], None],
         log: Callable[[str], None],
     ) -> None:
         self._driver = driver

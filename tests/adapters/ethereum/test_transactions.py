@@ -77,6 +77,15 @@ def test_senders_are_recovered() -> None:
         assert decode_transaction(sign(number, to=BOB), SETTINGS).sender == address
 
 
+@pytest.mark.parametrize("size_bytes", [0, 1, 40, 56, 60, 200, 260, 65_600])
+@pytest.mark.parametrize("fields", [{"gasPrice": 5}, {"gasPrice": 5, "accessList": ACCESS_LIST}, {"maxFeePerGas": 9}])
+def test_senders_are_recovered_whatever_the_length(fields: dict[str, Any], size_bytes: int) -> None:
+    """What was signed is cut out of the encoding: headers of every length, and signatures with leading zeros."""
+    for nonce in range(3 if size_bytes > 1_000 else 40):
+        raw = sign(0, to=BOB, data=bytes(size_bytes), gas=10_000_000, nonce=nonce, **fields)
+        assert decode_transaction(raw, SETTINGS).sender == ALICE
+
+
 def test_set_code_only_under_prague() -> None:
     raw = set_code()
     signed = decode_transaction(raw, PRAGUE)

@@ -170,4 +170,3 @@ def test_keyring_learns_who_leads_a_view_and_forgets_it_again() -> None:
     ring.roll_back(Seqno(9))
     assert ring.leader(View(2)) is None
     assert ring.find(View(1), Seqno(9)) is not None
-

@@ -222,11 +222,11 @@ async def test_blocks_in_flight_of_many_leaderships_are_bounded(
 async def test_what_had_run_but_was_not_proposed_goes_to_the_next_leader(bench: RoleBench) -> None:
     [in_flight] = await bench.submit(b"a")
     block = await bench.proposed()
-    waiting = await bench.submit(b"b", b"hold")
+    waiting = await bench.submit(b"b", b"c")
     await bench.status()
     await bench.lose(block, "other")
     items = (await bench.forwarded()).items
-    assert [item.payload for item in items] == [b"b", b"hold"]
+    assert [item.payload for item in items] == [b"b", b"c"]
     assert not {in_flight, *waiting} & set(bench.answers)
 
 

@@ -158,10 +158,12 @@ async def test_a_leader_that_never_answers(bench: RoleBench, monkeypatch: pytest
 async def test_an_answer_whose_state_never_comes_is_unknown_by_its_transaction_id(
     bench: RoleBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(limits, "FORWARDED_SECONDS_MAX", 0.05)
     [ticket] = await bench.submit(b"a")
     [item] = (await bench.forwarded()).items
     await bench.tell(AnswersReturned((answer(item.ticket, b"done", view=VIEW, seqno=bench.seqno + 1),)))
+    await bench.status()
+    monkeypatch.setattr(limits, "FORWARDED_SECONDS_MAX", 0)
+    await bench.status()
     found = await bench.answer(ticket)
     assert (found.reply, found.failure, found.view, found.seqno) == (b"", "unknown_outcome", VIEW, bench.seqno + 1)
 
@@ -201,8 +203,10 @@ async def test_a_command_waits_for_room_with_the_leader_for_a_while(
     bench: RoleBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(limits, "FORWARDED_IN_FLIGHT_MAX", 1)
+    [one] = await bench.submit(b"a")
+    await bench.forwarded()
     monkeypatch.setattr(limits, "FORWARD_WAIT_SECONDS_MAX", 0.02)
-    one, two = await bench.submit(b"a", b"b")
+    [two] = await bench.submit(b"b")
     assert (await bench.answer(two)).failure == "overloaded"
     assert one not in bench.answers
 

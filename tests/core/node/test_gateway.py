@@ -123,6 +123,7 @@ async def test_node_routes(bench: Bench) -> None:
         ("/node/status", {"kind": "status"}),
         ("/node/state", {"kind": "state"}),
         ("/node/commit", {"kind": "commit"}),
+        ("/node/governance", {"kind": "governance"}),
         ("/node/network/nodes", {"kind": "nodes"}),
     ):
         await client.request("GET", path, headers=bearer("alice"))
@@ -135,6 +136,7 @@ async def test_metrics_are_for_members(bench: Bench) -> None:
     reply = await client.request("GET", "/node/metrics", headers=bearer("admin"))
     assert (reply.status, reply.headers["content-type"]) == (200, "text/plain; version=0.0.4; charset=utf-8")
     assert reply.body.splitlines()[0] == b"coco_view 2"
+    assert b"\ncoco_gateway_connections 1\n" in reply.body
     assert reply.body.endswith(b"\ncoco_gateway_requests 0\n")
     participant = await client.request("GET", "/node/metrics", headers=bearer("alice"))
     nowhere = await client.request("GET", "/node/nowhere", headers=bearer("alice"))

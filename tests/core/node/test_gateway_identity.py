@@ -68,6 +68,7 @@ async def test_without_an_identity_everything_is_answered_alike(bench: Bench) ->
             ("GET", "/node/metrics"),
             ("GET", "/node/tx/2.17"),
             ("GET", "/node/tx?transaction_id=2.17"),
+            ("GET", "/node/governance"),
             ("POST", "/node/governance"),
             ("GET", "/node/nowhere"),
         )

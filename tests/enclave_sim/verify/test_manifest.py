@@ -37,7 +37,7 @@ from enclave_sim.verify.errors import (
     TcbStatusRefused,
     UnknownRoot,
 )
-from enclave_sim.verify.manifest import remote_verifier, trust_store_of, verify_admitted, verify_own_evidence
+from enclave_sim.verify.manifest import ManifestVerifier, trust_store_of, verify_admitted, verify_own_evidence
 from enclave_sim.verify.roots import INTEL_SGX_ROOT
 from enclave_sim.verify.trust import hardware_roots
 from tests.support.attestation import DEBUG_ENCLAVE, ENCLAVE, HARDWARE_TIME, NOW, Platform, hardware
@@ -176,14 +176,16 @@ def test_as_a_node_judges_itself() -> None:
 def test_as_nodes_judge_one_another() -> None:
     """The verifier of connections knows the manifest's roots; the constitution then says who is admitted."""
     admits = constitution(simulated("vsm", VSM_ROOT), TeeEntry("sgx", (INTEL,)))
-    verifier = remote_verifier(admits.tee_manifest)
+    verifier = ManifestVerifier(admits.tee_manifest)
     own = VSM.collateral(NOW)
     shown = Evidence(tag_of(own), VSM.quote(VSM_MANAGER, bytes(64)), encode_endorsements(own))
     admits.check_admitted(verifier.verify(shown, at=NOW), "manager")
     collateral = SGX.collateral()
     foreign = Evidence(tag_of(collateral), SGX.quote(), encode_endorsements(collateral))
-    with pytest.raises(EvidenceRefused):
+    with pytest.raises(SimulatedNotAdmitted):
         verifier.verify(foreign, at=NOW)
+    with pytest.raises(UnknownRoot):
+        ManifestVerifier((simulated("sgx", "ab" * 32),)).verify(foreign, at=NOW)
     accepts = constitution(simulated("sgx", SGX_ROOT, tcb_statuses=("OutOfDate",)))
     with pytest.raises(TcbStatusRefused):
-        remote_verifier(accepts.tee_manifest).verify(foreign, at=NOW)
+        ManifestVerifier(accepts.tee_manifest).verify(foreign, at=NOW)

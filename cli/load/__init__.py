@@ -1,0 +1,1 @@
+"""The load generator behind `coco bench`: docs/benchmarking.md."""
