@@ -6,6 +6,7 @@ join the network where it runs, and otherwise find out by themselves whose disk 
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +38,15 @@ if TYPE_CHECKING:
 
 Tell = Callable[[str], None]
 Launch = Callable[[LocalNode, Tell], "Status"]
+_REFUSED = re.compile(r"waits to join: .* \(([a-z-]+)\): (.*)")
+_NEXT_STEP = {
+    "unknown-slot": "A member proposes it: coco node approve {slot} --member MEMBER --address {address}; then others "
+    "vote: coco node approve {slot}.",
+    "not-approved-yet": "More than half of the members must agree: coco node approve {slot} (who has: coco governance "
+    "proposals).",
+}
+"""What is to be done about refusals (core/governance/join_refusals.py) that people have to do something about."""
+
 ACTIVE_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.2
 
@@ -50,11 +60,30 @@ class Started:
     was_running: bool = False
 
 
+class WaitsToBeLetIn(CocoError):
+    """A node that runs, and asks again and again to be let in, until people have done something."""
+
+    exit_code = 3
+
+
 def launch_detached(node: LocalNode, tell: Tell) -> Status:
-    """Start a node's host in the background; returns once it serves, raises CocoError."""
+    """Start a node's host in the background; returns once it serves.
+
+    Raises CocoError, and WaitsToBeLetIn as soon as the node is told to wait for members; it runs on then.
+    """
     from enclave_sim.host import start_detached
 
-    return start_detached(node.directory, on_progress=lambda text: tell(f"{node.slot}: {text}"))
+    def told(text: str) -> None:
+        tell(f"{node.slot}: {text}")
+        refused = _REFUSED.search(text)
+        if refused is not None and refused[1] in _NEXT_STEP:
+            raise WaitsToBeLetIn(
+                f"{node.slot} runs, and waits to be let in: {refused[2]}",
+                hint=_NEXT_STEP[refused[1]].format(slot=node.slot, address=peer_address(node))
+                + f" It goes on asking by itself: coco node status --node {node.slot}",
+            )
+
+    return start_detached(node.directory, on_progress=told)
 
 
 def start_nodes(

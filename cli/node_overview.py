@@ -19,7 +19,8 @@ HEADINGS = ("node", "member", "state", "role", "view", "committed", "applied", "
 
 
 class NodeView(msgspec.Struct, frozen=True):
-    """One node. What nobody told is "-" or None. role: leader, follower, or `down` for one that does not answer.
+    """One node. What nobody told is "-" or None. role: leader, follower, or `down` for
+    one of this machine that does not answer.
 
     view, committed, applied: the newest view, committed entry, and entry that its state holds. state: of
     its slot, as the list of nodes has it.
@@ -68,19 +69,18 @@ def overview(store: Store, client: ClientStore, connection: Connection) -> list[
             f"no node of network {client.network} answers: {'; '.join(silent.values())}",
             hint=f"Start it: coco network start {client.network}",
         )
-    known = _local_slots(store, client.network)
+    here = _local_slots(store, client.network)
     views = [_in_slot(slot, dict(entry), answered) for slot, entry in (slots or {}).items()]
     listed = {view.node for view in views}
     views += [view for node, view in answered.items() if node not in listed]
-    return [_with_url(view, known, silent) for view in views]
+    return [_as_known(view, here, silent) for view in views]
 
 
 def url_of(store: Store, client: ClientStore, connection: Connection, slot: str) -> str:
     """Return the address of the node in a slot; raises NotFound."""
-    known = {url: name for name, url in _local_slots(store, client.network).items()}
-    for url, name in known.items():
-        if name == slot:
-            return url
+    url = _local_slots(store, client.network).get(slot)
+    if url is not None:
+        return url
     views = overview(store, client, connection)
     for view in views:
         if view.slot == slot and view.url != NOT_KNOWN:
@@ -93,16 +93,16 @@ def url_of(store: Store, client: ClientStore, connection: Connection, slot: str)
 
 
 def _urls(store: Store, client: ClientStore, connection: Connection) -> list[str]:
-    local = _local_slots(store, client.network).values()
+    local = [url for url in _local_slots(store, client.network).values() if url is not None]
     return list(dict.fromkeys([connection.url, *local, *client.urls()]))
 
 
-def _local_slots(store: Store, network: str) -> dict[str, str]:
-    """Return the addresses of the nodes that run on this machine, by slot."""
+def _local_slots(store: Store, network: str) -> dict[str, str | None]:
+    """Return the addresses of this machine's nodes, by slot; None for one that does not run."""
     from enclave_sim.status import read_status
 
-    nodes = local_nodes(store.network_directory(network))
-    return {node.slot: found.url for node in nodes if (found := read_status(node.directory)) is not None}
+    found = {node.slot: read_status(node.directory) for node in local_nodes(store.network_directory(network))}
+    return {slot: None if status is None else status.url for slot, status in found.items()}
 
 
 def _to(connection: Connection, url: str) -> Connection:
@@ -137,17 +137,19 @@ def _slots(connection: Connection) -> dict[str, dict[str, object]] | None:
 def _in_slot(slot: str, entry: dict[str, object], answered: dict[str, NodeView]) -> NodeView:
     """Return a slot with what its node says; one that waits to be promoted counts from when it answers."""
     nodes = [str(entry.get(name) or "") for name in ("node", "replaces")]
-    view = next((answered[node] for node in nodes if node in answered), NodeView(slot, role="down", node=nodes[0]))
+    view = next((answered[node] for node in nodes if node in answered), NodeView(slot, node=nodes[0] or NOT_KNOWN))
     return msgspec.structs.replace(
         view,
         slot=slot,
         member=str(entry.get("member", NOT_KNOWN)),
         state=str(entry.get("state", NOT_KNOWN)),
         address=str(entry.get("address") or NOT_KNOWN),
-        role=NOT_KNOWN if entry.get("state") == "removed" else view.role,
     )
 
 
-def _with_url(view: NodeView, known: dict[str, str], silent: dict[str, str]) -> NodeView:
-    url = known.get(view.slot, view.url) if view.url == NOT_KNOWN else view.url
-    return msgspec.structs.replace(view, url=url, error=silent.get(url, ""))
+def _as_known(view: NodeView, here: dict[str, str | None], silent: dict[str, str]) -> NodeView:
+    """Say that a node is down where that is known: it is on this machine, and did not answer."""
+    if view.url != NOT_KNOWN or view.state == "removed" or view.slot not in here:
+        return view
+    url = here[view.slot] or NOT_KNOWN
+    return msgspec.structs.replace(view, url=url, role="down", error=silent.get(url, ""))

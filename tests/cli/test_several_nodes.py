@@ -17,7 +17,7 @@ import cli.node_run
 from cli.errors import NotFound
 from cli.local_nodes import LocalNode, find_node, local_nodes
 from cli.membership import AUTHORIZATION_FILE, Place, ensure_delegation, read_authorization
-from cli.network_start import Started, prepare_joining, start_nodes
+from cli.network_start import Started, WaitsToBeLetIn, launch_detached, prepare_joining, start_nodes
 from cli.node_run import NothingToJoin, prepare
 from cli.plan_nodes import free_port
 from cli.store import Store
@@ -26,6 +26,7 @@ from core.crypto.keys import PrivateKey
 from core.errors import CocoError
 from core.governance.authorizations import verify_authorization
 from core.governance.constitution import Constitution
+from enclave_sim import host
 from enclave_sim.host_config import HostConfig, NodePaths, read_config
 from enclave_sim.platform.fuses import AUTHORITY_FILE
 from enclave_sim.status import Status
@@ -419,3 +420,36 @@ def test_joining_with_what_is_no_authorization(coco: Coco, elsewhere: Path, sign
     signed[0].write_bytes(json.dumps({"slot": "node3"}).encode())
     coco("--home", str(elsewhere), "node", "join", str(signed[0]), "--genesis", str(signed[1]), code=1)
     assert not (elsewhere / "networks").exists()
+
+
+@pytest.mark.parametrize(
+    ("said", "hint"),
+    [
+        (
+            "(unknown-slot): the network has no slot node2",
+            "coco node approve node2 --member MEMBER --address",
+        ),
+        ("(not-approved-yet): the slot node2 is proposed", "More than half of the members must agree"),
+    ],
+)
+def test_a_node_that_waits_for_members_says_what_they_do(
+    trio: list[LocalNode], monkeypatch: pytest.MonkeyPatch, said: str, hint: str
+) -> None:
+    def start(directory: Path, on_progress: Callable[[str], None]) -> Status:
+        on_progress(f"manager: waits to join: h:1 does not let this node in yet {said}")
+        return _status()
+
+    monkeypatch.setattr(host, "start_detached", start)
+    with pytest.raises(WaitsToBeLetIn, match="node2 runs, and waits to be let in: the") as caught:
+        launch_detached(trio[1], quiet)
+    assert hint in caught.value.hint
+
+
+def test_a_node_that_waits_for_another_reason_waits_on(trio: list[LocalNode], monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(directory: Path, on_progress: Callable[[str], None]) -> Status:
+        on_progress("manager: waits to join: h:1 does not let this node in yet (too-busy): ask again")
+        on_progress("manager: something else")
+        return _status()
+
+    monkeypatch.setattr(host, "start_detached", start)
+    assert launch_detached(trio[1], quiet) == _status()

@@ -141,7 +141,7 @@ class Client(threading.Thread):
                     if may_be_committed:
                         return "unknown", node, session  # It was committed, or one before it was: `resolve` tells.
                     return "refused", node, session
-                if leaves_open(error):
+                if leaves_open(error) or is_left_open(error):
                     may_be_committed = True
                 elif not is_retryable(error):
                     self.surprises.append(f"{node}: {error.message}")
@@ -177,6 +177,11 @@ class Client(threading.Thread):
 def is_retryable(error: Refused) -> bool:
     """Whether the network said that nothing was written, and to ask again."""
     return any(said in error.message for said in ("nothing was written", "busy", "try again", "interrupted"))
+
+
+def is_left_open(error: Refused) -> bool:
+    """Whether the transaction may be on its way: it waits in a queue already, or its node was just ending."""
+    return any(said in error.message for said in ("already known", "the executor is gone"))
 
 
 def with_receipt(write: Write, receipt: dict[str, Any]) -> Write:

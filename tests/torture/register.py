@@ -11,7 +11,7 @@ from typing import Any
 
 import rlp
 from eth_account.signers.local import LocalAccount
-from eth_utils import to_checksum_address
+from eth_utils.address import to_checksum_address
 
 from cli.connection import Connection
 

@@ -47,13 +47,17 @@ def test_claims_are_those_of_the_ledger(receipt: Receipt) -> None:
 
 def test_another_answer_claims_something_else(receipt: Receipt) -> None:
     shown = receipt_json(receipt)
-    for changed in ({"gasUsed": "0x1"}, {"status": "0x0"}, {"logs": []}, {"transactionHash": "0x" + "08" * 32}):
+    changes: list[dict[str, Any]] = [
+        {"gasUsed": "0x1"}, {"status": "0x0"}, {"logs": []}, {"transactionHash": "0x" + "08" * 32},
+    ]  # fmt: skip
+    for changed in changes:
         assert claims_of(shown | changed) != claims_of(shown)
 
 
 def test_the_answer_tells_what_was_there(receipt: Receipt) -> None:
     assert before_of(receipt_json(receipt)) == 5
-    for wrong in ({"status": "0x0"}, {"logs": []}):
+    changes: list[dict[str, Any]] = [{"status": "0x0"}, {"logs": []}]
+    for wrong in changes:
         with pytest.raises(ValueError, match="not the receipt of a swap"):
             before_of(receipt_json(receipt) | wrong)
 
