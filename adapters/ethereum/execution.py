@@ -16,6 +16,7 @@ from adapters.ethereum.account_db import AccountDatabase, Writes
 from adapters.ethereum.blocks import EMPTY_REQUESTS_HASH, encode_receipt, header_hash, next_state_root
 from adapters.ethereum.bloom import combine, logs_bloom
 from adapters.ethereum.deadline import Deadline, TimeExceeded
+from adapters.ethereum.evm import make_state
 from adapters.ethereum.fees import FeeRules
 from adapters.ethereum.model import Block, Header, Receipt, SignedTransaction
 from adapters.ethereum.records import Head
@@ -25,7 +26,7 @@ from adapters.ethereum.system_contracts import BEACON_ROOTS_ADDRESS, HISTORY_STO
 from adapters.ethereum.transactions import check_intrinsic_gas
 from adapters.ethereum.tries import ordered_root
 from adapters.ethereum.validation import check_transaction
-from adapters.ethereum.vm import BlockEnvironment, make_state
+from adapters.ethereum.vm import BlockEnvironment
 from adapters.jsonrpc import SERVER_ERROR, RpcError
 from core.adapter.interface import BlockFull, ExecutionContext, ScopedTransaction
 from core.errors import InvariantBroken

@@ -67,6 +67,7 @@ def contract_address(sender: bytes, nonce: int) -> bytes:
 
 def apply(state: Any, database: AccountDatabase, call: Invocation, settings: Settings) -> Outcome:
     """Run a transaction's content on the state: py-evm's state object and the database under it, already begun."""
+    state.renew()
     sender = call.sender
     nonce = database.get_nonce(sender)
     if call.price:
@@ -85,6 +86,7 @@ def system_call(state: Any, database: AccountDatabase, address: bytes, data: byt
     code = database.get_code(address)
     if not code:
         return
+    state.renew()
     message = Message(gas=SYSTEM_GAS, to=address, sender=SYSTEM_ADDRESS, value=0, data=data, code=code)
     context = CancunTransactionContext(gas_price=0, origin=SYSTEM_ADDRESS)
     state.computation_class.apply_message(state, message, context)
