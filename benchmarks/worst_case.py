@@ -259,7 +259,7 @@ def seconds(program: Program, gas: int, *, plain: bool = False, limit: float = 3
     return time.process_time() - began, False
 
 
-def _plain_state(database: Any, settings: Settings, environment: Any, deadline: Any) -> Any:
+def _plain_state(database: Any, settings: Settings, environment: Any, deadline: Any, programs: Any = None) -> Any:
     context = VmContext(
         coinbase=environment.coinbase,
         timestamp=environment.timestamp,

@@ -20,6 +20,7 @@ from cli.attest import attest
 from cli.connection import default_home
 from cli.contract import call, deploy, send
 from cli.enclave import enclave
+from cli.evm import evm
 from cli.files import write_private
 from cli.ledger import ledger
 from cli.network import network
@@ -90,7 +91,7 @@ def root(context: click.Context, home: Path | None) -> None:
     context.obj = Store((home or default_home()).expanduser().absolute())
 
 
-for command in (network, node, account, deploy, call, send, transaction, adapter, ledger, proxy, attest, enclave):
+for command in (network, node, account, deploy, call, send, transaction, adapter, ledger, proxy, attest, enclave, evm):
     root.add_command(command)
 
 

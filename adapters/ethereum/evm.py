@@ -8,13 +8,20 @@ from eth.vm.execution_context import ExecutionContext as VmContext
 
 from adapters.ethereum.account_db import AccountDatabase
 from adapters.ethereum.compiler.computation import CompiledCancunState, CompiledPragueState, shared_programs
+from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.settings import Settings
 from adapters.ethereum.vm import BlockEnvironment, CocoCancunState, CocoPragueState
 
 
-def make_state(database: AccountDatabase, settings: Settings, environment: BlockEnvironment, deadline: Deadline) -> Any:
-    """Return the state. deadline: that of each execution on it."""
+def make_state(
+    database: AccountDatabase,
+    settings: Settings,
+    environment: BlockEnvironment,
+    deadline: Deadline,
+    programs: ProgramCache | None = None,
+) -> Any:
+    """Return the state. deadline: that of each execution on it. programs: other than this process's, for tests."""
     context = VmContext(
         coinbase=environment.coinbase,
         timestamp=environment.timestamp,
@@ -29,7 +36,7 @@ def make_state(database: AccountDatabase, settings: Settings, environment: Block
     )
     if settings.evm == "compiled":
         compiled = CompiledPragueState if settings.is_prague else CompiledCancunState
-        programs = shared_programs(settings.fork)
-        return compiled(database, context, environment.block_hash, deadline, programs)
+        used = shared_programs(settings.fork) if programs is None else programs
+        return compiled(database, context, environment.block_hash, deadline, used)
     interpreted = CocoPragueState if settings.is_prague else CocoCancunState
     return interpreted(database, context, environment.block_hash, deadline)

@@ -15,6 +15,7 @@ from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase, Writes
 from adapters.ethereum.blocks import EMPTY_REQUESTS_HASH, encode_receipt, header_hash, next_state_root
 from adapters.ethereum.bloom import combine, logs_bloom
+from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.deadline import Deadline, TimeExceeded
 from adapters.ethereum.evm import make_state
 from adapters.ethereum.fees import FeeRules
@@ -59,10 +60,13 @@ class Checkpoint:
 
 
 class BlockExecutor:
-    """Runs transactions into blocks. fees: other than the settings' own, for the vectors of public tests."""
+    """Runs transactions into blocks. fees, programs: other than the settings' and the process's own, for tests."""
 
-    def __init__(self, settings: Settings, *, fees: FeeRules | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, fees: FeeRules | None = None, programs: ProgramCache | None = None
+    ) -> None:
         self.settings = settings
+        self._programs = programs
         self.fees = settings.fees if fees is None else fees
         self._database = AccountDatabase()
         self._deadline = Deadline(settings.transaction_seconds_max)
@@ -176,7 +180,8 @@ class BlockExecutor:
             prevrandao=context.entropy,
             block_hash=block_hash,
         )
-        block = _OpenBlock(parent, environment, make_state(self._database, settings, environment, self._deadline))
+        state = make_state(self._database, settings, environment, self._deadline, self._programs)
+        block = _OpenBlock(parent, environment, state)
         self._database.begin(transaction)
         system_call(block.state, self._database, BEACON_ROOTS_ADDRESS, PARENT_BEACON_BLOCK_ROOT)
         if settings.is_prague:

@@ -73,7 +73,11 @@ _HELPERS: dict[str, Any] = {
 
 
 class Program:
-    """The traces of one code. interpret: the trace that goes on interpreting at the code's program counter."""
+    """The traces of one code. names: of traces and stubs, by position and context, in the order they were come to.
+
+    interpret: the trace that goes on interpreting at the code's program counter. make_room: called before another trace
+    is compiled. sources: kept where it is a dict.
+    """
 
     def __init__(self, code: bytes, interpret: Trace, make_room: Callable[[], None], threshold: int) -> None:
         self.code = code
@@ -85,9 +89,9 @@ class Program:
         self.steps = 0
         self.generated_bytes = 0
         self.sources: dict[str, str] | None = None
+        self.names: dict[tuple[int, Context], str] = {}
         self._interpret = interpret
         self._contexts: dict[int, list[Context]] = {}
-        self._names: dict[tuple[int, Context], str] = {}
         self._fails: dict[int, bool] = {}
         self.namespace: dict[str, Any] = {**_HELPERS, "leave": self.leave, "rest": self.rest, "jump": self.jump}
         self.steps_max = STEPS_MAX + STEPS_PER_CODE_BYTE_MAX * len(code)
@@ -96,15 +100,15 @@ class Program:
 
     def link(self, position: int, context: Context) -> str:
         """Return the name of the trace to go on with: of this context, or of one that knows less."""
-        name = self._names.get((position, context))
+        name = self.names.get((position, context))
         if name is None and context != NOTHING_KNOWN:
             contexts = self._contexts.setdefault(position, [])
             if len(contexts) < CONTEXTS_PER_POSITION_MAX:
                 contexts.append(context)
             else:
                 context = max((one for one in contexts if context.implies(one)), key=_weight, default=NOTHING_KNOWN)
-            name = self._names.get((position, context))
-        if name is None and len(self._names) >= NAMES_MAX:
+            name = self.names.get((position, context))
+        if name is None and len(self.names) >= NAMES_MAX:
             return f"rest(c, {position:#x})"
         return self._add(position, context) if name is None else name
 
@@ -126,9 +130,9 @@ class Program:
 
     def at(self, c: Any, position: int) -> Trace:
         """Return the trace, or stub, of a position of which nothing is known."""
-        name = self._names.get((position, NOTHING_KNOWN))
+        name = self.names.get((position, NOTHING_KNOWN))
         if name is None:
-            if len(self._names) >= NAMES_MAX:
+            if len(self.names) >= NAMES_MAX:
                 return self.rest(c, position)
             name = self._add(position, NOTHING_KNOWN)
         trace: Trace = self.namespace[name]
@@ -156,11 +160,11 @@ class Program:
     # Compiling.
 
     def _add(self, position: int, context: Context) -> str:
-        number = sum(1 for one in self._contexts.get(position, ()) if (position, one) in self._names)
+        number = sum(1 for one in self._contexts.get(position, ()) if (position, one) in self.names)
         name = f"t_{position:x}" if context == NOTHING_KNOWN else f"t_{position:x}_{number + 1}"
         self.generated_bytes += NAME_BYTES
         self.namespace[name] = self._stub(name, position, context)
-        self._names[position, context] = name
+        self.names[position, context] = name
         return name
 
     def _stub(self, name: str, position: int, context: Context) -> Trace:
