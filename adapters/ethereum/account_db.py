@@ -35,6 +35,7 @@ class AccountDatabase:
         self._storage_table = transaction.table("storage")
         self._code_table = transaction.table("code")
         self._accounts: dict[Any, AccountRecord] = {}
+        self._loaded: dict[bytes, AccountRecord] = {}
         self._storage: dict[Any, int] = {}
         self._original: dict[bytes, int] = {}
         self._code: dict[bytes, bytes] = {}
@@ -67,7 +68,8 @@ class AccountDatabase:
         if found is None:
             data = self._accounts_table.get(address)
             # Loading is not a change, so it is not in the undo log.
-            found = self._accounts[address] = NO_ACCOUNT if data is None else records.decode_account(data)
+            found = NO_ACCOUNT if data is None else records.decode_account(data)
+            self._accounts[address] = self._loaded[address] = found
         return found
 
     def get_balance(self, address: bytes) -> int:
@@ -207,7 +209,10 @@ class AccountDatabase:
         return writes
 
     def _flush_accounts(self, writes: Writes) -> None:
+        loaded = self._loaded
         for address, account in self._accounts.items():
+            if loaded.get(address) is account:
+                continue
             before = self._accounts_table.get(address)
             after = None if account == NO_ACCOUNT else records.encode_account(account)
             if after == before:

@@ -120,8 +120,11 @@ class BlockExecutor:
         try:
             if block is None:
                 block = self._open(transaction, context)
-            opening = database.flush() if not block.transactions else None
-            database.begin(transaction)
+            opening = None
+            if not block.transactions:
+                opening = database.flush()
+                database.begin(transaction)
+            # Else nothing but look-ups came before, whose results stay good.
             outcome = self._apply(block.state, signed, intrinsic)
             writes = database.flush()
             receipt = self._receipt(signed, outcome, block.gas_used + outcome.gas_used)
