@@ -9,11 +9,11 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from eth.exceptions import Halt, InsufficientFunds, StackDepthLimit, VMError
+from eth.exceptions import Halt, InsufficientFunds, OutOfGas, StackDepthLimit, VMError
 
 from adapters.ethereum.compiler.calls import CALL_DEPTH_MAX
-from adapters.ethereum.compiler.program import TRANSACTION_STEPS_MAX, ProgramCache
-from adapters.ethereum.instructions import JUMPDEST, Instruction, jump_destination
+from adapters.ethereum.compiler.program import TRANSACTION_COST_MAX, ProgramCache
+from adapters.ethereum.instructions import JUMPDEST, Instruction
 from adapters.ethereum.machine import AnalysedCode, FrameGas, FrameMemory, FrameStack
 from adapters.ethereum.vm import (
     CocoCancunComputation,
@@ -31,22 +31,26 @@ class _ComeBack(Exception):
     """An interpreted frame has gone round often enough to be compiled from here on."""
 
 
-def _counting_jump_destination(computation: Any) -> None:
-    computation.heat -= 1
-    if computation.heat == 0:
+def _jump_destination(computation: Any) -> None:
+    """JUMPDEST, where a frame that has used enough gas in the interpreter comes back to compiled code."""
+    meter = computation._gas_meter
+    left = meter.gas_remaining - 1
+    if left < computation.come_back_below:
         raise _ComeBack
-    jump_destination(computation)
+    if left < 0:
+        raise OutOfGas("Out of gas: JUMPDEST")
+    meter.gas_remaining = left
 
 
-def _with_counting(instructions: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
+def _with_coming_back(instructions: tuple[Instruction, ...]) -> tuple[Instruction, ...]:
     made = list(instructions)
-    made[JUMPDEST] = _counting_jump_destination
+    made[JUMPDEST] = _jump_destination
     return tuple(made)
 
 
 def interpret(c: Any, q: Any, s: list[Any], m: bytearray) -> Any:
     """Go on in the interpreter from the code's program counter; a trace like any other."""
-    del q, m
+    del m
     code, instructions, deadline = c.code, c.instructions, c.state.deadline
     opcodes = code.padded
     try:
@@ -65,7 +69,7 @@ def interpret(c: Any, q: Any, s: list[Any], m: bytearray) -> Any:
         return None
     except _ComeBack:
         position = code.program_counter = code.program_counter - 1
-        c.heat = c.state.programs.heat
+        c.come_back_below = q.gas_remaining - c.state.programs.patience_gas
         s[:] = [int.from_bytes(item, "big") if type(item) is bytes else item for item in s]
         return c.state.programs.make(c.msg.code).at(c, position)
 
@@ -88,7 +92,10 @@ class _PaddedData:
 
 
 class _CompiledComputation:
-    """Mixed into the adapter's computations; see the module. heat: JUMPDESTs to interpret before coming back."""
+    """Mixed into the adapter's computations; see the module.
+
+    come_back_below: the gas, as left, below which an interpreted frame comes back at its next JUMPDEST.
+    """
 
     has_delegations = False
     code = _LazyCode()
@@ -102,7 +109,7 @@ class _CompiledComputation:
         self.database = state._account_db
         self.address: bytes = message.storage_address
         self.polls: bool = state.deadline.polling
-        self.heat: int = state.programs.heat
+        self.come_back_below: int = message.gas - state.programs.patience_gas
         self._gas_meter = meter = FrameGas(message.gas)
         self._stack = stack = FrameStack()
         self._memory = FrameMemory()
@@ -182,27 +189,27 @@ def _run(computation: Any, code: bytes, state: Any) -> None:
 class CompiledCancunComputation(_CompiledComputation, CocoCancunComputation):  # type: ignore[misc]
     """Cancun's instructions, compiled."""
 
-    instructions = _with_counting(CocoCancunComputation.instructions)
+    instructions = _with_coming_back(CocoCancunComputation.instructions)
 
 
 class CompiledPragueComputation(_CompiledComputation, CocoPragueComputation):  # type: ignore[misc]
     """Prague's instructions, compiled."""
 
-    instructions = _with_counting(CocoPragueComputation.instructions)
+    instructions = _with_coming_back(CocoPragueComputation.instructions)
     has_delegations = True
 
 
 class _CompiledState:
-    """Mixed into the adapter's states. compile_steps_left: what this transaction may still have compiled."""
+    """Mixed into the adapter's states. compile_cost_left: what this transaction may still have compiled."""
 
     def __init__(self, *arguments: Any) -> None:
         *others, self.programs = arguments
-        self.compile_steps_left = TRANSACTION_STEPS_MAX
+        self.compile_cost_left = TRANSACTION_COST_MAX
         super().__init__(*others)
 
     def renew(self) -> None:
         """Begin another transaction, or call."""
-        self.compile_steps_left = TRANSACTION_STEPS_MAX
+        self.compile_cost_left = TRANSACTION_COST_MAX
 
 
 class CompiledCancunState(_CompiledState, CocoCancunState):  # type: ignore[misc]

@@ -1,7 +1,7 @@
 """What is known where a trace begins, and so becomes part of what is compiled.
 
 A trace compiled for a context is reached only from traces that have established it, so that return addresses and
-Solidity's free-memory pointer stay constants across traces (lazy basic block versioning, Chevalier-Boisvert and Feeley).
+Solidity's free-memory pointer stay constants across traces: lazy basic block versioning (Chevalier-Boisvert, Feeley).
 """
 
 from __future__ import annotations

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 
 from adapters.ethereum.compiler.computation import interpret
 from adapters.ethereum.compiler.contexts import NOTHING_KNOWN
-from adapters.ethereum.compiler.program import STEPS_MAX, STEPS_PER_CODE_BYTE_MAX, Program
+from adapters.ethereum.compiler.program import Program
 from adapters.ethereum.settings import CODE_BYTES_MAX
 from adapters.ethereum.transactions import INITCODE_BYTES_MAX
 
@@ -15,7 +16,7 @@ LISTED_BYTES_MAX = max(CODE_BYTES_MAX, INITCODE_BYTES_MAX)
 
 @dataclass(slots=True)
 class _Budget:
-    compile_steps_left: int
+    compile_cost_left: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,9 +40,9 @@ class Listing:
 
 def list_traces(code: bytes) -> Listing:
     """Compile a code from its beginning and from every place its traces leave for."""
-    program = Program(code, interpret, lambda: None, 0)
+    program = Program(code, interpret, lambda: None)
     program.sources = {}
-    budget = _Budget(STEPS_MAX + STEPS_PER_CODE_BYTE_MAX * len(code))
+    budget = _Budget(sys.maxsize)
     left_out = []
     program.link(0, NOTHING_KNOWN)
     seen = 0

@@ -243,10 +243,7 @@ def _load_memory(trace: Tracer) -> None:
 def _store_memory(trace: Tracer) -> None:
     start, value = trace.stack.pop(), trace.stack.pop()
     trace.touch(start, 32)
-    if value.number is None:
-        text = f"{trace.use(value)}.to_bytes(32, 'big')"
-    else:
-        text = trace.program.word(value.number)
+    text = trace.program.word(value.number) if value.number is not None else f"{trace.use(value)}.to_bytes(32, 'big')"
     trace.emit(f"m[{_span(trace, start)}] = {text}")
     trace.memory.write(start, value)
 

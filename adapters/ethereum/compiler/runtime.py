@@ -1,6 +1,6 @@
 """What generated code calls: memory, storage, logs, and the arithmetic that is more than an expression.
 
-Each does what py-evm's instruction does, in its order: what is charged, what is marked as warm, which error comes first.
+Each does what py-evm's instruction does, in its order: what is charged, what becomes warm, which error comes first.
 `c` is the computation (computation.py), `m` its memory, `g` the gas that is left, which helpers take and give back. Gas
 that an instruction costs whatever its operands are has been charged by then.
 """

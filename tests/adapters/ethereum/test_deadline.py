@@ -28,7 +28,8 @@ from tests.adapters.ethereum.evm_support import ALICE, BOB, Chain, settings_with
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 LOOP = b"\xcc" * 20
-LOOP_CODE = bytes.fromhex("5b600056")
+LOOP_CODE = bytes.fromhex("5b6180005f20505f56")
+"""Hashes 32 KiB, for ever. Compiled, an empty loop uses up all its gas in time."""
 STATIC_RECURSION = b"\xdd" * 20
 PAIRINGS = b"\xee" * 20
 SHORT = 0.05
@@ -53,11 +54,11 @@ PAIRING_LOOP = POINTS + bytes.fromhex("5b5f5f60c05f60085afa5060") + bytes([len(P
 """Pairings of the two generators, for ever."""
 
 
-@pytest.fixture
-def network() -> Chain:
+@pytest.fixture(params=["compiled", "interpreted"])
+def network(request: pytest.FixtureRequest) -> Chain:
     code = {LOOP: LOOP_CODE, STATIC_RECURSION: recursion(STATIC_RECURSION), PAIRINGS: PAIRING_LOOP}
     alloc = {address: AllocatedAccount(nonce=1, code=one) for address, one in code.items()}
-    return Chain(settings_with(alloc=alloc, transaction_seconds_max=SHORT))
+    return Chain(settings_with(alloc=alloc, transaction_seconds_max=SHORT, evm=request.param))
 
 
 @pytest.fixture
