@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -57,7 +58,7 @@ def _bytecode(text: str) -> bytes:
     if text == "-":
         return _from_hex(sys.stdin.read(CODE_TEXT_BYTES_MAX + 1))
     path = Path(text)
-    if _looks_like_hex(text) or not path.is_file():
+    if _looks_like_hex(text) or not os.path.isfile(text):  # False also for text too long for a path.
         return _from_hex(text)
     if path.suffix == ".json":
         from cli.solidity.artifact import load_artifact
@@ -77,8 +78,11 @@ def _from_hex(text: str) -> bytes:
     if len(digits) > CODE_TEXT_BYTES_MAX:
         raise WrongUse(f"more than {CODE_TEXT_BYTES_MAX} characters of code")
     try:
-        return bytes.fromhex(digits)
+        bytecode = bytes.fromhex(digits)
     except ValueError:
+        bytecode = b""
+    if not bytecode:
         raise WrongUse(
             f"not bytecode: {digits[:40]!r}", hint="Give hexadecimal text, a file of it, an artifact, or - ."
-        ) from None
+        )
+    return bytecode

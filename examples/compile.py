@@ -1,4 +1,4 @@
-"""Regenerate the committed artifacts of the examples' and benchmarks' contracts: `npm ci` in this directory, then run this file.
+"""Regenerate the committed artifacts of our contracts: `npm ci` in this directory, then run this file.
 
 The compiler and OpenZeppelin's sources come from npm at the versions of package-lock.json; the compiler's checksum
 is pinned in cli/solidity/soljson.py. `--check` writes nothing and fails if an artifact would change.

@@ -14,7 +14,7 @@ save that a default handler (which would end the process) is not put back under 
 
 from __future__ import annotations
 
-import _signal
+import _signal  # type: ignore[import-not-found]
 import signal
 import threading
 import time

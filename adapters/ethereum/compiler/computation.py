@@ -186,13 +186,13 @@ def _run(computation: Any, code: bytes, state: Any) -> None:
         return
 
 
-class CompiledCancunComputation(_CompiledComputation, CocoCancunComputation):  # type: ignore[misc]
+class CompiledCancunComputation(_CompiledComputation, CocoCancunComputation):
     """Cancun's instructions, compiled."""
 
     instructions = _with_coming_back(CocoCancunComputation.instructions)
 
 
-class CompiledPragueComputation(_CompiledComputation, CocoPragueComputation):  # type: ignore[misc]
+class CompiledPragueComputation(_CompiledComputation, CocoPragueComputation):
     """Prague's instructions, compiled."""
 
     instructions = _with_coming_back(CocoPragueComputation.instructions)
@@ -212,11 +212,11 @@ class _CompiledState:
         self.compile_cost_left = TRANSACTION_COST_MAX
 
 
-class CompiledCancunState(_CompiledState, CocoCancunState):  # type: ignore[misc]
+class CompiledCancunState(_CompiledState, CocoCancunState):
     computation_class = CompiledCancunComputation
 
 
-class CompiledPragueState(_CompiledState, CocoPragueState):  # type: ignore[misc]
+class CompiledPragueState(_CompiledState, CocoPragueState):
     computation_class = CompiledPragueComputation
 
 

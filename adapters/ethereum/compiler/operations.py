@@ -286,6 +286,18 @@ def _code_size_of(trace: Tracer) -> None:
     trace.close_segment()
 
 
+def _own_code_size(trace: Tracer) -> None:
+    trace.push(constant(len(trace.code)))
+
+
+def _pop(trace: Tracer) -> None:
+    trace.stack.pop()
+
+
+def _position(trace: Tracer) -> None:
+    trace.push(constant(trace.position))
+
+
 def _gas(trace: Tracer) -> None:
     """What is left after this instruction: its segment ends with it."""
     trace.push(Expression("g", _GAS_MOST))
@@ -321,19 +333,19 @@ _PLAIN: dict[int, _Handler] = {
     op.KECCAK256: _digest,
     op.CALLDATALOAD: _load_data,
     op.CALLDATACOPY: _copy(""),
-    op.CODESIZE: lambda trace: trace.push(constant(len(trace.code))),
+    op.CODESIZE: _own_code_size,
     op.CODECOPY: _copy("c.msg.code"),
     op.EXTCODESIZE: _code_size_of,
     op.RETURNDATASIZE: lambda trace: trace.push(Expression("len(c.return_data)", _LENGTH_MOST)),
     op.RETURNDATACOPY: _copy_returned,
     op.SELFBALANCE: lambda trace: trace.push(Expression("c.database.get_balance(c.address)")),
-    op.POP: lambda trace: trace.stack.pop() and None,
+    op.POP: _pop,
     op.MLOAD: _load_memory,
     op.MSTORE: _store_memory,
     op.MSTORE8: _store_byte,
     op.SLOAD: _load,
     op.SSTORE: _store,
-    op.PC: lambda trace: trace.push(constant(trace.position)),
+    op.PC: _position,
     op.MSIZE: lambda trace: trace.push(Expression("len(m)", _LENGTH_MOST)),
     op.GAS: _gas,
     op.JUMPDEST: lambda trace: trace.arrive(),
