@@ -6,10 +6,11 @@ PYTHON ?= $(shell for p in python3.13 python3.12 python3.11 python3; do \
 VENV := .venv
 BIN := $(VENV)/bin
 ORACLE := .venv-oracle
+CCF := .venv-ccf
 MINUTES ?= 60
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run test test-all test-tools lint types layers check contracts oracle fuzz lock bench clean python
+.PHONY: help run crash test test-all test-tools lint types layers check contracts oracle ccf fuzz lock bench clean python
 
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
@@ -38,11 +39,16 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 run: $(VENV)/run.stamp
 	@$(BIN)/python -m examples.supply_chain
 
-test: $(VENV)/dev.stamp
+test: $(VENV)/dev.stamp $(CCF)/stamp
 	@$(BIN)/python -m pytest
 
-test-all: $(VENV)/dev.stamp
+test-all: $(VENV)/dev.stamp $(CCF)/stamp
 	@$(BIN)/python -m pytest -m "slow or not slow"
+
+# kill -9 at random moments; half of them on a network that writes snapshots. SEED=n repeats a run's choices.
+KILLS ?= 200
+crash: $(VENV)/dev.stamp
+	@KILLS=$(KILLS) $(BIN)/python -m pytest tests/scenarios/test_kills.py -s
 
 # The wider target: web3.py's own suite, ethers, viem, Hardhat and Foundry as docs/tools/ shows them.
 # `npm ci` insists on every platform's optional packages in the locks; `install --no-save` takes what they pin.
@@ -89,6 +95,16 @@ $(ORACLE)/stamp: tests/oracle/requirements.txt | python
 
 oracle: $(ORACLE)/stamp
 
+# CCF's published tools, which read and judge our ledgers (tests/ccf/).
+$(CCF)/stamp: tests/ccf/requirements.txt | python
+	@echo "Making $(CCF) with $(PYTHON)"
+	@test -x $(CCF)/bin/python || $(PYTHON) -m venv $(CCF)
+	@$(CCF)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		--only-binary :all: -r tests/ccf/requirements.txt
+	@touch $@
+
+ccf: $(CCF)/stamp
+
 fuzz: $(VENV)/dev.stamp $(ORACLE)/stamp
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
@@ -101,6 +117,8 @@ lock:
 	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--only-binary :all: --no-header --override tests/oracle/overrides.in tests/oracle/requirements.in \
 		-o tests/oracle/requirements.txt
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--only-binary :all: --no-header tests/ccf/requirements.in -o tests/ccf/requirements.txt
 
 clean:
-	rm -rf $(VENV) $(ORACLE) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) $(CCF) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis

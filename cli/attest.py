@@ -20,6 +20,8 @@ from cli.output import note, print_fields, print_json
 from core.errors import CocoError
 
 if TYPE_CHECKING:
+    from core.governance.constitution import Constitution
+    from core.governance.manifests import ManifestRefused
     from enclave_sim.verify.errors import EvidenceRefused
     from enclave_sim.verify.policy import Policy
     from enclave_sim.verify.trust import TrustStore
@@ -62,8 +64,9 @@ def show(file: Path, as_json: bool) -> None:
 
 @attest.command()
 @click.argument("file", type=_FILE)
-@click.option("--collateral", type=_FILE, help="The collateral. Default: FILE_collateral.json beside it.")
+@click.option("--collateral", type=_FILE, help="Default: FILE_collateral.json, or collateral.json, beside it.")
 @click.option("--root", type=_FILE, help="A root certificate (PEM or DER) to trust instead of Intel's and AMD's.")
+@click.option("--constitution", type=_FILE, help="A network's constitution (genesis.json): apply its manifests.")
 @click.option("--at", "at_text", metavar="TIME", help="When: ISO 8601 or Unix seconds. Default: now.")
 @click.option("--accept-status", multiple=True, type=click.Choice(STATUSES), help="Accept this TCB status as well.")
 @click.option("--allow-debug", is_flag=True, help="Accept a debug enclave.")
@@ -74,6 +77,7 @@ def verify(
     file: Path,
     collateral: Path | None,
     root: Path | None,
+    constitution: Path | None,
     at_text: str | None,
     accept_status: tuple[str, ...],
     allow_debug: bool,
@@ -83,25 +87,34 @@ def verify(
 ) -> None:
     """Verify the evidence in FILE: genuine, and acceptable? Exit code 0 only if both.
 
-    Prints the verdict and every reason for a refusal.
+    Prints the verdict and every reason for a refusal. With --constitution, the roots are those that its TEE manifest
+    names, and the code must be a node's manager enclave that its code manifest approves.
     """
+    from core.governance import manifests
     from enclave_sim.verify.collateral_file import parse_any_collateral
     from enclave_sim.verify.errors import EvidenceRefused
     from enclave_sim.verify.evidence import verify_evidence
+    from enclave_sim.verify.manifest import verify_by_manifest
     from enclave_sim.verify.policy import policy_refusals
 
     at = _parse_time(at_text)
     policy = _policy(accept_status, allow_debug, measurement, signer)
     evidence = _read_evidence(file)
-    beside = collateral or file.with_name(f"{file.name}_collateral.json")
-    collateral_bytes = _read(beside, "Give the collateral: --collateral FILE")
+    collateral_bytes = _read(collateral or _collateral_beside(file), "Give the collateral: --collateral FILE")
+    network = None if constitution is None else _read_constitution(constitution, root)
     store = _trust_store(root)
     verdict: Verdict | None = None
-    reasons: Sequence[EvidenceRefused]
+    reasons: Sequence[EvidenceRefused | ManifestRefused]
     try:
-        verdict = verify_evidence(evidence, parse_any_collateral(collateral_bytes), at=at, trust_store=store)
-        reasons = policy_refusals(verdict, policy)
-    except EvidenceRefused as refusal:
+        parsed = parse_any_collateral(collateral_bytes)
+        if network is None:
+            verdict = verify_evidence(evidence, parsed, at=at, trust_store=store)
+            reasons = policy_refusals(verdict, policy)
+        else:
+            verdict = verify_by_manifest(evidence, parsed, at=at, tee_manifest=network.tee_manifest)
+            network.check_admitted(verdict.claims(), manifests.MANAGER)
+            reasons = []
+    except (EvidenceRefused, manifests.ManifestRefused) as refusal:
         reasons = [refusal]
     fields = _describe_verdict(verdict, reasons, at)
     if as_json:
@@ -111,6 +124,20 @@ def verify(
     if reasons:
         hint = next((one.hint for one in reasons if one.hint), "")
         raise NotAccepted(f"{file} is {'genuine, but not acceptable' if verdict else 'refused'}", hint=hint)
+
+
+def _collateral_beside(file: Path) -> Path:
+    """Return where the collateral is expected: FILE_collateral.json, or as nodes write it, collateral.json."""
+    own, nodes = file.with_name(f"{file.name}_collateral.json"), file.with_name("collateral.json")
+    return nodes if not own.is_file() and nodes.is_file() else own
+
+
+def _read_constitution(file: Path, root: Path | None) -> Constitution:
+    from core.governance.constitution import Constitution
+
+    if root is not None:
+        raise WrongUse("--root and --constitution exclude each other", hint="The constitution names its roots.")
+    return Constitution.decode(_read(file, "Name a network's constitution: networks/NAME/genesis.json"))
 
 
 def _read_evidence(file: Path) -> bytes:

@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from enclave_sim.sgx.sigstruct import SigStruct
 
 FILE_BYTES_MAX = 256 * 1024 * 1024
-_ATTRIBUTE_MASK = b"\xff" * 8 + bytes(8)
-"""Which attributes the processor must find as signed: all flags (so no debug), and any XFRM."""
-
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
 
@@ -78,7 +75,7 @@ def sign(image: Path, key: Path, out: Path | None, date_text: str | None, as_jso
 
     MRSIGNER is the hash of the key. Make a key with: openssl genrsa -3 3072
     """
-    from enclave_sim.platform.cpu import enclave_attributes
+    from enclave_sim.platform.launching import ATTRIBUTE_MASK, SIGNED_ATTRIBUTES
     from enclave_sim.platform.measurement import image_records
     from enclave_sim.sgx.sgxs import parse_sgxs
     from enclave_sim.sgx.sigstruct import EnclaveIdentity, sign_enclave
@@ -87,8 +84,8 @@ def sign(image: Path, key: Path, out: Path | None, date_text: str | None, as_jso
     configuration = _configuration(image_records(parse_sgxs(data)))
     identity = EnclaveIdentity(
         mrenclave=_sha256(data),
-        attributes=enclave_attributes(),
-        attribute_mask=_ATTRIBUTE_MASK,
+        attributes=SIGNED_ATTRIBUTES,
+        attribute_mask=ATTRIBUTE_MASK,
         built=_date(date_text),
         isvprodid=int(configuration["product"]),
         isvsvn=int(configuration["security_version"]),

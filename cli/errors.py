@@ -2,7 +2,8 @@
 
 Exit codes: 0 done; 1 failed; 2 wrong use; 3 the node stopped; 4 ledger damaged; 5 storage failed; 6 state of another
 version or damaged; 7 no network answers, or it is not the pinned one; 8 the network refused the request; 9 a
-transaction reverted; 10 whether a transaction took effect is not known; 130 interrupted.
+transaction reverted; 10 whether a transaction took effect is not known; 11 a ledger contradicts another copy or a
+receipt; 130 interrupted.
 """
 
 from __future__ import annotations
@@ -63,3 +64,9 @@ class OutcomeUnknown(CocoError):
     def __init__(self, message: str, *, transaction: str, hint: str = "") -> None:
         super().__init__(message, hint=hint)
         self.transaction = transaction
+
+
+class Equivocation(CocoError):
+    """Ledgers, receipts or signed roots of one network that contradict each other."""
+
+    exit_code = 11

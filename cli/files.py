@@ -13,7 +13,7 @@ from typing import TypeVar
 
 import msgspec
 
-from cli.errors import StateDamaged
+from cli.errors import StateDamaged, WrongUse
 from core.errors import IncompatibleData, StorageFailed
 
 FILE_BYTES_MAX = 16 * 1024 * 1024
@@ -75,6 +75,18 @@ def read_private(path: Path) -> bytes | None:
         raise StateDamaged(f"{path} cannot be read: {error.strerror}", hint="Check its owner and mode.") from error
     if len(data) > FILE_BYTES_MAX:
         raise StateDamaged(f"{path} is larger than {FILE_BYTES_MAX} bytes", hint="Coco did not write it: remove it.")
+    return data
+
+
+def read_file(path: Path) -> bytes:
+    """Return the bytes of a file that the user named; raises WrongUse."""
+    try:
+        with path.open("rb") as file:
+            data = file.read(FILE_BYTES_MAX + 1)
+    except OSError as error:
+        raise WrongUse(f"{path} cannot be read: {error.strerror}", hint="Name a file that you may read.") from error
+    if len(data) > FILE_BYTES_MAX:
+        raise WrongUse(f"{path} is larger than {FILE_BYTES_MAX} bytes", hint="Is it the file you meant?")
     return data
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from cli.errors import WrongUse
 from cli.files import ensure_directory, write_private
+from cli.manifests import Manifests
 from cli.store import Defaults, Store, check_name
 from core.crypto.certificates import self_signed
 from core.crypto.keys import PrivateKey
@@ -71,16 +72,8 @@ def installed_adapters() -> dict[str, EntryPoint]:
     return {point.name: point for point in sorted(entry_points(group=ADAPTER_GROUP), key=lambda point: point.name)}
 
 
-def make_constitution(
-    network: str,
-    organisations: Sequence[Organisation],
-    adapters: Mapping[str, dict[str, Any]],
-    default_adapter: str,
-) -> Constitution:
-    """Return a constitution that a network can run under; raises CocoError that names what is wrong.
-
-    Each adapter is asked whether it accepts its settings.
-    """
+def check_adapters(network: str, adapters: Mapping[str, dict[str, Any]]) -> None:
+    """Raise WrongUse or CocoError unless every adapter is installed and accepts its settings."""
     installed = installed_adapters()
     for name, settings in adapters.items():
         if name not in installed:
@@ -94,12 +87,24 @@ def make_constitution(
         except ImportError as error:
             raise CocoError(f"adapter {name} cannot be loaded: {error}", hint="Install its package again.") from error
         adapter(settings, network)
+
+
+def make_constitution(
+    network: str,
+    organisations: Sequence[Organisation],
+    adapters: Mapping[str, dict[str, Any]],
+    default_adapter: str,
+    manifests: Manifests,
+) -> Constitution:
+    """Return a constitution that a network can run under; raises CocoError that names what is wrong."""
     constitution = Constitution(
         version=CONSTITUTION_VERSION,
         network=network,
         identities=tuple(organisation.public() for organisation in organisations),
         adapters=dict(adapters),
         default_adapter=default_adapter,
+        tee_manifest=manifests.tee,
+        code_manifest=manifests.code,
     )
     constitution.check()
     return constitution

@@ -26,6 +26,7 @@ from cli.ledger import ledger
 from cli.network import network
 from cli.node import node
 from cli.proxy import proxy
+from cli.receipt import receipt
 from cli.store import Store
 from cli.transaction import transaction
 from core.errors import CocoError
@@ -91,7 +92,11 @@ def root(context: click.Context, home: Path | None) -> None:
     context.obj = Store((home or default_home()).expanduser().absolute())
 
 
-for command in (network, node, account, deploy, call, send, transaction, adapter, ledger, proxy, attest, enclave, evm):
+GROUPS = (
+    *(network, node, account, deploy, call, send, transaction, receipt),
+    *(adapter, ledger, proxy, attest, enclave, evm),
+)
+for command in GROUPS:
     root.add_command(command)
 
 

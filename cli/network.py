@@ -11,6 +11,7 @@ import click
 
 from cli.account import NO_PASSWORD_NOTE, make_account, no_password_option
 from cli.errors import NotFound, WrongUse
+from cli.manifests import chosen_manifests, make_manifests, manifest_options
 from cli.options import json_option, password_file_option
 from cli.output import note, print_fields, print_json, print_table, progress
 from cli.pins import pin, pin_root
@@ -68,6 +69,7 @@ def network() -> None:
 @click.option("--port", type=click.IntRange(0, 65_535), default=DEFAULT_PORT, show_default=True, help="0: a free one.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="The address the node listens on.")
 @click.option("--host-name", multiple=True, metavar="NAME", help="A name or address clients reach it by; repeatable.")
+@manifest_options
 @password_file_option
 @no_password_option
 @json_option
@@ -79,7 +81,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
     coco network create demo
     coco network create trade -o manufacturer -o carrier -o retailer --fund alice=100 --no-password
     """
-    from cli.genesis import make_constitution, make_organisations, write_network
+    from cli.genesis import check_adapters, make_constitution, make_organisations, write_network
     from enclave_sim.host_config import HostConfig
 
     directory = store.network_directory(name)
@@ -91,17 +93,18 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         )
     funded = [_fund(text) for text in options["fund"]]
     names = certificate_names(options["address"], options["host_name"])
-    config = HostConfig(address=options["address"], port=options["port"], names=names)
+    config = HostConfig(address=options["address"], port=options["port"], names=names, platform=options["platform"])
     config.check()
     password = funded_password(options["password_file"], options["no_password"])
     try:
         organisations = make_organisations(options["organisation"] or (DEFAULT_MEMBER,), options["participant"])
         client = store.new_client(name)
         accounts = {account: make_account(client, account, password) for account, _ in funded}
-        adapters = _adapters(
-            options, store.current().adapter, {accounts[account].address: wei for account, wei in funded}
-        )
-        constitution = make_constitution(name, organisations, adapters, next(iter(adapters)))
+        balances = {accounts[account].address: wei for account, wei in funded}
+        adapters = _adapters(options, store.current().adapter, balances)
+        check_adapters(name, adapters)
+        manifests = make_manifests(directory, adapters, **chosen_manifests(options))
+        constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests)
         write_network(store, constitution, organisations, config)
     except BaseException:
         # Nothing of a network that could not be made stays behind: no half of it can be started.
@@ -118,6 +121,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         "members": [entry.name for entry in organisations if entry.role == "member"],
         "participants": [entry.name for entry in organisations if entry.role == "participant"],
         "adapters": list(adapters),
+        **manifests.describe(),
         "accounts": [
             {"name": account, "address": accounts[account].address, "balance": str(wei)} for account, wei in funded
         ],
@@ -126,15 +130,17 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         print_json(shown)
     else:
         _show_created(shown, accounts, funded)
-    if funded and not password:
-        note(NO_PASSWORD_NOTE)
+    for text in (manifests.warning(), NO_PASSWORD_NOTE if funded and not password else ""):
+        if text:
+            note(text)
     if previous.network not in (None, name):
         note(f"{name} is now the current network, no longer {previous.network}: coco network use {previous.network}")
 
 
 def _show_created(shown: dict[str, Any], accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> None:
     lists = {key: ", ".join(shown[key]) or None for key in ("members", "participants", "adapters")}
-    print_fields({key: shown[key] for key in ("network", "constitution", "host_directory", "client_directory")} | lists)
+    names = ("network", "constitution", "host_directory", "client_directory", "admits_platforms", "admits_code")
+    print_fields({key: shown[key] for key in names} | lists)
     for account, wei in funded:
         click.echo(f"account {account}: {accounts[account].address}, {format_ether(wei)}")
     note(f"Next: coco network start {shown['network']}")
@@ -285,11 +291,13 @@ def status(store: Store, name: str | None, as_json: bool) -> None:
     shown: dict[str, Any] = {"network": chosen, "state": state, "host_directory": str(directory), "pid": pid}
     if found is not None:
         shown |= {"url": found.url, "started_at": found.started_at, "processes": found.pids}
+        shown |= {"less_isolation": found.less_isolation}
     if as_json:
         print_json(shown)
     else:
         processes = ", ".join(f"{role} {number}" for role, number in shown.get("processes", {}).items())
-        print_fields(shown | {"processes": processes or None})
+        print_fields(shown | {"processes": processes or None, "less_isolation": None})
+        _warn_of_less_isolation(found)
     if found is None:
         raise click.exceptions.Exit(NOT_RUNNING)
 
@@ -312,6 +320,16 @@ def destroy(store: Store, name: str, yes: bool) -> None:
         click.confirm(f"Remove network {name}, its ledger, keys and accounts for good?", abort=True, err=True)
     store.remove(name)
     click.echo(f"Network {name} is removed.")
+
+
+def _warn_of_less_isolation(found: Status | None) -> None:
+    """Say for whom the kernel lacks what keeps an enclave's process in."""
+    missing: dict[str, list[str]] = {}
+    for process, reasons in (found.less_isolation if found is not None else {}).items():
+        for reason in reasons:
+            missing.setdefault(reason, []).append(process)
+    for reason, processes in missing.items():
+        note(f"WARNING: less isolation of {', '.join(processes)}: {reason}. See docs/operating.md#isolation.")
 
 
 def _running_pid(directory: Path) -> int | None:
@@ -358,8 +376,9 @@ def _started(store: Store, name: str, found: Status, as_json: bool) -> None:
     certificate = paths.front_end_ca if client is None else client.ca_file
     identities = [] if client is None else client.identities()
     shown = {"network": name, "url": found.url, "certificate": str(certificate), "log": str(paths.log)}
+    _warn_of_less_isolation(found)
     if as_json:
-        print_json(shown | {"identities": identities})
+        print_json(shown | {"identities": identities, "less_isolation": found.less_isolation})
         return
     print_fields(shown | {"identities": ", ".join(identities) or None})
     if client is None:

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from cli.evidence import describe_verdict, verify_service
 from cli.options import identity_option, json_option, network_option, open_connection
-from cli.output import print_fields, print_json
+from cli.output import print_fields, print_json, progress
 from cli.store import Store
 from core.errors import AuthenticationFailed
 
-_LONG = ("quote", "code", "collateral")
+if TYPE_CHECKING:
+    from core.governance.constitution import Constitution
+
+_LONG = ("quote", "code", "collateral", "signers")
 """Parts of the service's information that --json has."""
+SNAPSHOT_SECONDS_MAX = 600.0
 
 
 @click.group()
@@ -30,13 +34,16 @@ def status(store: Store, network: str | None, identity: str | None, as_json: boo
     """Show the node's state, and verify its attestation: measurement, view, sequence numbers, adapters.
 
     The node is asked over TLS with the pinned certificate; exits with 7 when it does not answer. Its quote is verified
-    under the root pinned when the network first started here; one that is refused ends the command.
+    under the root pinned when the network first started here, and against the constitution's manifests where this
+    machine hosts the network; one that is refused ends the command.
     """
+    from cli.genesis import read_constitution
+
     client = store.client(network)
     with open_connection(client, identity) as connection:
         url = connection.url
         state, service = connection.get("/node/status"), connection.get("/node/network")
-    evidence = read_evidence(service, client.pinned_root())
+    evidence = read_evidence(service, client.pinned_root(), read_constitution(store, client.network))
     known = client.defaults().constitution
     if known is not None and service.get("constitution_digest") != known:
         raise AuthenticationFailed(
@@ -50,23 +57,48 @@ def status(store: Store, network: str | None, identity: str | None, as_json: boo
     print_fields({"network": client.network, "url": url} | flatten(state) | flatten(brief) | flatten(evidence))
 
 
-def read_evidence(service: Any, root_pem: bytes | None) -> dict[str, object]:
+@node.command()
+@click.argument("network", required=False)
+@json_option
+@click.pass_obj
+def snapshot(store: Store, network: str | None, as_json: bool) -> None:
+    """Have the node of a network on this machine write a snapshot of its state now, and show its file.
+
+    It goes on answering meanwhile. The next start takes the snapshot and only what the ledger holds after it.
+    """
+    from enclave_sim.snapshot_request import request_snapshot
+
+    chosen, directory = store.host_directory(network)
+    with progress(f"network {chosen} writes a snapshot"):
+        file = request_snapshot(directory, SNAPSHOT_SECONDS_MAX)
+    fields = {"network": chosen, "file": str(file), "bytes": file.stat().st_size}
+    (print_json if as_json else print_fields)(fields)
+
+
+def read_evidence(service: Any, root_pem: bytes | None, constitution: Constitution | None) -> dict[str, object]:
     """Verify the node's quote, and return what it says; raises AuthenticationFailed. root_pem: as pinned.
 
+    constitution: whose manifests must admit the node; None where this machine does not host the network.
     A simulated quote proves who knows the machine's secrets, and not what hardware runs.
     """
     from enclave_sim.platform.measurement import measure_node
 
-    verdict = verify_service(service, root_pem)
+    verdict = verify_service(service, root_pem, constitution=constitution)
     manager, worker = measure_node()
     code = service.get("code", {})
     shown = code.get("worker", {})
     return describe_verdict(verdict) | {
+        "admitted_by_constitution": "unknown here" if constitution is None else True,
+        "signers": {kind: _signed_by(one) for kind, one in service.get("signers", {}).items()},
         "same_code_as_here": verdict.measurement == manager.mrenclave,
         "worker_measurement": shown.get("measurement"),
         "worker_same_code_as_here": shown.get("measurement") == worker.mrenclave.hex(),
         "adapters": {one["name"]: one["sha256"] for one in shown.get("adapters", [])},
     }
+
+
+def _signed_by(shown: dict[str, Any]) -> str:
+    return f"{shown.get('signer')}{' (development)' if shown.get('development') else ''}"
 
 
 def flatten(document: object, prefix: str = "") -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""Amounts as people write them: 1_000, 0x10, 1.5ether, 20gwei."""
+"""Amounts as people write them (1_000, 0x10, 1.5ether, 20gwei), and bytes as people can read them."""
 
 from __future__ import annotations
 
@@ -38,3 +38,12 @@ def format_ether(wei: int) -> str:
     """Write an amount of wei in ether, exactly."""
     whole, rest = divmod(wei, 10**18)
     return f"{whole}.{rest:018d}".rstrip("0").rstrip(".") + " ether"
+
+
+def readable_bytes(data: bytes) -> str:
+    """Show bytes as text where they are text, else as hexadecimal."""
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        return "0x" + data.hex()
+    return text if all(character.isprintable() or character in "\n\t" for character in text) else "0x" + data.hex()

@@ -36,13 +36,32 @@ class AuthenticationFailed(CocoError):
     """A MAC, signature, certificate or token did not verify."""
 
 
+class OlderThanSealed(AuthenticationFailed):
+    """Sealed data that a newer enclave or platform sealed. Carries what is older, and both security versions."""
+
+    def __init__(self, what: str, own: int, sealed: int) -> None:
+        super().__init__(
+            f"security version {sealed} of the {what} sealed it; this {what} has {own}",
+            hint="Run a build and a platform at least as new as those that sealed the data.",
+        )
+        self.what = what
+        self.own = own
+        self.sealed = sealed
+
+
 class LedgerDamaged(CocoError):
-    """A ledger file holds a record that is complete but wrong. Carries file, offset (bytes) and entry (seqno)."""
+    """A ledger file holds a record that is complete but wrong.
+
+    Carries file, offset (bytes), entry (seqno) and what, the part of the message that says what is wrong there.
+    """
 
     exit_code = 4
 
-    def __init__(self, message: str, *, file: str, offset: int, entry: int | None = None, hint: str = "") -> None:
+    def __init__(
+        self, message: str, *, file: str, offset: int, entry: int | None = None, what: str = "", hint: str = ""
+    ) -> None:
         super().__init__(message, hint=hint)
+        self.what = what or message
         self.file = file
         self.offset = offset
         self.entry = entry

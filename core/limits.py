@@ -99,8 +99,43 @@ CHUNK_BYTES_MIN = 5 * MEBIBYTE
 """A chunk is closed at the first signature at or past this size (CCF's default)."""
 SEALED_BLOB_BYTES_MAX = 1 * MEBIBYTE
 DISK_READ_BYTES_MAX = 4 * MEBIBYTE
+DISK_PATCH_BYTES_MAX = 64
+RECEIPT_BYTES_MAX = QUERY_REPLY_BYTES_MAX
+"""A receipt, with its claims beside it, when it is verified."""
+RECEIPTS_IN_FLIGHT_MAX = 16
+"""Receipts that a manager makes for its executor at a time."""
+QUEUED_RECEIPTS_MAX = 1_000
+QUEUED_RECEIPTS_PER_CALLER_MAX = 200
+GRANULE_BYTES_MAX = 8 * MEBIBYTE
+"""What is read back of the ledger for one part of a receipt, at most."""
+
+
+# Snapshots.
+SNAPSHOT_ENTRIES = 10_000
+"""Entries from one snapshot to the next, as network.json has it by default (CCF's)."""
+SNAPSHOT_ENTRIES_MAX = 1_000_000_000
+SNAPSHOT_ROWS_PER_ENTRY_MAX = 10
+"""A snapshot waits until there are so many entries that it writes at most this many rows for each of them."""
+SNAPSHOTS_KEPT = 2
+SNAPSHOT_VIEWS_MAX = 1_000_000
+SNAPSHOT_SLICES_IN_FLIGHT_MAX = 4
+"""Slices of rows (FEED_ROWS_MAX, FEED_BATCH_BYTES_MAX) on their way from an executor to its manager."""
+SNAPSHOT_WRITE_BYTES = 1 * MEBIBYTE
+"""What is written to the disk, read from it, and handed to an executor at a time."""
 
 # Governance.
 IDENTITIES_MAX = 10_000
 GOVERNANCE_MESSAGE_BYTES_MAX = 256 * KIBIBYTE
 GOVERNANCE_MESSAGE_AGE_SECONDS_MAX = 600
+MANIFEST_ENTRIES_MAX = 256
+MANIFEST_VALUES_MAX = 256
+"""Roots or measurements of one entry."""
+
+# Node to node.
+NODE_HANDSHAKE_SECONDS_MAX = 10
+"""From the first byte to a confirmed channel, with the making and checking of evidence."""
+NODE_HANDSHAKE_BYTES_MAX = 256 * KIBIBYTE
+"""What one side takes before the channel is confirmed. OpenSSL takes no certificate message above 100 KiB."""
+EVIDENCE_BYTES_MAX = 24 * KIBIBYTE
+ENDORSEMENTS_BYTES_MAX = 64 * KIBIBYTE
+"""Collateral in a node's certificate."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Protocol
 
 
@@ -16,6 +17,8 @@ class ReportClaims:
 
     measurement: 32 bytes (MRENCLAVE); signer: 32 bytes (MRSIGNER); report_data: 64 bytes chosen by the
     enclave; platform: hexadecimal id of the platform; tee: "sgx", "vsm", ...; debug: whether it may be inspected.
+    product: which of its signer's products. Of evidence only, not of local reports: root: SHA-256 of the root
+    certificate it leads to; tcb_status and platform_versions: how the platform is rated.
     """
 
     measurement: bytes
@@ -26,6 +29,10 @@ class ReportClaims:
     tee: str
     debug: bool
     simulated: bool
+    product: int = 0
+    root: bytes = b""
+    tcb_status: str = ""
+    platform_versions: tuple[tuple[str, int], ...] = ()
 
 
 class Attestor(Protocol):
@@ -48,6 +55,34 @@ class Attestor(Protocol):
 
     async def quote(self, report_data: bytes) -> bytes:
         """Return evidence on this enclave that a remote verifier can check. report_data: 64 bytes."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a remote verifier checks. tag: the CBOR tag that names the format of `data`.
+
+    endorsements: what the sender gives along (collateral), in the format that belongs to the tag; b"" for nothing.
+    """
+
+    tag: int
+    data: bytes
+    endorsements: bytes = b""
+
+
+class EvidenceSource(Protocol):
+    """Evidence on this enclave, for nodes elsewhere."""
+
+    async def evidence(self, report_data: bytes) -> Evidence:
+        """Return new evidence over report_data (64 bytes)."""
+        ...
+
+
+class EvidenceVerifier(Protocol):
+    """Knows the roots, the collateral and the policy by which evidence of other platforms is believed."""
+
+    def verify(self, evidence: Evidence, *, at: datetime) -> ReportClaims:
+        """Verify at that time; raises an AuthenticationFailed, one class per reason."""
         ...
 
 
@@ -95,12 +130,20 @@ class Disk(Protocol):
         """Replace the whole file atomically: write aside, fsync, rename, fsync the directory."""
         ...
 
+    async def patch(self, name: str, offset: int, data: bytes) -> None:
+        """Overwrite bytes (at most limits.DISK_PATCH_BYTES_MAX) that are there already, and return after fdatasync."""
+        ...
+
     async def truncate(self, name: str, size_bytes: int) -> None:
         """Cut the file and fsync."""
         ...
 
     async def rename(self, old: str, new: str) -> None:
         """Rename and fsync the directory."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove the file and fsync the directory."""
         ...
 
 

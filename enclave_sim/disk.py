@@ -70,11 +70,17 @@ class DirectoryDisk:
     async def replace(self, name: str, data: bytes) -> None:
         await self._run(lambda: self._replace(name, data))
 
+    async def patch(self, name: str, offset: int, data: bytes) -> None:
+        await self._run(lambda: self._patch(name, offset, data))
+
     async def truncate(self, name: str, size_bytes: int) -> None:
         await self._run(lambda: self._truncate(name, size_bytes))
 
     async def rename(self, old: str, new: str) -> None:
         await self._run(lambda: self._rename(old, new))
+
+    async def remove(self, name: str) -> None:
+        await self._run(lambda: self._remove(name))
 
     def close(self) -> None:
         """Let running calls finish, and let go of the folder."""
@@ -147,6 +153,17 @@ class DirectoryDisk:
             os.replace(aside, leaf, src_dir_fd=folder, dst_dir_fd=folder)
             os.fsync(folder)
 
+    def _patch(self, name: str, offset: int, data: bytes) -> None:
+        with self._write_to(f"patch {name}"), self._parent(name) as (folder, leaf):
+            fd = os.open(leaf, os.O_WRONLY | _FILE_FLAGS, dir_fd=folder)
+            with _closing(fd):
+                if len(data) > limits.DISK_PATCH_BYTES_MAX or not 0 <= offset <= os.fstat(fd).st_size - len(data):
+                    raise StorageFailed(f"{len(data)} bytes at {offset} of {name} cannot be patched: out of bounds")
+                done = 0
+                while done < len(data):
+                    done += os.pwrite(fd, data[done:], offset + done)
+                os.fdatasync(fd)
+
     def _truncate(self, name: str, size_bytes: int) -> None:
         with self._write_to(f"truncate {name}"), self._parent(name) as (folder, leaf):
             fd = os.open(leaf, os.O_WRONLY | _FILE_FLAGS, dir_fd=folder)
@@ -165,6 +182,11 @@ class DirectoryDisk:
             os.rename(old_leaf, new_leaf, src_dir_fd=old_folder, dst_dir_fd=new_folder)
             os.fsync(new_folder)
             os.fsync(old_folder)
+
+    def _remove(self, name: str) -> None:
+        with self._write_to(f"remove {name}"), self._parent(name) as (folder, leaf):
+            os.unlink(leaf, dir_fd=folder)
+            os.fsync(folder)
 
     @contextmanager
     def _parent(self, name: str, *, create: bool = False) -> Iterator[tuple[int, str]]:

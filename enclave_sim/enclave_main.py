@@ -19,19 +19,25 @@ import os
 import socket
 import sys
 import traceback
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePath
 from typing import Any
 
 from core import limits
+from core.adapter.interface import Adapter
 from core.errors import ChannelClosed, CocoError, InvariantBroken
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig, ReaderConfig
+from core.node.executor import LoadAdapters
+from core.node.manager import Manager
 from core.node.messages import FrontEnd
 from core.ports import Transport
 from enclave_sim.boundary.host_link import HostLink
+from enclave_sim.boundary.messages import Role
 from enclave_sim.boundary.socket_transport import open_fd_transport
+from enclave_sim.isolation.isolate import before_event_loop, isolate
+from enclave_sim.isolation.preload import load_whole_adapters
 from enclave_sim.platform.client import PlatformClient
 from enclave_sim.process import (
     BROKEN_EXIT_CODE,
@@ -132,6 +138,7 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
         channels = PassedChannels(socket.socket(fileno=arguments.channels_fd))
     match await link.started:
         case ManagerConfig() as config:
+            _isolate(link, "manager")
             manager = await make_manager(
                 config,
                 disk=link.disk,
@@ -141,10 +148,11 @@ async def _make_role(link: HostLink, platform: PlatformClient, arguments: argpar
                 log=link.log,
                 published=platform.published,
             )
-            return _Role(manager.run, _ends_with_executor)
+            return _Role(manager.run, _ends_with_executor, partial(_pass_on_requests, link, manager))
         case ExecutorConfig() as config:
+            load = _isolating_loader(link, "executor")
             executor = await make_executor(
-                config, attestor=platform, manager=peers[0], gateways=peers[1:], log=link.log
+                config, attestor=platform, manager=peers[0], gateways=peers[1:], log=link.log, load=load
             )
             attach = partial(attach_to_executor, executor, channels, platform, link.log)
             return _Role(executor.run, executor.request_stop, attach)
@@ -170,6 +178,7 @@ async def _make_gateway(
         listener=socket.socket(fileno=listen_fd),
         log=link.log,
         on_front_end=_reporter(link, session),
+        load=_isolating_loader(link, "gateway"),
     )
     attach = partial(attach_to_gateway, gateway, channels, session, platform, link.log)
     return _Role(gateway.run, gateway.request_stop, attach)
@@ -182,8 +191,41 @@ async def _make_reader(link: HostLink, platform: PlatformClient, channels: Chann
         tasks.add(asyncio.create_task(link.report_running(b"", b"")))
 
     watchdog = Watchdog(processor_seconds_max=limits.READER_STUCK_SECONDS_MAX, seconds_max=limits.REQUEST_SECONDS_MAX)
-    reader = await make_reader(channels, attestor=platform, log=link.log, beat=watchdog.beat, on_ready=on_ready)
+    load = _isolating_loader(link, "reader")
+    reader = await make_reader(
+        channels, attestor=platform, log=link.log, load=load, beat=watchdog.beat, on_ready=on_ready
+    )
     return _Role(reader.run, reader.request_stop, partial(attach_to_reader, reader, channels, platform, link.log))
+
+
+def _isolating_loader(link: HostLink, role: Role) -> LoadAdapters:
+    """Return what loads a network's adapters and then isolates the process, before they execute anything."""
+
+    def load(settings: Mapping[str, Mapping[str, Any]], network: str) -> dict[str, Adapter]:
+        adapters = load_whole_adapters(settings, network)
+        _isolate(link, role)
+        return adapters
+
+    return load
+
+
+def _isolate(link: HostLink, role: Role) -> None:
+    loop = asyncio.get_running_loop()
+
+    def log(line: str) -> None:
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(link.log, line)
+
+    isolation = isolate(role, log, required=link.isolation_required)
+    link.report_isolated(isolation.holds, isolation.missing)
+
+
+async def _pass_on_requests(link: HostLink, manager: Manager) -> None:
+    """Have the manager write a snapshot whenever the host asks for one."""
+    while True:
+        await link.snapshot_requested.wait()
+        link.snapshot_requested.clear()
+        await manager.request_snapshot()
 
 
 def _ends_with_executor() -> None:
@@ -229,8 +271,10 @@ def _told(context: dict[str, Any]) -> str:
 
 def _place(error: BaseException) -> str:
     """Return where an exception was raised, innermost last, without any value."""
-    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_TOLD_MAX:]
-    return " > ".join(f"{PurePath(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames)
+    # Not extract_tb, which opens the source files.
+    frames = list(traceback.walk_tb(error.__traceback__))[-_FRAMES_TOLD_MAX:]
+    codes = [(frame.f_code, line) for frame, line in frames]
+    return " > ".join(f"{PurePath(code.co_filename).name}:{line} {code.co_name}" for code, line in codes)
 
 
 def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
@@ -246,13 +290,31 @@ def _parse(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 
 def _run(work: Coroutine[Any, Any, int]) -> int:
-    """Run on uvloop where it is installed."""
+    """Run on uvloop where it is installed. Once only: for each further run, uvloop makes sockets."""
     try:
         import uvloop
     except ImportError:
-        return asyncio.run(work)
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(work)
+        loop = asyncio.new_event_loop()
+    else:
+        loop = uvloop.new_event_loop()
+    try:
+        return loop.run_until_complete(_with_all_tasks(work))
+    finally:
+        loop.close()
+
+
+async def _with_all_tasks(work: Coroutine[Any, Any, int]) -> int:
+    """Await the work, then end what else still runs, as asyncio.Runner does in runs of their own."""
+    try:
+        return await work
+    finally:
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in others:
+            task.cancel()
+        await asyncio.gather(*others, return_exceptions=True)
+        loop = asyncio.get_running_loop()
+        await loop.shutdown_asyncgens()
+        await loop.shutdown_default_executor()
 
 
 def _silence() -> None:
@@ -270,6 +332,7 @@ def main() -> int:
     die_with_parent(arguments.parent)
     forbid_inspection()
     _silence()
+    before_event_loop()
     return _run(run_enclave(arguments))
 
 

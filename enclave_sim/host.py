@@ -32,6 +32,7 @@ from enclave_sim.host_config import HostConfig, NodePaths, read_config
 from enclave_sim.host_log import HostLog
 from enclave_sim.listener import bind
 from enclave_sim.process import command, environment
+from enclave_sim.snapshot_request import on_snapshot_signal, snapshot_signal_ignored
 from enclave_sim.status import (
     AlreadyRunning,
     Status,
@@ -77,6 +78,7 @@ async def run_host(
                 bind(config.address, config.port, left_behind=was_here, config_file=paths.network)
             )
             disk = stack.enter_context(closing(DirectoryDisk(paths.disk)))
+            stack.enter_context(snapshot_signal_ignored())
             stop = stop_requested if stop_requested is not None else _stop_on_signals(stack)
             supervisor = Supervisor(config, genesis, paths.fuses, disk, log)
             await _run(supervisor, directory, config, listener, stop, on_running, log)
@@ -104,12 +106,13 @@ async def _run(
         await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             return
-        status = _status(await starting, config, address, port, supervisor.pids)
+        status = _status(await starting, config, address, port, supervisor)
         _write_files(directory, starting.result(), status)
         supervisor.on_change = lambda: _write_pids(directory, status, supervisor.pids, log)
         log.line("host", f"running: {status.url}")
         if on_running is not None:
             on_running(status)
+        on_snapshot_signal(supervisor.take_snapshot)
         ending = asyncio.create_task(supervisor.wait_for_end())
         await asyncio.wait({ending, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if ending.done():
@@ -126,16 +129,17 @@ async def _run(
         await supervisor.close()
 
 
-def _status(running: Running, config: HostConfig, address: str, port: int, pids: dict[str, int]) -> Status:
+def _status(running: Running, config: HostConfig, address: str, port: int, supervisor: Supervisor) -> Status:
     shown = address if address in config.names else config.names[0]
     return Status(
         pid=os.getpid(),
         address=address,
         port=port,
         url=f"https://[{shown}]:{port}" if ":" in shown else f"https://{shown}:{port}",
-        pids={"host": os.getpid(), **pids},
+        pids={"host": os.getpid(), **supervisor.pids},
         started_at=datetime.now(UTC).isoformat(timespec="seconds"),
         service=msgspec.json.decode(running.service, type=dict),
+        less_isolation=supervisor.less_isolation,
     )
 
 

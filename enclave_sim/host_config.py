@@ -7,7 +7,8 @@ DIR/node0/status.json    written once the node runs
 DIR/node0/host.log       the host's and the enclaves' log lines, size-bounded
 DIR/node0/front-end-ca.pem, service.pem
 DIR/node0/disk/          what the manager enclave stores through ocalls
-DIR/node0/platform/      the simulated machine's secrets (fuses, authority); real ones are not on the machine's disk
+DIR/node0/platform/      the simulated machine's secrets (fuses, authority, development signing key); real ones are
+                         not on the machine's disk
 DIR/node0/evidence/      quote, collateral.json, root.pem, code.json, manager.sgxs, worker.sgxs: all public
 """
 
@@ -31,7 +32,11 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """DIR/network.json. port 0 picks a free one. names: DNS names and IP addresses in the front-end certificate.
 
     readers: processes that answer queries: 0, the executor does; 1; 2, one of them for simulations (eth_call) only.
+    snapshot_entries: ledger entries from one snapshot to the next; 0: none but those that are asked for.
     sealing: whose keys open the node's secrets again: any code of the same signer, or the very same enclave only.
+    isolation: what becomes of a node whose enclaves cannot be isolated wholly: it runs and says so, or does not start.
+    platform: which TEE the machine simulates. sigstruct: files, by kind of enclave (`manager`, `worker`), that sign the
+    code (`coco enclave sign`); a kind without one is signed by the machine's own development key.
     """
 
     version: int = DATA_DIRECTORY_VERSION
@@ -44,6 +49,10 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     block_bytes_max: int = limits.BLOCK_BYTES_MAX
     readers: int = limits.READERS_MAX
     sealing: Literal["signer", "enclave"] = "signer"
+    snapshot_entries: int = limits.SNAPSHOT_ENTRIES
+    isolation: Literal["best", "required"] = "best"
+    platform: Literal["sgx", "vsm"] = "sgx"
+    sigstruct: dict[Literal["manager", "worker"], str] = {}
 
     def encode(self) -> bytes:
         """Return it as JSON for a person to read."""
@@ -71,6 +80,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("port", self.port, 0, 65_535),
             ("gateways", self.gateways, 1, GATEWAYS_MAX),
             ("readers", self.readers, 0, limits.READERS_MAX),
+            ("snapshot_entries", self.snapshot_entries, 0, limits.SNAPSHOT_ENTRIES_MAX),
             ("block_commands_max", self.block_commands_max, 1, limits.BLOCK_COMMANDS_MAX),
             ("block_bytes_max", self.block_bytes_max, 1, limits.BLOCK_BYTES_MAX),
         )

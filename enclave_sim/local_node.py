@@ -30,7 +30,7 @@ from core.ports import Disk
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.listener import bind
-from enclave_sim.platform.fuses import load_or_create_fuses
+from enclave_sim.platform.fuses import load_or_create_authority, load_or_create_fuses
 from enclave_sim.platform.memory import MemoryPlatform
 from enclave_sim.reader_channels import (
     Channel,
@@ -67,10 +67,11 @@ class _RunningReader:
 class LocalNode:
     """`async with LocalNode(directory, constitution.encode()) as node:` serves HTTPS on node.port until the block ends.
 
-    storage: a directory (disk and fuses live in it, so that a new LocalNode on it is a restart) or a Disk, which goes
-    with the platform whose fuses sealed its data. Raises what the roles raise: on entering when they cannot start, on
-    leaving when one failed meanwhile. load: makes the adapters (by default those installed). log: every line of every
-    role. readers: as in HostConfig; here they share the one thread with everything else.
+    storage: a directory (disk, fuses and authority live in it, so that a new LocalNode on it is a restart) or a Disk,
+    which goes with the platform whose fuses sealed its data. The constitution's manifests must admit the platform.
+    Raises what the roles raise: on entering when they cannot start, on leaving when one failed meanwhile. load: makes
+    the adapters (by default those installed). log: every line of every role. readers: as in HostConfig; here they share
+    the one thread with everything else.
     """
 
     def __init__(
@@ -87,6 +88,7 @@ class LocalNode:
         chunk_bytes_min: int = limits.CHUNK_BYTES_MIN,
         block_commands_max: int = limits.BLOCK_COMMANDS_MAX,
         block_bytes_max: int = limits.BLOCK_BYTES_MAX,
+        snapshot_entries: int = limits.SNAPSHOT_ENTRIES,
         load: LoadAdapters = load_adapters,
     ) -> None:
         self.log: list[str] = []
@@ -97,14 +99,17 @@ class LocalNode:
         self._load = load
         self._own_disk: DirectoryDisk | None = None
         if platform is None:
-            platform = MemoryPlatform(
-                load_or_create_fuses(storage / "platform" / "fuses") if isinstance(storage, Path) else None
-            )
+            platform = MemoryPlatform()
+            if isinstance(storage, Path):
+                fuses = storage / "platform" / "fuses"
+                platform = MemoryPlatform(load_or_create_fuses(fuses), load_or_create_authority(fuses))
         self.platform = platform
         worker = platform.measurement("worker")
         self._address = address
         self._gateways = gateways
-        self._manager_config = ManagerConfig(constitution, tuple(names), worker, chunk_bytes_min)
+        self._manager_config = ManagerConfig(
+            constitution, tuple(names), worker, chunk_bytes_min, snapshot_entries=snapshot_entries
+        )
         self._executor_config = ExecutorConfig(
             platform.measurement("manager"), gateways, block_commands_max, block_bytes_max, readers
         )
@@ -198,6 +203,11 @@ class LocalNode:
         running.task.cancel()
         for channel in running.channels:
             channel.crash()
+
+    async def take_snapshot(self) -> None:
+        """Have a snapshot begun, as `coco node snapshot` does."""
+        if self._roles is not None:
+            await self._roles.manager.request_snapshot()
 
     @property
     def executor(self) -> Executor:

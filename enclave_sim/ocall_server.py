@@ -12,6 +12,7 @@ from core.errors import ChannelClosed, LimitExceeded, MalformedMessage, StorageF
 from core.ports import Disk
 from enclave_sim.boundary.messages import (
     FAILURE_CHARACTERS_MAX,
+    LOG_LINE_CHARACTERS_MAX,
     TO_ENCLAVE,
     TO_HOST,
     DiskAppend,
@@ -21,32 +22,43 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     DiskList,
+    DiskPatch,
     DiskRead,
+    DiskRemove,
     DiskRename,
     DiskReplace,
     DiskResult,
     DiskTruncate,
     Failed,
+    Isolated,
     LogLine,
     Refused,
     Running,
     Start,
     Stop,
     Stopped,
+    TakeSnapshot,
     printable,
 )
 from enclave_sim.boundary.socket_transport import SocketTransport
 from enclave_sim.host_log import HostLog
 
+ISOLATION_LINES_MAX = 16
+"""What an enclave may say that it has, and has not, given up."""
+
 
 class OcallServer:
-    """See the module. running, stopped: once the enclave said so, or ended. failed: its last words, if any."""
+    """See the module. running, stopped: once the enclave said so, or ended. failed: its last words, if any.
+
+    isolated: what it says that it has given up after its start, once it has.
+    """
 
     def __init__(self, name: str, transport: SocketTransport, log: HostLog, disk: Disk | None) -> None:
         self.name = name
         self.running: asyncio.Future[Running] = asyncio.get_running_loop().create_future()
         self.stopped = asyncio.Event()
         self.failed: Failed | None = None
+        self.isolated: asyncio.Future[Isolated] = asyncio.get_running_loop().create_future()
         self._transport = transport
         self._log = log
         self._disk = disk
@@ -58,6 +70,13 @@ class OcallServer:
         """Ask the enclave to end; one that is gone has."""
         try:
             await self._transport.send(TO_ENCLAVE.encode(Stop()))
+        except ChannelClosed:
+            return
+
+    async def take_snapshot(self) -> None:
+        """Ask the manager for a snapshot; one that is gone writes none."""
+        try:
+            await self._transport.send(TO_ENCLAVE.encode(TakeSnapshot()))
         except ChannelClosed:
             return
 
@@ -88,6 +107,8 @@ class OcallServer:
             case Running():
                 if not self.running.done():
                     self.running.set_result(message)
+            case Isolated():
+                self._take_isolated(message)
             case Stopped():
                 self.stopped.set()
             case Failed():
@@ -97,6 +118,17 @@ class OcallServer:
                 self._log.line(self.name, f"refused a message of the host ({count} so far): {reason}")
             case _:
                 await self._transport.send(TO_ENCLAVE.encode(await self._serve_disk(message)))
+
+    def _take_isolated(self, message: Isolated) -> None:
+        holds, missing = (
+            tuple(printable(text, LOG_LINE_CHARACTERS_MAX) for text in texts[:ISOLATION_LINES_MAX])
+            for texts in (message.holds, message.missing)
+        )
+        if not self.isolated.done():
+            self.isolated.set_result(Isolated(holds, missing))
+        self._log.line(self.name, f"isolated: {', '.join(holds) or 'nothing'}")
+        for reason in missing:
+            self._log.line(self.name, f"LESS ISOLATION: {reason}")
 
     async def _serve_disk(self, call: DiskCall) -> DiskResult:
         if self._disk is None:
@@ -120,10 +152,14 @@ async def _do(disk: Disk, call: DiskCall) -> DiskResult:
             await disk.append(name, offset, data)
         case DiskReplace(request, name, data):
             await disk.replace(name, data)
+        case DiskPatch(request, name, offset, data):
+            await disk.patch(name, offset, data)
         case DiskTruncate(request, name, size_bytes):
             await disk.truncate(name, size_bytes)
         case DiskRename(request, old, new):
             await disk.rename(old, new)
+        case DiskRemove(request, name):
+            await disk.remove(name)
         case _:
             assert_never(call)
     return DiskDone(request)

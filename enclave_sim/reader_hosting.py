@@ -35,6 +35,7 @@ class HostSide:
 
     platform: passes descriptors to the platform. peers: pass them to the executor (0) and the gateways, by number.
     add: makes the host's side of an enclave. tell: sends to the platform. changed: the processes are others now.
+    isolation_required: see messages.py.
     """
 
     platform: DescriptorSender
@@ -42,6 +43,7 @@ class HostSide:
     add: Callable[[int, str, socket.socket], Awaitable[Enclave]]
     tell: Callable[[Launch | Kill], Awaitable[None]]
     changed: Callable[[], None]
+    isolation_required: bool = False
 
 
 class ReaderHosting:
@@ -102,7 +104,7 @@ class ReaderHosting:
         self._begun_s[number] = asyncio.get_running_loop().time()
         await self._host.tell(Launch(enclave.number, "reader", -1, (), -1))
         with suppress(ChannelClosed):  # One that has ended already is noticed as one that ends.
-            await enclave.server.start(StartReader(ReaderConfig(number)))
+            await enclave.server.start(StartReader(ReaderConfig(number), self._host.isolation_required))
         return enclave
 
     async def _start_again(self, number: int, ended: Enclave) -> None:

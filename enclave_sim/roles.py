@@ -18,7 +18,8 @@ from core.node.gateway import Gateway
 from core.node.manager import Manager, Published, nothing_published
 from core.node.messages import TO_GATEWAY, FrontEnd
 from core.node.pairing import pair
-from core.ports import Attestor, Disk, Sealer, Transport
+from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
+from enclave_sim.verify.manifest import verify_own_evidence
 
 MANAGER_EXECUTOR = "manager-executor"
 EXECUTOR_GATEWAY = "executor-gateway"
@@ -63,15 +64,19 @@ async def make_manager(
     published: Published = nothing_published,
 ) -> Manager:
     """Pair with the executor and return the manager. published: see Manager."""
+    worker: list[ReportClaims] = []
     paired = await pair(
         executor,
         attestor,
         peer_measurement=config.worker_measurement,
         purpose=MANAGER_EXECUTOR,
         initiator=False,
+        on_peer=worker.append,
     )
     return Manager(
         config,
+        worker=worker[0],
+        verify=verify_own_evidence,
         disk=disk,
         sealer=sealer,
         attestor=attestor,

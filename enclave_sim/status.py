@@ -30,7 +30,8 @@ _PID_BYTES_MAX = 32
 class Status(msgspec.Struct, frozen=True):
     """DIR/node0/status.json. pids: of every process by name (host, platform, manager, executor, gateway-1, ...).
 
-    service: public information of the node and its service, as the gateway serves it.
+    service: public information of the node and its service, as the gateway serves it. less_isolation: what the kernel
+    did not give to a process, by its name, with the reason.
     """
 
     pid: int
@@ -40,6 +41,7 @@ class Status(msgspec.Struct, frozen=True):
     pids: dict[str, int]
     started_at: str
     service: dict[str, Any]
+    less_isolation: dict[str, tuple[str, ...]] = {}
     version: int = STATUS_VERSION
 
 

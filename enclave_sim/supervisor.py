@@ -37,13 +37,16 @@ from enclave_sim.ocall_server import OcallServer
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
+    CodeRefused,
     Exited,
+    FromPlatform,
     Kill,
     Launch,
     Launched,
     Measure,
     Measured,
     PlatformFailed,
+    PlatformNotice,
     PlatformRefused,
 )
 from enclave_sim.process import spawn
@@ -88,6 +91,13 @@ class Supervisor:
         platform = {"platform": self._platform.pid} if self._platform is not None else {}
         return platform | {enclave.name: enclave.pid for enclave in self._enclaves}
 
+    @property
+    def less_isolation(self) -> dict[str, tuple[str, ...]]:
+        """What the kernel did not give, by name of the process; see enclave_sim/isolation."""
+        told = [(enclave.name, enclave.server.isolated) for enclave in self._enclaves]
+        missing = {name: isolated.result().missing for name, isolated in told if isolated.done()}
+        return {name: reasons for name, reasons in missing.items() if reasons}
+
     async def start(self, listener: socket.socket) -> Running:
         """Start everything; return what the first gateway said once all serve. Closes the listener.
 
@@ -103,7 +113,7 @@ class Supervisor:
             fds = ["--host-fd", str(platform_end.fileno()), "--channels-fd", str(passed.fileno())]
             self._platform = await spawn(
                 "enclave_sim.platform.main",
-                [*fds, "--fuses", str(self._fuses), "--parent", str(os.getpid())],
+                [*fds, "--fuses", str(self._fuses), "--parent", str(os.getpid()), *self._machine_arguments()],
                 descriptors=[end.fileno() for end in theirs],
                 error_fd=self._log.fileno(),
                 new_session=True,
@@ -114,7 +124,8 @@ class Supervisor:
         self._begin(self._watch_platform(self._platform, self._platform_channel))
         await self._tell(Measure())
         measured = await self._unless_ended(self._measured)
-        self._log.line("host", f"platform {measured.platform} (SIMULATED), manager {measured.manager.hex()}")
+        shown = f"{measured.tee} {measured.platform} (SIMULATED), manager {measured.manager.hex()}"
+        self._log.line("host", f"platform {shown}, signed by {measured.signed_by}")
         for launch in launches:
             await self._tell(launch)
         for enclave, start in zip(self._enclaves, self._start_messages(measured), strict=True):
@@ -122,6 +133,7 @@ class Supervisor:
         readers = [enclave.server.running for enclave in await self._readers.start()]
         gateways = [enclave.server.running for enclave in self._enclaves if enclave.role == "gateway"]
         running: list[Running] = await self._unless_ended(asyncio.gather(*gateways, *readers))
+        await self._unless_ended(asyncio.gather(*(enclave.server.isolated for enclave in self._enclaves)))
         self._serves = True
         return running[0]
 
@@ -155,6 +167,12 @@ class Supervisor:
                 raise ReportedFailure(failed.message, kind=failed.kind, exit_code=failed.exit_code, hint=failed.hint)
         if late:
             raise NodeStopped(f"{', '.join(late)} did not stop in time and was killed", hint=RESTART)
+
+    def take_snapshot(self) -> None:
+        """Ask the manager for a snapshot."""
+        for enclave in self._enclaves:
+            if enclave.role == "manager":
+                self._begin(enclave.server.take_snapshot())
 
     async def close(self) -> None:
         """End whatever still runs, and the platform."""
@@ -212,7 +230,9 @@ class Supervisor:
         async def add(number: int, name: str, ours: socket.socket) -> Enclave:
             return await self._add_enclave(number, name, "reader", ours)
 
-        side = HostSide(platform, dict(enumerate(self._passing)), add, self._tell, lambda: self.on_change())
+        required = self._config.isolation == "required"
+        peers = dict(enumerate(self._passing))
+        side = HostSide(platform, peers, add, self._tell, lambda: self.on_change(), required)
         return ReaderHosting(side, self._log, count=self._config.readers, first_number=len(self._enclaves))
 
     async def _add_enclave(self, number: int, name: str, role: Role, ours: socket.socket) -> Enclave:
@@ -237,12 +257,28 @@ class Supervisor:
         executor = ExecutorConfig(
             measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max, config.readers
         )
+        manager = ManagerConfig(
+            self._genesis,
+            config.names,
+            measured.worker,
+            sealing=config.sealing,
+            snapshot_entries=config.snapshot_entries,
+        )
         connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
+        gateway = GatewayConfig(measured.worker, connections_max, readers=config.readers)
+        required = config.isolation == "required"
         return [
-            StartManager(ManagerConfig(self._genesis, config.names, measured.worker, sealing=config.sealing)),
-            StartExecutor(executor),
-            *[StartGateway(GatewayConfig(measured.worker, connections_max, readers=config.readers))] * config.gateways,
+            StartManager(manager, required),
+            StartExecutor(executor, required),
+            *[StartGateway(gateway, required)] * config.gateways,
         ]
+
+    def _machine_arguments(self) -> list[str]:
+        """Which machine the platform is, and what signs the enclaves; files are named from the network's directory."""
+        arguments = ["--tee", self._config.platform]
+        for kind, file in self._config.sigstruct.items():
+            arguments += ["--sigstruct", f"{kind}={self._fuses.parents[2] / file}"]
+        return arguments
 
     async def _watch_platform(self, process: asyncio.subprocess.Process, channel: SocketTransport) -> None:
         try:
@@ -255,7 +291,7 @@ class Supervisor:
             for enclave in self._enclaves:
                 enclave.ended.set()
 
-    def _take(self, message: Measured | Launched | Exited | PlatformFailed | PlatformRefused) -> None:
+    def _take(self, message: FromPlatform) -> None:
         match message:
             case Measured():
                 if not self._measured.done():
@@ -268,8 +304,17 @@ class Supervisor:
                 self._platform_failed = message
             case PlatformRefused(reason, count):
                 self._log.line("platform", f"refused a message of the host ({count} so far): {reason}")
+            case CodeRefused(number, reason):
+                self._code_refused(self._enclaves[number], reason)
+            case PlatformNotice(text):
+                self._log.line("platform", text)
             case _:
                 assert_never(message)
+
+    def _code_refused(self, enclave: Enclave, reason: str) -> None:
+        self._log.line("platform", f"refused the {enclave.name} code: {reason}")
+        if enclave.role != "reader" or not self._serves:
+            self._platform_failed = PlatformFailed("CodeChanged", reason, RESTART, NodeStopped.exit_code)
 
     def _exited(self, enclave: Enclave, status: int) -> None:
         enclave.status = status

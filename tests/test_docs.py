@@ -18,7 +18,7 @@ from cli.solidity.compile import compile_solidity
 from tests.support.documents import CODE, LINK, NAMES, ROOT, anchors, blocks, fences, prose_of, text_of
 
 SOLJSON = ROOT / "examples" / "node_modules" / "solc" / "soljson.js"
-FOLDERS = "core|adapters|enclave_sim|cli|tests|examples|benchmarks|docs"
+FOLDERS = "core|adapters|enclave_sim|cli|tests|examples|benchmarks|docs|deploy"
 REPOSITORY_PATH = re.compile(rf"(?:{FOLDERS})/[\w./*-]*")
 TEST_NAME = re.compile(r"(tests/[\w/]+\.py)(?:::(\w+))?")
 STATUS = re.compile(r"(done|partly|open)\b")

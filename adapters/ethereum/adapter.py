@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import orjson
 
 from adapters.ethereum.chain import INDEXED_TABLES
+from adapters.ethereum.late_imports import load_late_imports
 from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.methods import Methods
 from adapters.ethereum.openrpc import openrpc_document
@@ -24,6 +25,7 @@ from core.adapter.interface import (
     AdapterInfo,
     Backend,
     CommandQueue,
+    Disclosure,
     Executed,
     ExecutionContext,
     QueryClass,
@@ -34,6 +36,7 @@ from core.adapter.interface import (
     ScopedTransaction,
     WebSocket,
     WebSocketRoute,
+    WrittenEntry,
 )
 from core.types import Digest, Seqno
 
@@ -54,6 +57,7 @@ class EthereumAdapter(Adapter):
         """settings: see settings.py; raises CocoError when they are wrong."""
         super().__init__(settings, network)
         self._settings = parse_settings(settings)
+        load_late_imports()
 
     @cached_property
     def _methods(self) -> Methods:
@@ -137,6 +141,10 @@ class EthereumAdapter(Adapter):
     def query(self, payload: bytes, context: QueryContext) -> bytes:
         """Answer a query within the caller's sight."""
         return self._executor.query(payload, context)
+
+    def disclose(self, entry: WrittenEntry, context: QueryContext) -> Disclosure | None:
+        """Give a transaction's proof to whoever sees all of it."""
+        return self._executor.disclose(entry, context)
 
     def retained_from(self, transaction: ScopedTransaction) -> Seqno | None:
         """Keep the state of the newest 128 blocks."""

@@ -56,6 +56,11 @@ def binding_of(transaction: ScopedTransaction, address: bytes) -> Binding | None
     data = transaction.table("bindings").get(address)
     if data is None:
         return None
+    return decode_binding(data)
+
+
+def decode_binding(data: bytes) -> Binding:
+    """Decode a row of the table bindings."""
     version, identity, issued_s = msgspec.msgpack.decode(data, type=tuple[int, str, int])
     if version != BINDING_VERSION:
         raise InvariantBroken(f"a binding of version {version}")

@@ -7,12 +7,12 @@ What a block holds appears here when the block is closed: a transaction of the o
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.ethereum import records
 from adapters.ethereum.blocks import encode_receipt
+from adapters.ethereum.claims import TransactionClaims
 from adapters.ethereum.keccak import EMPTY_CODE_HASH
 from adapters.ethereum.model import Block, Receipt, SignedTransaction, StoredTransaction
 from adapters.ethereum.transactions import decode_stored, encode_stored
@@ -132,8 +132,16 @@ def creator(transaction: ScopedTransaction, address: bytes) -> bytes | None:
 
 
 def claims(signed: SignedTransaction, receipt: Receipt) -> Digest:
-    """Return what a ledger receipt proves: SHA-256 of the transaction hash and the receipt's consensus encoding."""
-    return Digest(hashlib.sha256(signed.hash + encode_receipt(receipt)).digest())
+    """Return what a ledger receipt proves: SHA-256 of the transaction hash and `claimed_receipt`."""
+    return TransactionClaims(signed.hash, claimed_receipt(receipt)).digest
+
+
+def claimed_receipt(receipt: Receipt) -> bytes:
+    """Return the receipt's consensus encoding as if the transaction were alone in its block.
+
+    The cumulative gas of a real block would tell whoever is shown the claims what strangers before it used.
+    """
+    return encode_receipt(replace(receipt, cumulative_gas_used=receipt.gas_used))
 
 
 def write_transaction(transaction: ScopedTransaction, signed: SignedTransaction, number: int, index: int) -> None:

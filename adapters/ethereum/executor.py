@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import assert_never
 
-from adapters.ethereum import chain, rpc_blocks, rpc_calls, rpc_state
+from adapters.ethereum import chain, proofs, rpc_blocks, rpc_calls, rpc_state
+from adapters.ethereum.access import ChecksExhausted
 from adapters.ethereum.binding import BindingMessages, addresses_of, bind, check_sender
 from adapters.ethereum.blocks import encode_header
 from adapters.ethereum.execution import BlockExecutor
@@ -29,6 +30,7 @@ from adapters.ethereum.requests import (
     BindMessage,
     BlockQuery,
     FilterState,
+    FindEntry,
     GetNonce,
     GetPool,
     InstallFilter,
@@ -48,10 +50,12 @@ from adapters.jsonrpc import DENIED, RpcError, error_fragment, result_fragment
 from core.adapter.interface import (
     Caller,
     CommandRejected,
+    Disclosure,
     Executed,
     ExecutionContext,
     QueryContext,
     ScopedTransaction,
+    WrittenEntry,
 )
 from core.types import NO_CLAIMS, Digest
 
@@ -122,6 +126,15 @@ class EthereumExecutor:
         except RpcError as error:
             return error_fragment(error)
 
+    def disclose(self, entry: WrittenEntry, context: QueryContext) -> Disclosure | None:
+        """Say what the caller may have of an entry's receipt; nothing where its logs cannot be judged."""
+        if context.caller.identity is None:
+            return None
+        try:
+            return proofs.disclose(Scope(self._settings, self._memos, context, context.caller.identity), entry)
+        except ChecksExhausted:
+            return None
+
     def _send(self, transaction: ScopedTransaction, command: SendTransaction, context: ExecutionContext) -> Executed:
         signed = decode_stored(command.stored)
         check_sender(transaction, signed.sender, context.caller)
@@ -155,6 +168,8 @@ class EthereumExecutor:
         scope = Scope(self._settings, self._memos, context, identity)
         if isinstance(query, BlockQuery):
             return rpc_blocks.answer(scope, query)
+        if isinstance(query, FindEntry):
+            return proofs.find_entry(scope, query.hash)
         if isinstance(query, SimulationQuery):
             return rpc_calls.answer(scope, query)
         if isinstance(query, StateQuery):

@@ -8,14 +8,14 @@ from collections.abc import Mapping
 from adapters.ethereum.binding import recover_message_signer
 from adapters.ethereum.formatting import data, quantity
 from adapters.ethereum.keccak import keccak
-from adapters.ethereum.methods import Answered, Method, Methods, Prepared, ToSubmit, ask, constant
+from adapters.ethereum.methods import Answered, Method, Methods, Prepared, ToProve, ToSubmit, ask, constant
 from adapters.ethereum.methods_blocks import block_methods
 from adapters.ethereum.methods_filters import filter_methods, pool_methods
 from adapters.ethereum.methods_state import state_methods
 from adapters.ethereum.openrpc import openrpc_document
-from adapters.ethereum.parameters import ADDRESS_PARAMETER, DATA, MESSAGE, SIGNATURE
-from adapters.ethereum.requests import COMMANDS, Bind, BindMessage, BoundAddresses
-from adapters.ethereum.schemas import ADDRESS, BOOLEAN, HASH, TEXT, UINT, array_of, ref
+from adapters.ethereum.parameters import ADDRESS_PARAMETER, DATA, MESSAGE, SIGNATURE, TRANSACTION_HASH
+from adapters.ethereum.requests import COMMANDS, QUERIES, Bind, BindMessage, BoundAddresses, FindEntry
+from adapters.ethereum.schemas import ADDRESS, BOOLEAN, HASH, TEXT, UINT, array_of, nullable, ref
 from adapters.ethereum.settings import Settings
 from adapters.jsonrpc import result_fragment
 
@@ -71,6 +71,13 @@ def _coco_methods() -> dict[str, Method]:
             TEXT,
         ),
         "coco_bind": Method("Bind an account to one's identity.", (MESSAGE, SIGNATURE), 2, _bind, ref("Binding")),
+        "coco_getTransactionReceiptProof": Method(
+            "The ledger's proof of a transaction and its receipt, which anybody can verify; for who sees all of it.",
+            (TRANSACTION_HASH,),
+            1,
+            lambda one: ToProve(QUERIES.encode(FindEntry(one))),
+            nullable(ref("TransactionProof")),
+        ),
         "coco_boundAddresses": Method(
             "The accounts bound to one's identity.", (), 0, lambda: ask(BoundAddresses()), array_of(ADDRESS)
         ),

@@ -47,13 +47,20 @@ class ToPoll:
 
 
 @dataclass(frozen=True, slots=True)
+class ToProve:
+    """The payload of a query that finds a ledger entry, whose proof is wanted."""
+
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class ToRun:
     """Anything else that ends in a fragment; raises RpcError, CocoError."""
 
     work: Callable[[], Awaitable[bytes]]
 
 
-Prepared = Answered | ToSubmit | ToAsk | ToPoll | ToRun
+Prepared = Answered | ToSubmit | ToAsk | ToPoll | ToProve | ToRun
 
 
 @dataclass(frozen=True, slots=True)

@@ -203,6 +203,12 @@ class GetPool(Message, frozen=True, tag=44):
     address: bytes = b""
 
 
+class FindEntry(Message, frozen=True, tag=45):
+    """Ask for the seqno of the entry that a transaction made, where the caller may have its proof."""
+
+    hash: bytes
+
+
 Command = SendTransaction | Bind
 BlockQuery = (
     BlockNumber
@@ -219,10 +225,11 @@ BlockQuery = (
     | BoundAddresses
 )
 SimulationQuery = Call | EstimateGas | CreateAccessList
+ProofQuery = FindEntry
 StateQuery = GetNonce | GetBalance | GetCode | GetStorage
 FilterQuery = InstallFilter | FilterState | AdvanceFilter | UninstallFilter
 LiveQuery = BindMessage | GetPool | FilterQuery
-Query = BlockQuery | SimulationQuery | StateQuery | LiveQuery
+Query = BlockQuery | SimulationQuery | StateQuery | LiveQuery | ProofQuery
 
 COMMANDS: Codec[Command] = Codec(Command)
 QUERIES: Codec[Query] = Codec(Query)

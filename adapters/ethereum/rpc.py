@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import assert_never
 
-from adapters.ethereum.methods import Answered, Methods, Prepared, ToAsk, ToPoll, ToRun, ToSubmit
-from adapters.ethereum.polling import poll_filter, read_filter
+import orjson
+
+from adapters.ethereum.methods import Answered, Methods, Prepared, ToAsk, ToPoll, ToProve, ToRun, ToSubmit
+from adapters.ethereum.polling import is_error, poll_filter, read_filter
 from adapters.jsonrpc import (
     NULL_ID,
     RESPONSE_TOO_LARGE,
@@ -23,9 +25,11 @@ from adapters.jsonrpc import (
     error_fragment,
     join_answers,
     parse,
+    result_fragment,
 )
 from core.adapter.interface import Backend, Caller, CommandFailed, OutcomeUnknown, Request, Response
 from core.errors import CocoError, LimitExceeded
+from core.types import Seqno
 
 UNKNOWN_OUTCOME = "the outcome is not known: the node stopped or changed its role; ask for the receipt by the hash"
 FAILED = "the node failed on this request; nothing was written"
@@ -80,7 +84,7 @@ async def _run(prepared: list[Prepared], caller: Caller, backend: Backend) -> li
                 task = asyncio.create_task(_submit(payload, caller, backend))
                 commands.append(task)
                 tasks.append(task)
-            case ToAsk() | ToPoll() | ToRun():
+            case ToAsk() | ToPoll() | ToProve() | ToRun():
                 tasks.append(asyncio.create_task(_after(tuple(commands), _asking(item, caller, backend))))
             case _:
                 assert_never(item)
@@ -92,7 +96,7 @@ async def _run(prepared: list[Prepared], caller: Caller, backend: Backend) -> li
                 one.cancel()
 
 
-def _asking(item: ToAsk | ToPoll | ToRun, caller: Caller, backend: Backend) -> Callable[[], Awaitable[bytes]]:
+def _asking(item: ToAsk | ToPoll | ToProve | ToRun, caller: Caller, backend: Backend) -> Callable[[], Awaitable[bytes]]:
     match item:
         case ToAsk(payload):
             return lambda: backend.query(payload, caller)
@@ -100,6 +104,8 @@ def _asking(item: ToAsk | ToPoll | ToRun, caller: Caller, backend: Backend) -> C
             return lambda: read_filter(filter_id, caller, backend)
         case ToPoll(filter_id):
             return lambda: poll_filter(filter_id, caller, backend)
+        case ToProve(payload):
+            return lambda: _prove(payload, caller, backend)
         case ToRun(work):
             return work
         case _:
@@ -115,6 +121,16 @@ async def _submit(payload: bytes, caller: Caller, backend: Backend) -> bytes:
         return error_fragment(RpcError(SERVER_ERROR, f"oversized data: {error.message}"))
     except CocoError as error:
         return _failure(error)
+
+
+async def _prove(payload: bytes, caller: Caller, backend: Backend) -> bytes:
+    """Find an entry and return the fragment with its proof, or null."""
+    found = await backend.query(payload, caller)
+    if is_error(found):
+        return found
+    seqno = orjson.loads(b"{" + found + b"}")["result"]
+    proof = None if seqno is None else await backend.receipt(Seqno(seqno), caller)
+    return result_fragment(None) if proof is None else b'"result":' + proof
 
 
 async def _after(commands: tuple[asyncio.Task[bytes], ...], ask: Callable[[], Awaitable[bytes]]) -> bytes:

@@ -95,7 +95,7 @@ def get_block_receipts(scope: Scope, query: GetBlockReceipts) -> list[dict[str, 
 
 def get_transaction(scope: Scope, query: GetTransaction) -> dict[str, Any] | None:
     """Answer eth_getTransactionByHash."""
-    found = _find(scope, query.hash)
+    found = find_transaction(scope, query.hash)
     if found is None or not found[1].transaction_visible:
         return None
     block, item = found
@@ -114,20 +114,21 @@ def get_transaction_at(scope: Scope, query: GetTransactionAt) -> object:
 
 def get_raw_transaction(scope: Scope, query: GetRawTransaction) -> str:
     """Answer eth_getRawTransactionByHash; 0x, as geth has it, for an unknown one."""
-    found = _find(scope, query.hash)
+    found = find_transaction(scope, query.hash)
     return NO_BYTES if found is None or not found[1].transaction_visible else data(found[1].stored.transaction.raw)
 
 
 def get_receipt(scope: Scope, query: GetReceipt) -> dict[str, Any] | None:
     """Answer eth_getTransactionReceipt."""
-    found = _find(scope, query.hash)
+    found = find_transaction(scope, query.hash)
     if found is None:
         return None
     block, item = found
     return format_receipt(item, block)
 
 
-def _find(scope: Scope, transaction_hash: bytes) -> tuple[Block, VisibleReceipt] | None:
+def find_transaction(scope: Scope, transaction_hash: bytes) -> tuple[Block, VisibleReceipt] | None:
+    """Return a transaction of which the caller sees something, with its block."""
     stored = chain.transaction_by_hash(scope.transaction, transaction_hash)
     if stored is None:
         return None

@@ -262,6 +262,20 @@ def _by_account(item: Schema) -> Schema:
     return _object("Transaction pool", {"pending": accounts, "queued": accounts})
 
 
+_PROOFS: dict[str, Schema] = {
+    "TransactionProof": _object(
+        "What the ledger proves of a transaction",
+        {
+            "transactionId": {"title": "view.seqno", "type": "string", "pattern": "^[0-9]+\\.[0-9]+$"},
+            "receipt": {"title": "Receipt, as CCF has it", "type": "object"},
+            "claims": _object(
+                "What the receipt's claims digest commits to", {"transactionHash": HASH, "receipt": BYTES}
+            ),
+            "serviceCertificate": {"title": "The service's certificate (PEM)", "type": "string"},
+        },
+    ),
+}
+
 _POOL: dict[str, Schema] = {
     "TxpoolStatus": _object("Transaction pool status", {"pending": UINT, "queued": UINT}),
     "TxpoolContent": _by_account(ref("TransactionInfo")),
@@ -282,4 +296,4 @@ _POOL: dict[str, Schema] = {
     },
 }
 
-COMPONENTS: Mapping[str, Schema] = {**_BASE, **_TRANSACTIONS, **_BLOCKS, **_FILTERS, **_POOL}
+COMPONENTS: Mapping[str, Schema] = {**_BASE, **_TRANSACTIONS, **_BLOCKS, **_FILTERS, **_PROOFS, **_POOL}

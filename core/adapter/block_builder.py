@@ -25,12 +25,14 @@ from core.adapter.interface import (
     Pending,
     QueryContext,
     ScopedTransaction,
+    WrittenEntry,
     scoped_name,
 )
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.kv.errors import SnapshotGone
 from core.kv.store import Store
 from core.kv.transaction import Transaction
+from core.kv.write_set import WriteSet
 from core.types import NO_CLAIMS, Digest, Seqno
 
 GENESIS_TABLE = "coco_genesis"
@@ -285,14 +287,7 @@ def run_query(
     store: Store, adapter: Adapter, payload: bytes, caller: Caller, *, committed: Seqno, time_s: int
 ) -> bytes:
     """Run a query on committed state; a rejection's reply is the answer. Raises LimitExceeded for too long a reply."""
-    name = adapter.info.name
-
-    def at(seqno: Seqno) -> ScopedTransaction:
-        if seqno > committed:
-            raise SnapshotGone(f"the state at {seqno} is not committed")
-        return ScopedTransaction(store.begin(seqno), name)
-
-    context = QueryContext(at(committed), committed, time_s, caller, at)
+    context = query_context(store, adapter, caller, committed=committed, time_s=time_s)
     try:
         reply = adapter.query(payload, context)
     except CommandRejected as rejected:
@@ -300,6 +295,29 @@ def run_query(
     if len(reply) > limits.QUERY_REPLY_BYTES_MAX:
         raise LimitExceeded(f"a reply of {len(reply)} bytes; the bound is {limits.QUERY_REPLY_BYTES_MAX}")
     return reply
+
+
+def query_context(store: Store, adapter: Adapter, caller: Caller, *, committed: Seqno, time_s: int) -> QueryContext:
+    """Return what a query on committed state may know."""
+
+    def at(seqno: Seqno) -> ScopedTransaction:
+        if seqno > committed:
+            raise SnapshotGone(f"the state at {seqno} is not committed")
+        return ScopedTransaction(store.begin(seqno), adapter.info.name)
+
+    return QueryContext(at(committed), committed, time_s, caller, at)
+
+
+def written_entry(adapter: Adapter, seqno: Seqno, writes: WriteSet, claims: Digest) -> WrittenEntry:
+    """Return an entry as its adapter knows it: its own tables, by the names that it gives them."""
+    name = adapter.info.name
+    own = {scoped_name(name, ""): "", scoped_name(name, "public:"): "public:"}
+    tables = {}
+    for full, written in writes.tables.items():
+        for prefix, short in own.items():
+            if full.startswith(prefix):
+                tables[short + full[len(prefix) :]] = written
+    return WrittenEntry(seqno, tables, claims)
 
 
 def settle(store: Store, adapters: Mapping[str, Adapter], committed: Seqno, *, pinned: Iterable[Seqno] = ()) -> None:

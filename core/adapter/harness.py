@@ -12,6 +12,7 @@ milliseconds. Randomness comes from `seed`, so that a run repeats.
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -26,14 +27,17 @@ from core.adapter.block_builder import (
     Ran,
     Rejected,
     indexed_tables,
+    query_context,
     run_query,
     settle,
+    written_entry,
 )
 from core.adapter.interface import (
     ANONYMOUS,
     Adapter,
     Caller,
     CommandRejected,
+    Disclosure,
     Outcome,
     Pending,
     Request,
@@ -45,7 +49,7 @@ from core.adapter.routing import RouteTable, parse_query
 from core.errors import CocoError, LimitExceeded
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
-from core.types import Seqno, TransactionId, View
+from core.types import Digest, Seqno, TransactionId, View
 
 _VIEW = View(2)
 _START_S = 1_700_000_000.0
@@ -200,6 +204,17 @@ class AdapterHarness:
         request = Request(method, target.path, match.parameters, parse_query(target.query), lowered, body, caller)
         return await match.route.handler(request, self.backend())
 
+    def disclose(self, seqno: Seqno, caller: Caller) -> Disclosure | None:
+        """Return what the adapter lets a caller have of the receipt of an entry; None for none."""
+        for entry in self.entries:
+            if entry.seqno == seqno and seqno <= self.committed:
+                writes = WriteSet.decode(entry.public, entry.private)
+                written = written_entry(self.adapter, seqno, writes, Digest(entry.claims))
+                time_s = self._builder.now_s()
+                context = query_context(self._store, self.adapter, caller, committed=self.committed, time_s=time_s)
+                return self.adapter.disclose(written, context)
+        return None
+
     async def submit_async(self, payload: bytes, caller: Caller) -> Outcome:
         """Queue a command and wait for its outcome."""
         ticket = self.enqueue(payload, caller)
@@ -308,6 +323,15 @@ class HarnessBackend:
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         """Run a query on committed state."""
         return self._harness.query(payload, caller)
+
+    async def receipt(self, seqno: Seqno, caller: Caller) -> bytes | None:
+        """Return what a proof would tell the caller; there is no ledger here, so the receipt itself is empty."""
+        disclosure = self._harness.disclose(seqno, caller)
+        if disclosure is None:
+            return None
+        identifier = str(TransactionId(_VIEW, seqno))
+        proof = {"transactionId": identifier, "receipt": {}, "claims": disclosure.claims, "serviceCertificate": ""}
+        return json.dumps(proof, separators=(",", ":")).encode()
 
     async def committed_after(self, seqno: int) -> int:
         """Wait until something newer is committed."""

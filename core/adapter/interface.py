@@ -133,6 +133,22 @@ class QueryContext:
 
 
 @dataclass(frozen=True, slots=True)
+class WrittenEntry:
+    """A committed entry of an adapter. tables: what it wrote, by the names given to `table`; None is a deletion."""
+
+    seqno: Seqno
+    tables: Mapping[str, Mapping[bytes, bytes | None]]
+    claims: Digest
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """What a receipt tells a caller. claims: what its claims digest was made of, in JSON; None: nothing to tell."""
+
+    claims: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Pending:
     """A command that waits to run. ticket is unique in the executor."""
 
@@ -180,6 +196,14 @@ class Backend(Protocol):
 
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         """Run a query on committed state. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
+        ...
+
+    async def receipt(self, seqno: Seqno, caller: Caller) -> bytes | None:
+        """Return the proof of a committed entry, None when there is none that the caller may have (see `disclose`).
+
+        It is JSON: transactionId, receipt (as CCF has it), claims (as disclosed), serviceCertificate.
+        Raises Overloaded, OutcomeUnknown, CommandFailed.
+        """
         ...
 
     async def committed_after(self, seqno: int) -> int:
@@ -332,6 +356,14 @@ class Adapter(ABC):
     def query(self, payload: bytes, context: QueryContext) -> bytes:
         """Answer a query. Visibility is decided here, from context.caller."""
         raise CommandRejected(b"")
+
+    def disclose(self, entry: WrittenEntry, context: QueryContext) -> Disclosure | None:
+        """Say whether the caller may have an entry's receipt, and what its claims digest was made of; None: it may not.
+
+        For who may not, there is no such entry. By default nobody may.
+        """
+        del entry, context
+        return None
 
     def retained_from(self, transaction: ScopedTransaction) -> Seqno | None:
         """Oldest sequence number whose state this adapter's queries still ask for; None: the newest is enough."""

@@ -6,13 +6,15 @@ An authority here may only issue leaves (path length 0). Time is a parameter; no
 from __future__ import annotations
 
 import ipaddress
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Literal
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from core.crypto.hashing import sha256
@@ -77,14 +79,18 @@ def to_der(pem: str) -> bytes:
 def from_der(data: bytes) -> str:
     """Return a certificate as PEM; raises MalformedMessage."""
     try:
-        return _pem(x509.load_der_x509_certificate(data))
-    except ValueError:
+        return _pem(_whole(x509.load_der_x509_certificate(data)))
+    except (ValueError, x509.InvalidVersion):
         raise MalformedMessage("not a certificate (DER)") from None
 
 
 def public_key_of(pem: str) -> PublicKey:
     """Return the certificate's key; raises MalformedMessage, also for a key that is not on P-256 or P-384."""
-    return PublicKey(_load(pem).public_key())
+    certificate = _load(pem)
+    try:
+        return PublicKey(certificate.public_key())
+    except (ValueError, UnsupportedAlgorithm):
+        raise MalformedMessage("a certificate whose key cannot be read", hint="Use a key on P-256 or P-384.") from None
 
 
 def common_name_of(pem: str) -> str:
@@ -107,7 +113,7 @@ def verify_issued_under(pem: str, issuer: str, *, at: datetime | None) -> None:
     try:
         _require_authority(authority)
         leaf.verify_directly_issued_by(authority)
-    except (InvalidSignature, ValueError, TypeError, CocoError):
+    except (InvalidSignature, UnsupportedAlgorithm, x509.DuplicateExtension, ValueError, TypeError, CocoError):
         raise AuthenticationFailed("the certificate was not issued under this authority") from None
     if leaf == authority:
         raise AuthenticationFailed("the certificate is the authority's own")
@@ -122,10 +128,20 @@ def verify_valid_at(pem: str, at: datetime) -> None:
 
 
 def _load(pem: str) -> x509.Certificate:
-    try:
-        return x509.load_pem_x509_certificate(pem.encode())
-    except ValueError:
-        raise MalformedMessage("not a certificate (PEM)") from None
+    with warnings.catch_warnings():
+        # What RFC 5280 forbids and the package only warns of, a serial number below 1 for one, is refused here.
+        warnings.simplefilter("error", CryptographyDeprecationWarning)
+        try:
+            return _whole(x509.load_pem_x509_certificate(pem.encode()))
+        except (ValueError, x509.InvalidVersion, CryptographyDeprecationWarning):
+            raise MalformedMessage("not a certificate (PEM)") from None
+
+
+def _whole(certificate: x509.Certificate) -> x509.Certificate:
+    """Return it; raises ValueError when its signature is not in whole bytes, which would give it a second form."""
+    if certificate.public_bytes(serialization.Encoding.DER)[-len(certificate.signature) - 1] != 0:
+        raise ValueError("a signature that ends within a byte")
+    return certificate
 
 
 def _require_valid(certificate: x509.Certificate, at: datetime) -> None:

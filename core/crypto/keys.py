@@ -84,6 +84,11 @@ class PublicKey:
         encoding, form = serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         return self._key.public_bytes(encoding, form)
 
+    def to_pem(self) -> str:
+        """Return the SubjectPublicKeyInfo as PEM."""
+        encoding, form = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+        return self._key.public_bytes(encoding, form).decode()
+
     def node_id(self) -> NodeId:
         """Hexadecimal SHA-256 of the SubjectPublicKeyInfo: a node's id is its key's."""
         return NodeId(sha256(self.to_der()).hex())

@@ -13,10 +13,13 @@ from typing import Any, Literal
 import msgspec
 
 from core import limits
-from core.errors import CocoError
+from core.errors import CocoError, IncompatibleData
+from core.governance.manifests import CodeEntry, TeeEntry, check_admitted, check_manifests
+from core.ports import ReportClaims
 from core.types import Digest, check_adapter_name
 
-CONSTITUTION_VERSION = 1
+CONSTITUTION_VERSION = 2
+"""Version 1 had no manifests. Its networks are refused, since nothing in them says which platforms are admitted."""
 
 
 class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -32,7 +35,10 @@ class Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """See the module. `adapters` maps the names of the live adapters to their settings (JSON values)."""
+    """See the module. `adapters` maps the names of the live adapters to their settings (JSON values).
+
+    tee_manifest, code_manifest: on which platforms and with which code a node may run (manifests.py); empty, on none.
+    """
 
     version: int
     network: str
@@ -40,6 +46,8 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     adapters: dict[str, dict[str, Any]]
     default_adapter: str
     restart: Literal["sealed", "members"] = "sealed"
+    tee_manifest: tuple[TeeEntry, ...] = ()
+    code_manifest: tuple[CodeEntry, ...] = ()
 
     def encode(self) -> bytes:
         """Return the canonical JSON."""
@@ -51,12 +59,18 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     @classmethod
     def decode(cls, data: bytes) -> Constitution:
-        """Decode and check; raises CocoError that names what is wrong."""
+        """Decode and check; raises CocoError that names what is wrong, IncompatibleData for another version."""
         if len(data) > limits.GOVERNANCE_MESSAGE_BYTES_MAX * 16:
             raise CocoError(f"the constitution is {len(data)} bytes long", hint="Give fewer identities at genesis.")
         try:
+            version = msgspec.json.decode(data, type=_Versioned).version
+            if version != CONSTITUTION_VERSION:
+                raise IncompatibleData(
+                    f"the constitution is of version {version}; this build reads version {CONSTITUTION_VERSION}",
+                    hint="Run the build that made the network, or create a new one.",
+                )
             constitution = msgspec.json.decode(data, type=cls)
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise CocoError(f"the constitution does not parse: {error}", hint="See docs/governing.md.") from None
         constitution.check()
         return constitution
@@ -65,7 +79,7 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Raise CocoError for a constitution no network can run under."""
         names = [identity.name for identity in self.identities]
         if self.version != CONSTITUTION_VERSION:
-            raise CocoError(f"constitution version {self.version}; this build reads {CONSTITUTION_VERSION}")
+            raise IncompatibleData(f"constitution version {self.version}; this build reads {CONSTITUTION_VERSION}")
         if self.default_adapter not in self.adapters:
             raise CocoError(f"the default adapter {self.default_adapter!r} is not among {sorted(self.adapters)}")
         for name in self.adapters:
@@ -74,3 +88,18 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise CocoError("identities repeat or are too many", hint="Each identity needs a name of its own.")
         if not any(identity.role == "member" for identity in self.identities):
             raise CocoError("a network needs at least one member", hint="Give an identity the role member.")
+        check_manifests(self.tee_manifest, self.code_manifest)
+        approved = {entry.name for entry in self.code_manifest}
+        if approved and (missing := sorted(set(self.adapters) - approved)):
+            raise CocoError(
+                f"the code manifest approves no code for the live adapter {missing[0]!r}",
+                hint="Each live adapter is code of its own: add an entry of its name.",
+            )
+
+    def check_admitted(self, claims: ReportClaims, name: str) -> None:
+        """Check verified evidence on the code `name` against the manifests; raises a ManifestRefused."""
+        check_admitted(claims, name, tee_manifest=self.tee_manifest, code_manifest=self.code_manifest)
+
+
+class _Versioned(msgspec.Struct):
+    version: int

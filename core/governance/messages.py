@@ -97,8 +97,10 @@ def sign_message(
     return cbor2.dumps(cbor2.CBORTag(_COSE_SIGN1_TAG, [protected, {}, payload, signature]))
 
 
-def verify_message(data: bytes, constitution: Constitution, now: float) -> VerifiedMessage:
+def verify_message(data: bytes, constitution: Constitution, now: float | None) -> VerifiedMessage:
     """Verify a message of a member of this network, made about now (Unix seconds). Repetitions are the caller's.
+
+    now=None, for an auditor: its age is not judged, since when it was accepted is not recorded.
 
     Raises AuthenticationFailed for who signed what and when, MalformedMessage and LimitExceeded for its shape, and
     CocoError for an action this network cannot carry out.
@@ -112,7 +114,8 @@ def verify_message(data: bytes, constitution: Constitution, now: float) -> Verif
     if parsed.algorithm != _ALGORITHMS[key.curve]:
         raise AuthenticationFailed("the signature algorithm is not that of the member's key")
     key.verify_raw(parsed.signature, parsed.signed)
-    _verify_age(parsed.created_at, now)
+    if now is not None:
+        _verify_age(parsed.created_at, now)
     payload = _decode_payload(parsed.payload)
     if payload.network != constitution.digest().hex():
         raise AuthenticationFailed("the message was signed for another network")

@@ -73,12 +73,14 @@ class Table:
     def undo(self, key: bytes) -> None:
         """Take back the newest write of a key."""
         older = self.history.get(key)
-        if older:
-            self.current[key] = older.pop()
-            if not older:
-                del self.history[key]
-        else:
+        if not older:
             self._forget(key)
+            return
+        self.current[key] = restored = older.pop()
+        if not older:
+            del self.history[key]
+            if restored[1] is None and restored[0] <= self.horizon:
+                self._forget(key)
 
     def compact(self, key: bytes, horizon: int) -> None:
         """Drop the values of a key that nobody at or after the horizon can see."""
@@ -97,8 +99,12 @@ class Table:
         """Group the keys by a prefix of that many bytes, so that scans by it need not look at the whole table."""
         self.prefix_bytes = prefix_bytes
         self.groups = {}
-        for key in self.current:
-            self.groups.setdefault(key[:prefix_bytes], set()).add(key)
+        self.add_to_groups(self.current)
+
+    def add_to_groups(self, keys: Iterable[bytes]) -> None:
+        """Take keys into their groups."""
+        for key in keys:
+            self.groups.setdefault(key[: self.prefix_bytes], set()).add(key)
 
     def _forget(self, key: bytes) -> None:
         del self.current[key]
@@ -178,10 +184,17 @@ class Store:
         table = self.table(name)
         if self._undo or self._head != self._horizon:
             raise InvariantBroken("rows were loaded after entries had been applied")
-        for key, version, value in rows:
-            if not 0 <= version <= self._horizon or key in table.current:
-                raise InvariantBroken(f"a row of version {version} was loaded twice, or into the state at {self._head}")
-            table.write(key, version, value)
+        loaded = [(key, (version, value)) for key, version, value in rows]
+        if not loaded:
+            return
+        versions = [row[0] for _, row in loaded]
+        wanted = len(table.current) + len(loaded)
+        table.current.update(loaded)
+        if not 0 <= min(versions) <= max(versions) <= self._horizon or len(table.current) != wanted:
+            raise InvariantBroken(f"a row was loaded twice, or of a version after the state at {self._head}")
+        table.last_write = max(table.last_write, *versions)
+        if table.prefix_bytes:
+            table.add_to_groups(key for key, _ in loaded)
 
     def changes(self, start: int, count: int, up_to: Seqno) -> list[tuple[int, str, bytes]]:
         """Return (seqno, table, key) of writes after the horizon, in order, from position `start` on.

@@ -46,6 +46,11 @@ class TableHandle:
         self._reads[(self._name, key)] = version
         return value
 
+    def version(self, key: bytes) -> Seqno:
+        """Return the seqno of the ledger entry that last wrote a key, in what is committed to the snapshot; 0: none."""
+        version, value = self._table.read(key, self._snapshot)
+        return Seqno(0 if value is None else version)
+
     def has(self, key: bytes) -> bool:
         return self.get(key) is not None
 

@@ -1,24 +1,23 @@
 """What a transaction wrote, and its encoding as the two domains of a ledger entry: public and private.
 
-A domain is: version (1 byte), number of tables (4), and per table: name length (2), name, section length (4), section.
-A section is: number of writes (4), and per write: key length (2), key, value length + 1 (4; 0 deletes), value.
-Integers are little-endian. The section length lets a reader list the table names without reading their content.
+A domain is a sequence of tables, as CCF writes them (CCF 6, "Ledger format"): name length (8), name, read version (8,
+always 0), number of reads (8, always 0), number of writes (8), per write key length (8), key, value length (8), value;
+then number of deletions (8), per deletion key length (8), key. Integers are little-endian. The domain of an empty write
+set is empty.
 """
 
 from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 from core import limits
 from core.errors import MalformedMessage
 
 PUBLIC_PREFIX = "public:"
-DOMAIN_VERSION = 1
-
-_HEADER = struct.Struct("<BI")
-_U16 = struct.Struct("<H")
-_U32 = struct.Struct("<I")
+_U64 = struct.Struct("<Q")
+_NO_READS = bytes(16)
 
 Writes = dict[str, dict[bytes, bytes | None]]
 
@@ -50,72 +49,90 @@ class WriteSet:
         return cls({**tables, **hidden})
 
 
+@lru_cache(maxsize=limits.TABLES_MAX)
+def _table_head(name: str) -> bytes:
+    encoded = name.encode()
+    return _U64.pack(len(encoded)) + encoded + _NO_READS
+
+
 def encode_domain(tables: Writes) -> bytes:
-    """Encode tables in the order given."""
-    parts = [_HEADER.pack(DOMAIN_VERSION, len(tables))]
+    """Encode tables in the order given; tables without writes are left out."""
+    pack = _U64.pack
+    parts: list[bytes] = []
     for name, writes in tables.items():
-        section = [_U32.pack(len(writes))]
+        if not writes:
+            continue
+        deleted = [key for key, value in writes.items() if value is None]
+        parts.append(_table_head(name))
+        parts.append(pack(len(writes) - len(deleted)))
         for key, value in writes.items():
-            section.append(_U16.pack(len(key)) + key)
-            section.append(_U32.pack(0) if value is None else _U32.pack(len(value) + 1) + value)
-        body = b"".join(section)
-        encoded_name = name.encode()
-        parts.append(_U16.pack(len(encoded_name)) + encoded_name + _U32.pack(len(body)) + body)
+            if value is not None:
+                parts += (pack(len(key)), key, pack(len(value)), value)
+        parts.append(pack(len(deleted)))
+        for key in deleted:
+            parts += (pack(len(key)), key)
     return b"".join(parts)
 
 
 def decode_domain(data: bytes) -> Writes:
     """Decode a domain; raises MalformedMessage on anything but exactly one well-formed domain."""
-    return {name: _decode_section(section) for name, section in _sections(data)}
+    found: Writes = {}
+    offset = 0
+    try:
+        while offset < len(data):
+            if len(found) >= limits.TABLES_MAX:
+                raise MalformedMessage(f"a write set of more than {limits.TABLES_MAX} tables")
+            name, offset = _take_name(data, offset)
+            if name in found:
+                raise MalformedMessage("write-set domain has a repeated table")
+            found[name], offset = _take_table(data, offset)
+    except (struct.error, OverflowError):
+        raise MalformedMessage("write-set domain is cut short") from None
+    return found
 
 
 def table_names(data: bytes) -> list[str]:
-    """Return the names of the tables a domain writes, without decoding their content."""
-    return [name for name, _ in _sections(data)]
+    """Return the names of the tables a domain writes."""
+    return list(decode_domain(data)) if data else []
 
 
-def _sections(data: bytes) -> list[tuple[str, bytes]]:
+def _take_name(data: bytes, offset: int) -> tuple[str, int]:
+    raw, offset = _take(data, offset)
+    if len(raw) > limits.TABLE_NAME_BYTES_MAX or data[offset : offset + len(_NO_READS)] != _NO_READS:
+        raise MalformedMessage("a table of a write set has too long a name, or reads")
     try:
-        version, count = _HEADER.unpack_from(data, 0)
-        if version != DOMAIN_VERSION or count > limits.TABLES_MAX:
-            raise MalformedMessage(f"write-set domain of version {version} with {count} tables")
-        offset, found = _HEADER.size, {}
-        for _ in range(count):
-            raw_name, offset = _take(data, offset, _U16)
-            section, offset = _take(data, offset, _U32)
-            found[raw_name.decode()] = section
-    except (struct.error, UnicodeDecodeError):
-        raise MalformedMessage("write-set domain is cut short or misshapen") from None
-    if offset != len(data) or len(found) != count:
-        raise MalformedMessage("write-set domain has trailing bytes or a repeated table")
-    return list(found.items())
+        return raw.decode(), offset + len(_NO_READS)
+    except UnicodeDecodeError:
+        raise MalformedMessage("a table's name is not UTF-8") from None
 
 
-def _decode_section(data: bytes) -> dict[bytes, bytes | None]:
-    try:
-        (count,) = _U32.unpack_from(data, 0)
-        offset, writes = _U32.size, dict[bytes, bytes | None]()
-        for _ in range(count):
-            key, offset = _take(data, offset, _U16)
-            (size,) = _U32.unpack_from(data, offset)
-            offset += _U32.size
-            if size == 0:
-                writes[key] = None
-                continue
-            if offset + size - 1 > len(data):
-                raise MalformedMessage("a value is cut short")
-            writes[key] = data[offset : offset + size - 1]
-            offset += size - 1
-    except struct.error:
-        raise MalformedMessage("a table section is cut short") from None
-    if offset != len(data) or len(writes) != count:
-        raise MalformedMessage("a table section has trailing bytes or a repeated key")
-    return writes
+def _take_table(data: bytes, offset: int) -> tuple[dict[bytes, bytes | None], int]:
+    unpack, end = _U64.unpack_from, len(data)
+    writes: dict[bytes, bytes | None] = {}
+    (count,) = unpack(data, offset)
+    offset += 8
+    for _ in range(count):
+        start = offset + 8
+        middle = start + unpack(data, offset)[0]
+        key = data[start:middle]
+        offset = middle + 8
+        start, offset = offset, offset + unpack(data, middle)[0]
+        if offset > end:
+            raise MalformedMessage("a value is cut short")
+        writes[key] = data[start:offset]
+    (deleted,) = unpack(data, offset)
+    offset += 8
+    for _ in range(deleted):
+        key, offset = _take(data, offset)
+        writes[key] = None
+    if len(writes) != count + deleted or not writes:
+        raise MalformedMessage("a table of a write set is empty or has a repeated key")
+    return writes, offset
 
 
-def _take(data: bytes, offset: int, length: struct.Struct) -> tuple[bytes, int]:
-    (size,) = length.unpack_from(data, offset)
-    start = offset + length.size
-    if start + size > len(data):
+def _take(data: bytes, offset: int) -> tuple[bytes, int]:
+    start = offset + 8
+    end = start + _U64.unpack_from(data, offset)[0]
+    if end > len(data):
         raise MalformedMessage("a length runs past the end of the write set")
-    return data[start : start + size], start + size
+    return data[start:end], end

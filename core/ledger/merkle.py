@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 
-from core.errors import InvariantBroken
+from core.errors import InvariantBroken, MalformedMessage
 from core.types import Digest
 
 ZERO_LEAF = Digest(bytes(32))
@@ -55,3 +55,18 @@ class MerkleFrontier:
         twin._subtrees = self._subtrees.copy()
         twin._leaves = self._leaves
         return twin
+
+    def to_bytes(self) -> bytes:
+        """Return the number of leaves (8, little-endian) and the subtrees, the largest first (32 each)."""
+        return self._leaves.to_bytes(8, "little") + b"".join(self._subtrees)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> MerkleFrontier:
+        """Take what `to_bytes` returned; raises MalformedMessage. What it says of the leaves cannot be checked here."""
+        leaves = int.from_bytes(data[:8], "little")
+        if not leaves or len(data) != 8 + 32 * leaves.bit_count():
+            raise MalformedMessage("the frontier of a Merkle tree does not have its form")
+        tree = cls()
+        tree._leaves = leaves
+        tree._subtrees = [data[at : at + 32] for at in range(8, len(data), 32)]
+        return tree

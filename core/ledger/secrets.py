@@ -2,7 +2,8 @@
 
 Entry key = HKDF(epoch key, node id | view | "entry"), and an entry's nonce is its seqno and view. A node id belongs to
 one start of one node, a view to one leader, and an `EntrySealer` seals each seqno once, in rising order: so AES-GCM
-never sees a nonce twice under a key, whatever restarts and rolled-back disks do.
+never sees a nonce twice under a key, whatever restarts and rolled-back disks do. Snapshots have keys of their own, made
+with "snapshot" in the place of "entry"; a node writes one snapshot of a seqno, in rising order too.
 """
 
 from __future__ import annotations
@@ -77,3 +78,11 @@ class Keyring:
         if self._cached is None or self._cached.view != view:
             self._cached = EntryKey(secret.key, secret.node, view)
         return self._cached
+
+    def snapshot_key(self, view: View, seqno: Seqno) -> bytes | None:
+        """Return the key of the snapshot at a seqno of a view, None when no secret here was in use then."""
+        secret = self._by_view.get(view)
+        if secret is None or seqno < secret.first_seqno:
+            return None
+        scope = bytes.fromhex(secret.node) + view.to_bytes(8, "little")
+        return hkdf_sha256(secret.key, info=scope + b"snapshot")

@@ -9,13 +9,23 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from core.crypto.certificates import public_key_of
 from core.crypto.keys import PublicKey
 from core.errors import AuthenticationFailed, CocoError, LedgerDamaged, MalformedMessage
-from core.ledger.entry import EntryType, OpenedEntry, framed_bytes, nonce_of, open_entry, position_of
+from core.ledger.cose import verify_root
+from core.ledger.entry import (
+    OpenedEntry,
+    ParsedEntry,
+    framed_bytes,
+    nonce_of,
+    open_entry,
+    position_of,
+    signature_evidence,
+)
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import EntryKey, Keyring
-from core.ledger.tables import NODES, DomainCodec, NodeInfo, RootSignature
-from core.types import Seqno, View
+from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, DomainCodec, SignedRoot, TrustedNodes
+from core.types import Digest, Seqno, View
 
 DAMAGE_HINT = (
     "Nothing on disk was changed. Restore the node's whole data directory from a backup; if there is none, "
@@ -47,20 +57,58 @@ def damaged(place: Place, seqno: int | None, what: str) -> LedgerDamaged:
     """Make the error that names file, byte and entry."""
     entry = "" if seqno is None else f", entry {seqno}"
     message = f"the ledger is damaged: {place.file}, byte {place.offset}{entry}: {what}"
-    return LedgerDamaged(message, file=place.file, offset=place.offset, entry=seqno, hint=DAMAGE_HINT)
+    return LedgerDamaged(message, file=place.file, offset=place.offset, entry=seqno, what=what, hint=DAMAGE_HINT)
+
+
+def read_signed_root(public: bytes, domains: DomainCodec) -> SignedRoot:
+    """Parse the public write set of a signature entry; raises MalformedMessage for all but its one canonical form."""
+    signed = SignedRoot.from_tables(domains.decode(public))
+    if domains.encode(signed.to_tables()) != public:
+        raise MalformedMessage("a signature entry is not in its one canonical form")
+    return signed
+
+
+def verify_signed_root(
+    signed: SignedRoot, entry: OpenedEntry | ParsedEntry, root: Digest, nodes: TrustedNodes, service_key: PublicKey
+) -> None:
+    """Verify what a signature entry says of the root of the entries before it; raises AuthenticationFailed."""
+    signature = signed.node
+    if (signature.view, signature.seqno) != (entry.view, entry.seqno):
+        raise AuthenticationFailed("the signature was made for another entry")
+    key = nodes.find(signature.node)
+    if key is None:
+        raise AuthenticationFailed("the signer is not a trusted node of this ledger")
+    signature.verify(key, root)
+    verify_root(signed.service, service_key, root, entry.view, entry.seqno)
+    if entry.evidence != signature_evidence(entry.view, entry.seqno, root):
+        raise AuthenticationFailed("the signature entry's commit evidence is not that of its root")
+
+
+@dataclass(frozen=True, slots=True)
+class StartingPoint:
+    """A signature, known to be good, from which a ledger is verified on, and the nodes trusted there."""
+
+    signed: SignedState
+    nodes: TrustedNodes
 
 
 class LedgerVerifier:
-    """Takes the entries of a ledger in order, from the first."""
+    """Takes the entries of a ledger in order, from the first, or from the first after `start`."""
 
-    def __init__(self, keyring: Keyring, domains: DomainCodec, service_certificate: str) -> None:
+    def __init__(
+        self, keyring: Keyring, domains: DomainCodec, service_certificate: str, start: StartingPoint | None = None
+    ) -> None:
         self._keyring = keyring
         self._domains = domains
         self._service_certificate = service_certificate
-        self._node_keys: dict[str, PublicKey] = {}
+        self._service_key = public_key_of(service_certificate)
+        self._nodes = TrustedNodes()
         self._frontier = MerkleFrontier()
         self._views: list[tuple[View, Seqno]] = []
         self.signed = SignedState(Seqno(0), View(0), self._frontier.copy(), ())
+        if start is not None:
+            self.signed, self._nodes = start.signed, start.nodes
+            self._frontier, self._views = start.signed.frontier.copy(), list(start.signed.views)
 
     @property
     def next_seqno(self) -> Seqno:
@@ -71,9 +119,9 @@ class LedgerVerifier:
         seqno = self.next_seqno
         try:
             entry = open_entry(data, self._key_of(data))
-            if entry.type is EntryType.SIGNATURE:
+            if entry.is_signature:
                 self._verify_signature(entry)
-            elif NODES in self._domains.names(entry.public):
+            elif entry.public:
                 self._learn_nodes(entry)
         except AuthenticationFailed as error:
             raise damaged(place, seqno, error.message) from None
@@ -120,29 +168,20 @@ class LedgerVerifier:
         if not self._views or entry.view != self._views[-1][0]:
             self._views.append((entry.view, entry.seqno))
         self._frontier.append(entry.leaf)
-        if entry.type is EntryType.SIGNATURE:
+        if entry.is_signature:
             self.signed = SignedState(entry.seqno, entry.view, self._frontier.copy(), tuple(self._views))
 
     def _verify_signature(self, entry: OpenedEntry) -> None:
-        signature = RootSignature.from_tables(self._domains.decode(entry.public))
+        signed = read_signed_root(entry.public, self._domains)
         leader = self._keyring.find(entry.view, entry.seqno)
-        if leader is None or signature.node != leader.node:
+        if leader is None or signed.node.node != leader.node:
             raise AuthenticationFailed("the signer did not lead this view")
-        if (signature.view, signature.seqno) != (entry.view, entry.seqno):
-            raise AuthenticationFailed("the signature was made for another entry")
-        key = self._node_keys.get(signature.node)
-        if key is None:
-            raise AuthenticationFailed("the signer is not a trusted node of this ledger")
-        signature.verify(key, self._frontier.root())
+        verify_signed_root(signed, entry, self._frontier.root(), self._nodes, self._service_key)
 
     def _learn_nodes(self, entry: OpenedEntry) -> None:
-        for raw_node, value in self._domains.decode(entry.public)[NODES].items():
-            node = raw_node.decode("ascii", "replace")
-            info = None if value is None else NodeInfo.decode(value)
-            if info is None or info.status != "Trusted":
-                self._node_keys.pop(node, None)
-            else:
-                self._node_keys[node] = info.verify_key(node, self._service_certificate)
+        tables = self._domains.decode(entry.public)
+        if NODES in tables or ENDORSED_CERTIFICATES in tables:
+            self._nodes.absorb(tables, self._service_certificate)
 
     def _opens(self, data: bytes, view: View, seqno: Seqno) -> bool:
         key = self._keyring.find(view, seqno)

@@ -12,7 +12,7 @@ class ManagerConfig(Message, frozen=True):
     """genesis: the constitution (canonical JSON) to create a network with when the ledger is empty, else ignored
     but for its digest, which must match the ledger's. names: DNS names and IP addresses of the front-end certificate.
     worker_measurement: 32 bytes, the only worker the manager pairs with. sealing: to which of its identities the
-    manager seals its keys.
+    manager seals its keys. snapshot_entries: from one snapshot to the next; 0: none but those that are asked for.
     """
 
     genesis: bytes
@@ -20,6 +20,7 @@ class ManagerConfig(Message, frozen=True):
     worker_measurement: bytes
     chunk_bytes_min: int = limits.CHUNK_BYTES_MIN
     sealing: Literal["signer", "enclave"] = "signer"
+    snapshot_entries: int = limits.SNAPSHOT_ENTRIES
 
 
 class ExecutorConfig(Message, frozen=True):

@@ -37,8 +37,8 @@ from core.node.config import ExecutorConfig
 from core.node.executor_queries import QueryRunner
 from core.node.executor_start import replay
 from core.node.front_end_keys import FrontEndKeys
-from core.node.gateway_link import GatewayLink
-from core.node.intake import Intake
+from core.node.gateway_link import GatewayLink, flush_all
+from core.node.intake import Intake, now_ms
 from core.node.manager_tables import CONSTITUTION, CURRENT, DEFAULT_ADAPTER, SETTINGS
 from core.node.messages import (
     FROM_MANAGER,
@@ -46,10 +46,18 @@ from core.node.messages import (
     CertificateIssued,
     FrontEnd,
     GovernanceResult,
+    LedgerNews,
+    ReceiptMade,
     ReplayedEntry,
+    SnapshotBegin,
+    SnapshotMore,
+    SnapshotWritten,
 )
 from core.node.proposals import Proposals, Proposed
 from core.node.reader_feed import FeedSource, ReaderFeeds
+from core.node.receipt_desk import ReceiptDesk
+from core.node.snapshot_stream import SnapshotStream
+from core.node.supervision import until_done
 from core.node.transaction_status import ViewHistory
 from core.ports import Transport
 from core.types import Seqno, View
@@ -76,14 +84,17 @@ class Executor:
         self._config = config
         self._manager = manager
         self._wake = asyncio.Event()
-        self._intake = Intake(self._wake, _now_ms, log)
+        self._intake = Intake(self._wake, now_ms, log)
         self._tickets = self._intake.tickets
         self._links = [GatewayLink(transport, self._intake.take) for transport in gateways]
         self._clock = clock
         self._log = log
         self._load = load
         self._feeds = ReaderFeeds(log)
+        self._snapshots = SnapshotStream(manager, self._wake.set)
+        self._ledger_news: Any = {}
         self._front_end_keys = FrontEndKeys(manager, clock)
+        self._receipts = ReceiptDesk(manager, log)
 
     def attach_reader(self, transport: Transport) -> None:
         """Feed one more reader (paired already), from now or from when this executor is ready. Its end is no harm."""
@@ -101,38 +112,18 @@ class Executor:
         except ChannelClosed as error:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
         work = asyncio.create_task(self._work())
-        beside = (self._hear_manager(), self._feeds.run(), self._front_end_keys.run())
+        parts = (self._feeds, self._front_end_keys, self._receipts, self._snapshots)
+        beside = (self._hear_manager(), *(part.run() for part in parts))
         others = [asyncio.create_task(one) for one in beside]
         for link in self._links:
             others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
         try:
-            await self._supervise(work, set(others))
+            await until_done(work, set(others), may_close=lambda: self._intake.stopping)
+            await flush_all(self._links)
         finally:
             for task in (work, *others):
                 task.cancel()
             await asyncio.gather(work, *others, return_exceptions=True)
-
-    async def _supervise(self, work: asyncio.Task[None], others: set[asyncio.Task[None]]) -> None:
-        """Wait for the work to end; whatever else ends first ends the node, save channels that close at a stop."""
-        while not work.done():
-            done, _ = await asyncio.wait({work, *others}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {work}:
-                others.discard(task)
-                error = task.exception()
-                if isinstance(error, ChannelClosed):
-                    if not self._intake.stopping:
-                        raise NodeStopped("another enclave of this node is gone", hint="Start it again.") from error
-                elif error is not None:
-                    raise error
-        try:
-            await work
-        except ChannelClosed as error:
-            raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
-        flushes = [asyncio.create_task(link.flush()) for link in self._links]
-        if flushes:
-            _, late = await asyncio.wait(flushes, timeout=limits.FLUSH_SECONDS_MAX)
-            for task in late:
-                task.cancel()
 
     # Start.
 
@@ -155,9 +146,10 @@ class Executor:
         )
         self._proposals = Proposals(self._manager, self._view)
         self._query_runner = QueryRunner(
-            self._store, self._adapters, self._views, now_s=self._builder.now_s, status=self._status, log=self._log
+            self._store, self._adapters, self._views, self._receipts, self._builder.now_s, self._status, self._log
         )
         self._query_runner.committed = self._committed
+        self._receipts.open(self._query_runner.disclose, ready.service)
         await self._genesis()
         self._settle()
         self._intake.open(self._adapters, lambda name: ScopedTransaction(self._store.begin(), name), self._view)
@@ -165,6 +157,7 @@ class Executor:
         self._feeds.open(
             FeedSource(self._store, self._constitution.encode(), lambda: self._committed, self._builder.now_s)
         )
+        self._snapshots.open(self._store)
         self._announce()
         self._send_front_end()
         self._log(f"ready: view {self._view}, {self._committed} entries, adapters {', '.join(self._adapters)}")
@@ -184,7 +177,7 @@ class Executor:
             self._default_adapter(),
             self._front_end_keys.chain,
             self._front_end_keys.private_key,
-            self._service,
+            self._front_end_keys.service or self._service,
             self._feeds.session,
         )
         for link in self._links:
@@ -204,14 +197,21 @@ class Executor:
             except (MalformedMessage, LimitExceeded) as error:
                 self._log(f"a message of the manager was refused: {error.message}")
                 continue
-            if isinstance(message, CertificateIssued):
-                self._front_end_keys.issued(message)
-                self._send_front_end()
-                continue
-            if not isinstance(message, BlockCommitted):
-                raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
-            self._block_committed(message)
-            self._wake.set()
+            match message:
+                case BlockCommitted():
+                    self._block_committed(message)
+                    self._wake.set()
+                case ReceiptMade():
+                    self._receipts.made(message)
+                case CertificateIssued():
+                    self._front_end_keys.issued(message)
+                    self._send_front_end()
+                case SnapshotBegin() | SnapshotMore() | SnapshotWritten():
+                    self._snapshots.take(message)
+                case LedgerNews(status):
+                    self._ledger_news = msgspec.json.decode(status)
+                case _:
+                    raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
 
     def _block_committed(self, message: BlockCommitted) -> None:
         block = self._proposals.committed(message)
@@ -238,7 +238,7 @@ class Executor:
 
     def _settle(self) -> None:
         try:
-            settle(self._store, self._adapters, self._committed, pinned=self._feeds.pinned)
+            settle(self._store, self._adapters, self._committed, pinned=self._feeds.pinned + self._snapshots.pinned)
         except InvariantBroken:
             raise
         except Exception as error:  # noqa: BLE001 - the node loop: adapters are other people's code
@@ -256,8 +256,9 @@ class Executor:
                 self._change_constitution(Constitution.decode(constitution))
         self._builder.open_after(Seqno(message.last_seqno))
         self._pass_on(entries, Seqno(message.last_seqno))
-        self._answer_governance(block.ticket, message.governance)
-        self._send_front_end()
+        if block.ticket is not None:
+            self._answer_governance(block.ticket, message.governance)
+            self._send_front_end()
 
     def _change_constitution(self, changed: Constitution) -> None:
         if changed.adapters != self._constitution.adapters:
@@ -287,6 +288,7 @@ class Executor:
                 await asyncio.sleep(0)
             elif self._intake.stopping and self._builder.is_empty and not self._proposals:
                 self._intake.refuse_all()
+                self._receipts.refuse_all()
                 return
             else:
                 await self._sleep()
@@ -312,8 +314,8 @@ class Executor:
             return True
         if self._proposals.awaits_governance:
             return False
-        if self._intake.governance and not self._intake.stopping:
-            return await self._propose_governance()
+        if self._has_manager_entry and not self._intake.stopping:
+            return await self._propose_manager_entry()
         item = None if self._intake.stopping else self._next()
         if item is not None:
             self._run(*item)
@@ -326,9 +328,14 @@ class Executor:
     def _must_close(self) -> bool:
         if self._builder.is_empty:
             return False
-        if self._builder.is_full or self._intake.governance or self._intake.stopping:
+        if self._builder.is_full or self._has_manager_entry or self._intake.stopping:
             return True
         return not self._proposals and len(self._builder.commands) >= limits.BLOCK_COMMANDS_ENOUGH
+
+    @property
+    def _has_manager_entry(self) -> bool:
+        """Whether there is something to propose whose entry the manager itself fills in, as a block of its own."""
+        return bool(self._intake.governance) or self._snapshots.owes_evidence
 
     def _next(self) -> tuple[str, Pending] | None:
         return self._builder.backlog.popleft() if self._builder.backlog else self._intake.next()
@@ -356,18 +363,22 @@ class Executor:
             return
         await self._proposals.propose(block)
 
-    async def _propose_governance(self) -> bool:
+    async def _propose_manager_entry(self) -> bool:
         if not self._proposals.has_room:
             return False
-        ticket, message = self._intake.governance.popleft()
-        await self._proposals.propose_governance(Seqno(self._store.head + 1), ticket, message)
+        first = Seqno(self._store.head + 1)
+        if self._snapshots.owes_evidence:
+            self._snapshots.owes_evidence = False
+            await self._proposals.propose_evidence(first)
+        else:
+            ticket, message = self._intake.governance.popleft()
+            await self._proposals.propose_governance(first, ticket, message)
         return True
 
     def _answer_query(self) -> bool:
         waiting = self._intake.queries.pop(self._committed, 0.0)
         if waiting is not None:
-            link, ask = waiting.item
-            link.answer(self._query_runner.answer(ask))
+            self._query_runner.answer(*waiting.item)
         return waiting is not None
 
     def roll_back(self) -> None:
@@ -377,7 +388,7 @@ class Executor:
         for block in self._proposals.drop_all():
             for ran in block.commands:
                 self._tickets.fail(ran.pending.ticket, "unknown_outcome", ran.seqno)
-            if block.last_seqno is None:
+            if block.ticket is not None:
                 self._tickets.fail(block.ticket, "unknown_outcome")
         self._wake.set()
 
@@ -392,9 +403,6 @@ class Executor:
             "adapters": {name: adapter.info.version for name, adapter in self._adapters.items()},
             "default_adapter": self._default_adapter(),
             "readers": len(self._feeds),
+            "ledger": self._ledger_news,
             "stopping": self._intake.stopping,
         }
-
-
-def _now_ms() -> int:
-    return int(asyncio.get_running_loop().time() * 1000)

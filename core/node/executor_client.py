@@ -10,11 +10,14 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import assert_never
 
+import msgspec
+
 from core import limits
 from core.adapter.interface import Adapter, Caller, CommandFailed, Outcome, OutcomeUnknown, Overloaded, QueryClass
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.node.exchange import Exchange
-from core.node.messages import Answer, Ask, FrontEnd, Submit, WireCaller
+from core.node.messages import RECEIPT_ANSWER, Answer, Ask, FrontEnd, ReceiptAnswer, Submit, WireCaller
+from core.node.proposals import GOVERNANCE
 from core.node.reader_slot import ReaderSlot
 from core.ports import Transport
 from core.types import Seqno, TransactionId, View
@@ -104,6 +107,19 @@ class ExecutorClient:
             raise _error(answer, None)
         return answer.reply
 
+    async def receipt(self, query: Mapping[str, object], caller: Caller) -> ReceiptAnswer:
+        """Ask for a receipt (executor_queries.py). Raises as `ask`; CommandFailed when the disk does not return it."""
+        reply = await self.ask(GOVERNANCE, msgspec.json.encode({"kind": "receipt", **query}), caller)
+        if reply.startswith(b"{"):
+            document = msgspec.json.decode(reply)
+            raise CocoError(str(document.get("error")), hint=str(document.get("hint")))
+        answer = RECEIPT_ANSWER.decode(reply)
+        if answer.state == "unreadable":
+            raise CommandFailed(
+                "the disk does not return this entry as it was committed", hint="Tell the node's operator."
+            )
+        return answer
+
     async def committed_after(self, seqno: int) -> int:
         """Wait until something newer is committed, and can be read; returns the newest committed sequence number."""
         while self._news <= seqno:
@@ -188,6 +204,11 @@ class AdapterBackend:
     async def query(self, payload: bytes, caller: Caller) -> bytes:
         """Run a query on committed state."""
         return await self._client.ask(self._adapter, payload, caller)
+
+    async def receipt(self, seqno: Seqno, caller: Caller) -> bytes | None:
+        """Return the proof of a committed entry."""
+        answer = await self._client.receipt({"seqno": seqno, "form": "proof"}, caller)
+        return answer.body if answer.state == "made" else None
 
     async def committed_after(self, seqno: int) -> int:
         """Wait until something newer than seqno is committed."""

@@ -1,6 +1,8 @@
 """Answers the queries that gateways pass on: the adapters' own, and the node's about itself ("coco").
 
-A node query is JSON: {"kind": "transaction", "id": "2.17"} or {"kind": "status"}.
+A node query is JSON: {"kind": "status"}, {"kind": "transaction", "id": "2.17"}, or a receipt by its entry's id or
+seqno: {"kind": "receipt", "id": "2.17", "form": "ccf"}, {"kind": "receipt", "seqno": 17, "form": "proof"}. A receipt
+is answered by a ReceiptAnswer, the others by JSON.
 """
 
 from __future__ import annotations
@@ -10,14 +12,17 @@ from typing import Any, Literal
 
 import msgspec
 
-from core.adapter.block_builder import run_query
-from core.adapter.interface import Adapter, Caller
+from core.adapter.block_builder import query_context, run_query, written_entry
+from core.adapter.interface import Adapter, Caller, Disclosure
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.kv.store import Store
-from core.node.messages import Answer, Ask
+from core.kv.write_set import WriteSet
+from core.node.gateway_link import GatewayLink
+from core.node.messages import Answer, Ask, ReceiptAnswer
 from core.node.proposals import GOVERNANCE
-from core.node.transaction_status import ViewHistory
-from core.types import Seqno, TransactionId
+from core.node.receipt_desk import Form, ReceiptDesk, receipt_answer
+from core.node.transaction_status import Status, ViewHistory
+from core.types import Digest, Seqno, TransactionId
 
 
 def answer_query(
@@ -47,8 +52,10 @@ def answer_query(
 
 
 class _NodeQuery(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: Literal["transaction", "status"]
+    kind: Literal["transaction", "status", "receipt"]
     id: str = ""
+    seqno: int = 0
+    form: Form = "ccf"
 
 
 class QueryRunner:
@@ -59,7 +66,7 @@ class QueryRunner:
         store: Store,
         adapters: Mapping[str, Adapter],
         views: ViewHistory,
-        *,
+        receipts: ReceiptDesk,
         now_s: Callable[[], int],
         status: Callable[[], Mapping[str, Any]],
         log: Callable[[str], None],
@@ -69,26 +76,57 @@ class QueryRunner:
         self._views = views
         self._now_s = now_s
         self._status = status
+        self._receipts = receipts
         self._log = log
         self.committed = Seqno(0)
 
-    def answer(self, ask: Ask) -> Answer:
-        """Run a query."""
+    def answer(self, link: GatewayLink, ask: Ask) -> None:
+        """Run a query and answer it, at once or (a receipt) later."""
         if ask.adapter == GOVERNANCE:
-            return Answer(ask.ticket, self._about_the_node(ask.payload), "", 0, 0)
-        return answer_query(
-            self._store, self._adapters, ask, committed=self.committed, time_s=self._now_s(), log=self._log
+            self._about_the_node(link, ask)
+            return
+        link.answer(
+            answer_query(
+                self._store, self._adapters, ask, committed=self.committed, time_s=self._now_s(), log=self._log
+            )
         )
 
-    def _about_the_node(self, payload: bytes) -> bytes:
+    def disclose(
+        self, adapter: str, seqno: Seqno, writes: WriteSet, claims: Digest, caller: Caller
+    ) -> Disclosure | None:
+        """Ask an adapter what a caller may have of an entry; None when it is not live."""
+        found = self._adapters.get(adapter)
+        if found is None:
+            return None
+        context = query_context(self._store, found, caller, committed=self.committed, time_s=self._now_s())
+        return found.disclose(written_entry(found, seqno, writes, claims), context)
+
+    def _about_the_node(self, link: GatewayLink, ask: Ask) -> None:
         try:
-            query = msgspec.json.decode(payload, type=_NodeQuery)
+            query = msgspec.json.decode(ask.payload, type=_NodeQuery)
             if query.kind == "status":
-                return msgspec.json.encode(self._status())
-            target = TransactionId.parse(query.id)
+                answer = self._status()
+            else:
+                target = self._target(query)
+                status = self._views.status(target, head=self._store.head, committed=self.committed)
+                if query.kind == "receipt":
+                    self._receipt(link, ask, target, status, query.form)
+                    return
+                answer = {"id": str(target), "status": status}
         except (msgspec.DecodeError, ValueError) as error:
-            return msgspec.json.encode({"error": f"not a node query: {error}", "hint": ""})
+            answer = {"error": f"not a node query: {error}", "hint": ""}
         except CocoError as error:
-            return msgspec.json.encode({"error": error.message, "hint": error.hint})
-        status = self._views.status(target, head=self._store.head, committed=self.committed)
-        return msgspec.json.encode({"id": str(target), "status": status})
+            answer = {"error": error.message, "hint": error.hint}
+        link.answer(Answer(ask.ticket, msgspec.json.encode(answer), "", 0, 0))
+
+    def _target(self, query: _NodeQuery) -> TransactionId:
+        if query.seqno:
+            return TransactionId(self._views.view_at(Seqno(query.seqno)), Seqno(query.seqno))
+        return TransactionId.parse(query.id)
+
+    def _receipt(self, link: GatewayLink, ask: Ask, target: TransactionId, status: Status, form: Form) -> None:
+        if status == "Committed":
+            self._receipts.want(link, ask, target, form)
+        else:
+            state: Literal["pending", "none"] = "pending" if status == "Pending" else "none"
+            link.answer(receipt_answer(ask.ticket, ReceiptAnswer(state)))

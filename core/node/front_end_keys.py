@@ -31,6 +31,8 @@ class FrontEndKeys:
         self._renew_at = 0.0
         self.private_key = b""
         self.chain = b""
+        self.service = b""
+        """The service's information when the newest certificate was issued: the platform may have new collateral."""
 
     def __repr__(self) -> str:
         return f"<FrontEndKeys renewed at {self._renew_at:.0f}>"
@@ -55,6 +57,7 @@ class FrontEndKeys:
         if self._requested is None:
             raise InvariantBroken("the manager issued a certificate that was not asked for")
         self.private_key, self.chain = self._requested.to_pkcs8_pem(), answer.chain
+        self.service = answer.service
         self._requested = None
         self._renew_at = self._clock() + _RENEW_AFTER_SECONDS
 

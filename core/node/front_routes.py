@@ -33,6 +33,7 @@ from core.node.cross_origin import is_preflight, preflight_response
 from core.node.executor_client import ExecutorClient
 from core.node.http_protocol import RawRequest, error_response
 from core.node.proposals import GOVERNANCE
+from core.node.receipt_routes import receipt_query, receipt_response
 from core.node.websocket_server import SocketOffer
 
 _WITHHELD = ("authorization", "proxy-authorization")
@@ -113,7 +114,7 @@ class FrontRoutes:
             return self._preflight(raw)
         path, query, _, caller = self._identify(raw, peer)
         if path.startswith("/node/"):
-            return await self._serve_node(raw, path, caller)
+            return await self._serve_node(raw, path, parse_query(query), caller)
         name, path = self._mounted(path)
         match = self._tables[name].match(raw.method, path)
         if caller.identity is None and (match is None or not match.route.anonymous):
@@ -134,7 +135,7 @@ class FrontRoutes:
             return first, f"/{rest}" if slash else "/"
         return self._default, path
 
-    async def _serve_node(self, raw: RawRequest, path: str, caller: Caller) -> Response:
+    async def _serve_node(self, raw: RawRequest, path: str, query: Mapping[str, str], caller: Caller) -> Response:
         match (raw.method, path):
             case ("GET" | "HEAD", "/node/health"):
                 return Response(200, b'{"status":"ok"}')
@@ -146,6 +147,8 @@ class FrontRoutes:
             return await self._ask({"kind": "status"}, caller)
         if raw.method == "GET" and path.startswith("/node/tx/"):
             return await self._ask({"kind": "transaction", "id": unquote(path.removeprefix("/node/tx/"))}, caller)
+        if raw.method == "GET" and path == "/node/receipt":
+            return receipt_response(await self._client.receipt(receipt_query(query, raw.headers), caller))
         if raw.method == "POST" and path == "/node/governance" and caller.is_member:
             return await self._govern(raw.body, caller)
         return _NOT_FOUND

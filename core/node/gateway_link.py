@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from core import limits
 from core.errors import LimitExceeded, MalformedMessage
@@ -111,3 +111,12 @@ class GatewayLink:
         if self._outbox_bytes <= limits.OUTBOX_BYTES_MAX:
             self._room.set()
         return tuple(batch)
+
+
+async def flush_all(links: Iterable[GatewayLink]) -> None:
+    """Wait until everything queued has been sent, for limits.FLUSH_SECONDS_MAX at most."""
+    flushes = [asyncio.create_task(link.flush()) for link in links]
+    if flushes:
+        _, late = await asyncio.wait(flushes, timeout=limits.FLUSH_SECONDS_MAX)
+        for task in late:
+            task.cancel()

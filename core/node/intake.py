@@ -24,6 +24,11 @@ from core.types import Seqno, View
 Failure = Literal["overloaded", "too_large", "unknown_outcome", "no_such_adapter", "failed"]
 
 
+def now_ms() -> int:
+    """Return the running event loop's time, in milliseconds."""
+    return int(asyncio.get_running_loop().time() * 1000)
+
+
 class Tickets:
     """Who is to get the answer to which command."""
 

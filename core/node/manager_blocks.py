@@ -15,25 +15,35 @@ from core.crypto.keys import PrivateKey
 from core.errors import CocoError, InvariantBroken, MalformedMessage
 from core.governance.messages import verify_message
 from core.kv.write_set import PUBLIC_PREFIX, decode_domain, encode_domain, table_names
+from core.ledger.cose import RootSigner
 from core.ledger.entry import EntrySealer, SealedEntry
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import EntryKey
-from core.ledger.tables import RootSignature
-from core.node.manager_tables import EMPTY_DOMAIN, GOVERNANCE, SystemState, rejection
+from core.ledger.tables import RootSignature, SignedRoot
+from core.node.manager_tables import EMPTY_DOMAIN, GOVERNANCE, SNAPSHOT, SystemState, rejection
 from core.node.messages import EntryDraft, GovernanceResult, ProposeBlock
+from core.node.system_tables import SystemTables
 from core.types import NO_CLAIMS, Digest, NodeId, Seqno, View
 
 CLAIMS_BYTES = 32
 
+Evidence = Callable[[Seqno], tuple[bytes, Digest]]
+
 
 @dataclass(frozen=True, slots=True)
 class SealedBlock:
-    """Whole entries, the last of which is the signature at `last`."""
+    """Whole entries, the last of which is the signature at `last`. leaves: of each, with its size in bytes.
+
+    frontier: of the Merkle tree with all of them.
+    """
 
     data: bytes
     first: Seqno
     last: Seqno
+    view: View
+    frontier: MerkleFrontier
     governance: tuple[GovernanceResult, ...] = ()
+    leaves: tuple[tuple[Digest, int], ...] = ()
 
 
 class BlockSealer:
@@ -43,13 +53,17 @@ class BlockSealer:
         self,
         key: EntryKey,
         node_key: PrivateKey,
+        service: RootSigner,
         frontier: MerkleFrontier,
         state: SystemState,
+        tables: SystemTables,
         clock: Callable[[], float],
     ) -> None:
+        self._tables = tables
         self._node = key.node
         self._view = key.view
         self._node_key = node_key
+        self._service = service
         self._frontier = frontier
         self._sealer = EntrySealer(key, Seqno(frontier.last_seqno))
         self._state = state
@@ -74,10 +88,13 @@ class BlockSealer:
     def seal_system(self, entries: Sequence[bytes]) -> SealedBlock:
         """Seal a block of the manager's own: encoded public write sets."""
         first = Seqno(self.last_seqno + 1)
-        return self._finish(first, [self._seal(public, EMPTY_DOMAIN, NO_CLAIMS) for public in entries], [])
+        return self._finish(first, [self._seal_own(public, NO_CLAIMS) for public in entries], [])
 
-    def seal_proposed(self, proposed: ProposeBlock) -> SealedBlock:
-        """Check and seal a worker's block; raises InvariantBroken for anything the worker may not do."""
+    def seal_proposed(self, proposed: ProposeBlock, evidence: Evidence) -> SealedBlock:
+        """Check and seal a worker's block; raises InvariantBroken for anything the worker may not do.
+
+        evidence: returns what the entry of that seqno is to say of a snapshot, and claim.
+        """
         first = Seqno(self.last_seqno + 1)
         if proposed.view != self._view or proposed.first_seqno != first:
             raise InvariantBroken(
@@ -90,11 +107,22 @@ class BlockSealer:
             if draft.adapter == GOVERNANCE:
                 result = self._govern(draft)
                 results.append(result)
-                sealed.append(self._seal(result.public, EMPTY_DOMAIN, NO_CLAIMS))
+                sealed.append(self._seal_own(result.public, NO_CLAIMS))
+            elif draft.adapter == SNAPSHOT:
+                _check_empty(draft)
+                seqno = Seqno(self.last_seqno + 1)
+                public, claims = evidence(seqno)
+                results.append(GovernanceResult(seqno, public, ""))
+                sealed.append(self._seal_own(public, claims))
             else:
                 self._check(draft)
                 sealed.append(self._seal(draft.public, draft.private, Digest(draft.claims)))
         return self._finish(first, sealed, results)
+
+    def _seal_own(self, public: bytes, claims: Digest) -> SealedEntry:
+        """Seal an entry of the manager's own."""
+        self._tables.note(Seqno(self.last_seqno + 1), public)
+        return self._seal(public, EMPTY_DOMAIN, claims)
 
     def _seal(self, public: bytes, private: bytes, claims: Digest) -> SealedEntry:
         entry = self._sealer.seal(Seqno(self.last_seqno + 1), public, private, claims)
@@ -103,11 +131,15 @@ class BlockSealer:
 
     def _finish(self, first: Seqno, sealed: Sequence[SealedEntry], results: Sequence[GovernanceResult]) -> SealedBlock:
         last = Seqno(self.last_seqno + 1)
-        signature = RootSignature.make(self._node_key, self._node, self._view, last, self._frontier.root())
-        entry = self._sealer.seal_signature(last, encode_domain(signature.to_tables()), EMPTY_DOMAIN)
+        root = self._frontier.root()
+        signature = RootSignature.make(self._node_key, self._node, self._view, last, root)
+        signed = SignedRoot(signature, self._service.sign(root, self._view, last))
+        entry = self._sealer.seal_signature(last, encode_domain(signed.to_tables()), root)
         self._frontier.append(entry.leaf)
-        data = b"".join([*(one.data for one in sealed), entry.data])
-        return SealedBlock(data, first, last, tuple(results))
+        entries = [*sealed, entry]
+        leaves = tuple((one.leaf, len(one.data)) for one in entries)
+        data = b"".join([one.data for one in entries])
+        return SealedBlock(data, first, last, self._view, self._frontier.copy(), tuple(results), leaves)
 
     def _check(self, draft: EntryDraft) -> None:
         prefixes = self._prefixes.get(draft.adapter)
@@ -132,8 +164,7 @@ class BlockSealer:
 
     def _govern(self, draft: EntryDraft) -> GovernanceResult:
         seqno = self.last_seqno + 1
-        if draft.public not in (b"", EMPTY_DOMAIN):
-            raise InvariantBroken("the worker proposed a governance entry with writes of its own")
+        _check_empty(draft)
         try:
             message = verify_message(draft.private, self._state.constitution, self._clock())
             writes, reason = self._state.accept(message, draft.private), ""
@@ -141,3 +172,8 @@ class BlockSealer:
             # The entry stands even so: the worker has already counted on its seqno.
             writes, reason = rejection(sha256(draft.private), error)
         return GovernanceResult(seqno, encode_domain(writes), reason)
+
+
+def _check_empty(draft: EntryDraft) -> None:
+    if draft.public not in (b"", EMPTY_DOMAIN):
+        raise InvariantBroken("the worker proposed an entry of the manager's with writes of its own")

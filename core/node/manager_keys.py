@@ -13,15 +13,15 @@ import msgspec
 
 from core import limits
 from core.crypto.certificates import issue, self_signed
-from core.crypto.keys import Curve, PrivateKey, PublicKey
-from core.errors import AuthenticationFailed, IncompatibleData, LimitExceeded, MalformedMessage
+from core.crypto.keys import PrivateKey, PublicKey
+from core.errors import AuthenticationFailed, IncompatibleData, LimitExceeded, MalformedMessage, OlderThanSealed
 from core.ledger.secrets import EpochSecret
 from core.ports import Disk, Sealer
 from core.types import Digest, NodeId, Seqno, View
 
 FOLDER = "sealed"
 FILE = "sealed/keys"
-DATA_VERSION = 1
+DATA_VERSION = 2
 """Version of the whole data directory: of this file and of the ledger beside it."""
 
 AUTHORITY_DAYS = 3650
@@ -49,7 +49,10 @@ class NodeSecrets:
         return self.epochs[-1].first_view if self.epochs else View(0)
 
     def endorse_node(self, node_key: PublicKey, now: float) -> str:
-        """Return a node certificate under the service key."""
+        """Return a node certificate under the service key.
+
+        It has a name of its own, which nothing resolves: X.509 verifiers, CCF's among them, refuse a leaf without one.
+        """
         return issue(
             f"node {node_key.node_id()[:16]}",
             node_key,
@@ -57,6 +60,7 @@ class NodeSecrets:
             issuer_key=self.service_key,
             not_before=_from_unix(now),
             days=AUTHORITY_DAYS,
+            names=(f"{node_key.node_id()[:32]}.node.invalid",),
             usage="signing",
         )
 
@@ -94,7 +98,7 @@ class _SealedState(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 def make_secrets(constitution: Digest, network: str, now: float) -> NodeSecrets:
     """Make the keys of a new network."""
-    service_key, front_end_key = PrivateKey.generate(Curve.P384), PrivateKey.generate()
+    service_key, front_end_key = PrivateKey.generate(), PrivateKey.generate()
     start = _from_unix(now)
     return NodeSecrets(
         constitution=constitution,
@@ -127,9 +131,14 @@ async def load_secrets(disk: Disk, sealer: Sealer) -> NodeSecrets | None:
     try:
         plaintext = await sealer.unseal(data[len(_MAGIC) + 1 :], context=_SEAL_CONTEXT)
         return _decode(plaintext)
+    except OlderThanSealed as error:
+        raise IncompatibleData(
+            f"{FILE} cannot be unsealed: {error.message}", hint=f"{error.hint} {NEW_NETWORK_HINT}"
+        ) from None
     except (AuthenticationFailed, MalformedMessage):
         raise IncompatibleData(
-            f"{FILE} cannot be unsealed: it was sealed by another enclave or on another platform, or it is damaged",
+            f"{FILE} cannot be unsealed: it was sealed by another enclave, another signer's or on another platform, or "
+            "it is damaged",
             hint=f"Run the build and platform that sealed it, or restore a backup. {NEW_NETWORK_HINT}",
         ) from None
 

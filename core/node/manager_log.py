@@ -12,18 +12,28 @@ from collections.abc import Awaitable, Callable, Sequence
 from core.consensus.engine import ConsensusEngine, LogEntry
 from core.errors import InvariantBroken
 from core.ledger.files import LedgerWriter
+from core.ledger.history import LedgerHistory
 from core.node.manager_blocks import SealedBlock
+from core.types import Seqno
 
 Committed = Callable[[SealedBlock], Awaitable[None]]
 
 
 class BlockLog:
-    """Blocks on their way to the disk, oldest first. committed: told of each block, in order, as it commits."""
+    """Blocks on their way to the disk, oldest first. committed: told of each block, in order, as it commits.
 
-    def __init__(self, engine: ConsensusEngine, writer: LedgerWriter, committed: Committed) -> None:
+    history: takes what is committed, before anybody is told.
+    """
+
+    def __init__(
+        self, engine: ConsensusEngine, writer: LedgerWriter, history: LedgerHistory, committed: Committed
+    ) -> None:
         self._engine = engine
         self._writer = writer
+        self._history = history
         self._committed = committed
+        self._places: dict[int, tuple[Seqno, int]] = {}
+        """Of blocks on disk, by the engine's index: the chunk's first seqno, and the offset."""
         self._in_flight: deque[tuple[int, SealedBlock]] = deque()
         self._persisted = 0
 
@@ -49,14 +59,25 @@ class BlockLog:
             index, block = self._in_flight.popleft()
             if index != entry.index or index > self._persisted:
                 raise InvariantBroken(f"the engine committed entry {entry.index}, which is not the next on disk")
+            self._record(block, *self._places.pop(index))
             await self._committed(block)
         if block is not None and entries[-1].index == self._persisted:
             # The file ends with what is committed, at a signature: a chunk may end here.
-            await self._writer.close_chunk_if_full(block.last)
+            async with self._history.lock:
+                if await self._writer.close_chunk_if_full(block.last):
+                    self._history.close_chunk()
+
+    def _record(self, block: SealedBlock, chunk: Seqno, offset: int) -> None:
+        for leaf, size_bytes in block.leaves:
+            self._history.add(leaf, chunk, offset, size_bytes)
+            offset += size_bytes
 
     async def _persist(self, entries: Sequence[LogEntry]) -> None:
         if not entries:
             return
         first = next(block.first for index, block in self._in_flight if index == entries[0].index)
-        await self._writer.append(b"".join(entry.data for entry in entries), first)
+        chunk, offset = await self._writer.append(b"".join(entry.data for entry in entries), first)
+        for entry in entries:
+            self._places[entry.index] = (chunk, offset)
+            offset += len(entry.data)
         self._persisted = entries[-1].index

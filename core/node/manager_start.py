@@ -15,16 +15,20 @@ from core import limits
 from core.crypto.keys import PrivateKey
 from core.errors import AuthenticationFailed, CocoError, IncompatibleData, LedgerDamaged, MalformedMessage
 from core.governance.constitution import Constitution
-from core.ledger.entry import VIEW_MAX, EntryType, OpenedEntry
-from core.ledger.files import FOLDER, LedgerWriter
+from core.ledger.backfill import BackfilledHistory
+from core.ledger.entry import VIEW_MAX, OpenedEntry
+from core.ledger.files import FOLDER, Chunk, LedgerWriter, arrange_chunks, finish_chunk
+from core.ledger.history import LedgerHistory
 from core.ledger.replay import Replayed
 from core.ledger.replay import replay as replay_ledger
 from core.ledger.secrets import EpochSecret, Keyring
-from core.ledger.verify import DAMAGE_HINT, LedgerVerifier, Place, damaged
+from core.ledger.verify import DAMAGE_HINT, LedgerVerifier, Place, SignedState, damaged
 from core.node.config import ManagerConfig
 from core.node.manager_keys import NEW_NETWORK_HINT, NodeSecrets, load_secrets, make_secrets, store_secrets
+from core.node.manager_restore import remove_unfinished, restore
 from core.node.manager_tables import WRITE_SETS, SystemState
 from core.node.messages import FROM_MANAGER, Replay, ReplayedEntry
+from core.node.system_tables import SystemTables
 from core.ports import Disk, Sealer, Transport
 from core.types import Seqno, View
 
@@ -40,25 +44,45 @@ Clock = Callable[[], float]
 
 
 @dataclass(frozen=True, slots=True)
+class Older:
+    """The part of the ledger that a snapshot stood for, up to `until`. chunks: the ledger's, at the start."""
+
+    until: SignedState
+    chunks: Sequence[Chunk]
+    history: BackfilledHistory
+
+
+@dataclass(frozen=True, slots=True)
 class Began:
-    """A start up to the new view. secrets: already sealed, with the new epoch last."""
+    """A start up to the new view. secrets: already sealed, with the new epoch last. history: of what was replayed.
+
+    tables: the system's. older: what is still to be verified of the ledger, None after a start without a snapshot.
+    """
 
     secrets: NodeSecrets
     node_key: PrivateKey
     state: SystemState
     replayed: Replayed
     writer: LedgerWriter
+    history: LedgerHistory
+    tables: SystemTables
+    older: Older | None
 
     @property
     def epoch(self) -> EpochSecret:
         return self.secrets.epochs[-1]
+
+    @property
+    def snapshot(self) -> Seqno:
+        """The seqno of the snapshot that the start was from; 0: of none."""
+        return self.older.until.seqno if self.older else Seqno(0)
 
 
 class ReplaySender:
     """Sends replayed entries to the executor in messages of bounded size."""
 
     def __init__(self, executor: Transport) -> None:
-        self._executor = executor
+        self.executor = executor
         self._batch: list[ReplayedEntry] = []
         self._bytes = 0
 
@@ -74,7 +98,7 @@ class ReplaySender:
         """Send what is left."""
         if self._batch:
             batch, self._batch, self._bytes = tuple(self._batch), [], 0
-            await self._executor.send(FROM_MANAGER.encode(Replay(batch)))
+            await self.executor.send(FROM_MANAGER.encode(Replay(batch)))
 
 
 def read_genesis(config: ManagerConfig) -> Constitution:
@@ -99,13 +123,23 @@ async def begin(
     old = await load_secrets(disk, sealer)
     await _check_beside(disk, old, constitution)
     kept = old or make_secrets(constitution.digest(), constitution.network, clock())
-    state = SystemState(constitution)
-    verifier = LedgerVerifier(Keyring(kept.epochs), WRITE_SETS, kept.service_certificate)
-    replayed = await replay_ledger(disk, verifier, _Deliverer(state, sender, clock, log).deliver)
+    restored = await restore(disk, kept, constitution, sender.executor, log)
+    state = restored.state if restored else SystemState(constitution)
+    tables = restored.tables if restored else SystemTables()
+    start = restored.start if restored else None
+    verifier = LedgerVerifier(Keyring(kept.epochs), WRITE_SETS, kept.service_certificate, start)
+    chunks = arrange_chunks(await disk.list_files(FOLDER))
+    older = Older(start.signed, chunks, BackfilledHistory(start.signed.seqno)) if start else None
+    history = older.history if older else LedgerHistory()
+    deliverer = _Deliverer(state, tables, sender, clock, log)
+    replayed = await replay_ledger(disk, verifier, deliverer.deliver, history)
     _check_reach(replayed, kept, state)
+    if restored:
+        log(f"started from {restored.name.file}, and {replayed.signed.seqno - restored.name.seqno} entries after it")
     if kept.last_view >= VIEW_MAX:
         raise IncompatibleData(f"view {kept.last_view} is the last one there is", hint=NEW_NETWORK_HINT)
     await _cut(disk, replayed, log)
+    await remove_unfinished(disk)
     node_key = PrivateKey.generate()
     epoch = EpochSecret(
         epoch=kept.epochs[-1].epoch + 1 if kept.epochs else 1,
@@ -116,8 +150,8 @@ async def begin(
     )
     begun = replace(kept, epochs=(*kept.epochs, epoch))
     await store_secrets(disk, sealer, begun)
-    writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.open_bytes)
-    return Began(begun, node_key, state, replayed, writer)
+    writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.positions)
+    return Began(begun, node_key, state, replayed, writer, history, tables, older)
 
 
 async def _check_beside(disk: Disk, kept: NodeSecrets | None, constitution: Constitution) -> None:
@@ -158,22 +192,31 @@ def _check_reach(replayed: Replayed, kept: NodeSecrets, state: SystemState) -> N
 
 
 async def _cut(disk: Disk, replayed: Replayed, log: Log) -> None:
-    cut = replayed.cut
+    """Cut off what was never acknowledged, or finish the closing of a file."""
+    cut, unfinished = replayed.cut, replayed.unfinished
+    if unfinished is not None:
+        await finish_chunk(disk, unfinished.first, unfinished.last, unfinished.table_at)
+        log(f"ledger_{unfinished.first}: its closing was cut short, and is now done")
     if cut is None:
         return
-    log(
-        f"{cut.file}: cut after entry {replayed.signed.seqno}, the last one signed: {cut.entries} whole entries and "
-        f"{cut.torn_bytes} bytes of a torn one followed{', all of them zero' if cut.zeros and cut.torn_bytes else ''}; "
-        "none was acknowledged, unless the disk lost what it had confirmed"
-    )
+    if cut.is_table:
+        log(f"{cut.file}: {cut.torn_bytes} bytes of a table are cut off: the closing of the file was cut short")
+    else:
+        zeros = ", all of them zero" if cut.zeros and cut.torn_bytes else ""
+        log(
+            f"{cut.file}: cut after entry {replayed.signed.seqno}, the last one signed: {cut.entries} whole entries "
+            f"and {cut.torn_bytes} bytes of a torn one followed{zeros}; "
+            "none was acknowledged, unless the disk lost what it had confirmed"
+        )
     await disk.truncate(cut.file, cut.keep_bytes)
 
 
 class _Deliverer:
     """Takes verified blocks: to the system's own state, and on to the executor."""
 
-    def __init__(self, state: SystemState, sender: ReplaySender, clock: Clock, log: Log) -> None:
+    def __init__(self, state: SystemState, tables: SystemTables, sender: ReplaySender, clock: Clock, log: Log) -> None:
         self._state = state
+        self._tables = tables
         self._sender = sender
         self._clock = clock
         self._log = log
@@ -181,10 +224,11 @@ class _Deliverer:
 
     async def deliver(self, block: Sequence[OpenedEntry]) -> None:
         for entry in block:
-            if entry.type is EntryType.SIGNATURE:
+            if entry.is_signature:
                 continue
             try:
                 self._state.absorb(entry.public)
+                self._tables.note(entry.seqno, entry.public)
             except (MalformedMessage, AuthenticationFailed) as error:
                 raise damaged(Place(FOLDER, 0), entry.seqno, error.message) from None
             await self._sender.add(entry.seqno, entry.public, entry.private)

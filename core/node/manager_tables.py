@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import msgspec
+from msgspec.structs import replace
 
 from core.errors import AuthenticationFailed, CocoError, MalformedMessage
 from core.governance.constitution import Constitution
 from core.governance.messages import SetDefaultAdapter, VerifiedMessage
-from core.kv.write_set import PUBLIC_PREFIX, Writes, decode_domain, encode_domain, table_names
+from core.kv.write_set import Writes, decode_domain, encode_domain, table_names
 from core.ledger.secrets import EpochSecret
-from core.ledger.tables import NODES, SINGLETON_KEY, DomainCodec, NodeInfo
+from core.ledger.tables import (
+    ENDORSED_CERTIFICATES,
+    NODES,
+    SERVICE,
+    SINGLETON_KEY,
+    DomainCodec,
+    NodeInfo,
+    ServiceInfo,
+)
+from core.node.system_tables import is_system_table
 from core.types import Digest
 
 CONSTITUTION = "public:coco.constitution"
@@ -18,17 +28,18 @@ EPOCHS = "public:coco.epochs"
 FRONT_END = "public:coco.front_end"
 MESSAGES = "public:coco.governance.messages"
 REJECTED = "public:coco.governance.rejected"
-SERVICE = "public:ccf.gov.service.info"
 
 CURRENT = b"current"
 DEFAULT_ADAPTER = b"default_adapter"
 GOVERNANCE = "coco"
 """What an entry draft names instead of an adapter when it carries a governance message."""
 
+SNAPSHOT = "coco.snapshot"
+"""What it names when the manager is to put the evidence of a snapshot there."""
+
 REASON_CHARACTERS_MAX = 400
 EMPTY_DOMAIN = encode_domain({})
 WRITE_SETS = DomainCodec(encode_domain, decode_domain, table_names)
-_SYSTEM_PREFIXES = (f"{PUBLIC_PREFIX}ccf.", f"{PUBLIC_PREFIX}coco.")
 
 
 class SystemState:
@@ -39,13 +50,17 @@ class SystemState:
         self.constitution_seen = False
         self.default_adapter = constitution.default_adapter
         self.nodes: dict[bytes, NodeInfo] = {}
+        self.certificates: dict[str, str] = {}
+        """Of every node there ever was (PEM), since receipts show them."""
         self._accepted: set[bytes] = set()
 
     def absorb(self, public: bytes) -> None:
         """Take in one replayed entry; raises MalformedMessage or AuthenticationFailed for what cannot be."""
-        if not any(name.startswith(_SYSTEM_PREFIXES) for name in table_names(public)):
-            return
-        tables = decode_domain(public)
+        if any(is_system_table(name) for name in table_names(public)):
+            self.absorb_tables(decode_domain(public))
+
+    def absorb_tables(self, tables: Writes) -> None:
+        """Take in what system tables hold; raises as `absorb`."""
         if CONSTITUTION in tables:
             if tables[CONSTITUTION].get(CURRENT) != self.constitution.encode():
                 raise AuthenticationFailed("the ledger's constitution is not the one these keys were sealed for")
@@ -57,6 +72,9 @@ class SystemState:
             if value is None:
                 raise MalformedMessage("a node's record is deleted")
             self.nodes[node] = NodeInfo.decode(value)
+        for node, value in tables.get(ENDORSED_CERTIFICATES, {}).items():
+            if value is not None:
+                self.certificates[node.decode("ascii", "replace")] = value.decode("ascii", "replace")
         self._accepted.update(tables.get(MESSAGES, ()))
 
     def accept(self, message: VerifiedMessage, data: bytes) -> Writes:
@@ -85,20 +103,28 @@ def genesis_writes(constitution: Constitution) -> Writes:
 
 
 def start_writes(
-    state: SystemState, node: NodeInfo, secret: EpochSecret, service_certificate: str, front_end_certificate: str
+    state: SystemState,
+    node: NodeInfo,
+    certificate: str,
+    secret: EpochSecret,
+    service_certificate: str,
+    front_end_certificate: str,
 ) -> Writes:
-    """What each start of a node records: the new node in place of the old ones, the epoch, and the authorities."""
+    """What each start of a node records: the new node in place of the old ones, the epoch, and the authorities.
+
+    certificate: the node's, endorsed by the service (PEM).
+    """
     nodes: dict[bytes, bytes | None] = {
-        old: NodeInfo("Retired", info.cert, info.quote).encode()
+        old: replace(info, status="Retired").encode()
         for old, info in sorted(state.nodes.items())
         if info.status == "Trusted"
     }
     nodes[secret.node.encode()] = node.encode()
     epoch = {"first_seqno": secret.first_seqno, "node": secret.node, "view": secret.first_view}
-    service = {"cert": service_certificate, "status": "Open"}
     return {
         NODES: nodes,
-        SERVICE: {SINGLETON_KEY: msgspec.json.encode(service)},
+        ENDORSED_CERTIFICATES: {secret.node.encode(): certificate.encode()},
+        SERVICE: {SINGLETON_KEY: ServiceInfo(service_certificate, "Open").encode()},
         EPOCHS: {str(secret.epoch).encode(): msgspec.json.encode(epoch)},
         FRONT_END: {CURRENT: front_end_certificate.encode()},
     }

@@ -151,6 +151,32 @@ class CertificateRequest(Message, frozen=True, tag=22):
     public_key: bytes
 
 
+class ReceiptRequest(Message, frozen=True, tag=23):
+    """Ask for the receipt of a committed entry; answered by ReceiptMade with the same ticket."""
+
+    ticket: int
+    seqno: int
+
+
+class SnapshotTable(Message, frozen=True, tag=61):
+    """A table of the snapshot under way begins: so many bytes of rows follow. Public tables come first."""
+
+    table: str
+    rows_bytes: int
+
+
+class SnapshotRows(Message, frozen=True, tag=62):
+    """Whole rows of that table, encoded as in the file (core/ledger/snapshot_format.py)."""
+
+    data: bytes
+
+
+class SnapshotEnd(Message, frozen=True, tag=63):
+    """That was all of the state at `seqno`."""
+
+    seqno: int
+
+
 # Manager -> executor.
 
 
@@ -190,15 +216,105 @@ class BlockCommitted(Message, frozen=True, tag=33):
 
 
 class CertificateIssued(Message, frozen=True, tag=34):
-    """The front-end certificate chain (PEM, leaf first)."""
+    """The front-end certificate chain (PEM, leaf first). service: as in Ready, as it is now; "" for no change."""
 
     chain: bytes
+    service: bytes = b""
+
+
+class ReceiptMade(Message, frozen=True, tag=35):
+    """An entry and its receipts. failure: why there is none: it is not committed, or the disk does not return it whole.
+
+    receipt: CCF's JSON. cose: the COSE receipt, b"" for a signature entry, which has none. public, private, claims: the
+    entry's own, as in EntryDraft; a signature entry's are left out.
+    """
+
+    ticket: int
+    failure: Literal["", "not_committed", "unreadable", "overloaded"]
+    receipt: bytes = b""
+    cose: bytes = b""
+    public: bytes = b""
+    private: bytes = b""
+    claims: bytes = b""
+    is_signature: bool = False
+
+
+# Executor -> gateway, within an Answer.
+
+
+class ReceiptAnswer(Message, frozen=True, tag=51):
+    """body: the receipt in the form that was asked for. none: there is none that the caller may have."""
+
+    state: Literal["none", "pending", "made", "no_such_form", "unreadable"]
+    body: bytes = b""
+
+
+RECEIPT_ANSWER: Codec[ReceiptAnswer] = Codec(ReceiptAnswer)
+
+
+class SnapshotBegin(Message, frozen=True, tag=71):
+    """Send the adapters' tables as of this seqno, the newest committed one. Its state is to be kept meanwhile."""
+
+    seqno: int
+
+
+class SnapshotMore(Message, frozen=True, tag=72):
+    """So many more slices (SnapshotTable, SnapshotRows) may be sent."""
+
+    slices: int
+
+
+class SnapshotWritten(Message, frozen=True, tag=73):
+    """The snapshot is on disk: propose a block with its evidence (an EntryDraft of adapter "coco.snapshot")."""
+
+
+class StateBegin(Message, frozen=True, tag=74):
+    """Forget what came before. seqno: whose state follows as StateRows, then Replay goes on after it; 0: no state."""
+
+    seqno: int
+
+
+class StateRows(Message, frozen=True, tag=75):
+    """Part of the rows of a table, encoded as in the file; the parts follow one another, cut anywhere."""
+
+    table: str
+    data: bytes
+
+
+class LedgerNews(Message, frozen=True, tag=76):
+    """What node status tells of the ledger: JSON."""
+
+    status: bytes
 
 
 TO_READER: Codec[FeedBegin | FeedRows | FeedEntries] = Codec(FeedBegin | FeedRows | FeedEntries)
 FROM_GATEWAY: Codec[FromGateway] = Codec(FromGateway)
 TO_GATEWAY: Codec[ToGateway | FrontEnd] = Codec(ToGateway | FrontEnd)
-TO_MANAGER: Codec[ProposeBlock | CertificateRequest] = Codec(ProposeBlock | CertificateRequest)
-FROM_MANAGER: Codec[Replay | Ready | BlockCommitted | CertificateIssued] = Codec(
-    Replay | Ready | BlockCommitted | CertificateIssued
+TO_MANAGER: Codec[ProposeBlock | CertificateRequest | ReceiptRequest | SnapshotTable | SnapshotRows | SnapshotEnd] = (
+    Codec(ProposeBlock | CertificateRequest | ReceiptRequest | SnapshotTable | SnapshotRows | SnapshotEnd)
+)
+FROM_MANAGER: Codec[
+    Replay
+    | Ready
+    | BlockCommitted
+    | CertificateIssued
+    | ReceiptMade
+    | SnapshotBegin
+    | SnapshotMore
+    | SnapshotWritten
+    | StateBegin
+    | StateRows
+    | LedgerNews
+] = Codec(
+    Replay
+    | Ready
+    | BlockCommitted
+    | CertificateIssued
+    | ReceiptMade
+    | SnapshotBegin
+    | SnapshotMore
+    | SnapshotWritten
+    | StateBegin
+    | StateRows
+    | LedgerNews
 )

@@ -19,6 +19,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import hmac
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -29,7 +30,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from core import limits
 from core.codec import Codec, Message
 from core.errors import AuthenticationFailed, InvariantBroken, LimitExceeded, MalformedMessage
-from core.ports import Attestor, Transport
+from core.ports import Attestor, ReportClaims, Transport
 
 REFUSALS_IN_A_ROW_MAX = 16
 """Refused frames without a genuine one between them, after which the channel counts as lost."""
@@ -64,15 +65,22 @@ _CODEC: Codec[Hello | Answer] = Codec(Hello | Answer)
 
 
 async def pair(
-    transport: Transport, attestor: Attestor, *, peer_measurement: bytes, purpose: str, initiator: bool
+    transport: Transport,
+    attestor: Attestor,
+    *,
+    peer_measurement: bytes,
+    purpose: str,
+    initiator: bool,
+    on_peer: Callable[[ReportClaims], None] = lambda claims: None,
 ) -> Transport:
     """Pair with the enclave of that measurement on the same platform; return the sealed channel.
 
+    on_peer: called with what the peer's report says once it is verified; what it raises ends the pairing.
     Raises AuthenticationFailed when the other end is anything else, and ChannelClosed when it is gone.
     """
     private = X25519PrivateKey.generate()
     own = private.public_key().public_bytes_raw()
-    handshake = _Handshake(transport, attestor, peer_measurement, purpose)
+    handshake = _Handshake(transport, attestor, peer_measurement, purpose, on_peer)
     if initiator:
         hello = _CODEC.encode(Hello(own, await handshake.report(_INITIATOR, own)))
         await transport.send(hello)
@@ -94,9 +102,17 @@ async def pair(
 class _Handshake:
     """What both roles do: report on an own key, and verify the peer's."""
 
-    def __init__(self, transport: Transport, attestor: Attestor, peer_measurement: bytes, purpose: str) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        attestor: Attestor,
+        peer_measurement: bytes,
+        purpose: str,
+        on_peer: Callable[[ReportClaims], None],
+    ) -> None:
         self._transport = transport
         self._attestor = attestor
+        self._on_peer = on_peer
         self._peer_measurement = peer_measurement
         self._purpose = purpose
 
@@ -125,6 +141,7 @@ class _Handshake:
         expected = _report_data(self._purpose, role, message.key, *own_key)
         if not hmac.compare_digest(claims.report_data, expected):
             raise AuthenticationFailed("the report is for another key, role or purpose", hint=_HINT)
+        self._on_peer(claims)
         return data, message.key
 
 

@@ -20,18 +20,21 @@ from core.types import NO_CLAIMS, Seqno, View
 GOVERNANCE = "coco"
 """What governance messages and node queries name instead of an adapter."""
 
+SNAPSHOT = "coco.snapshot"
+"""What an entry names whose manager is to put the evidence of a snapshot there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Proposed:
-    """A block in flight. last_seqno: None for a governance block, whose manager decides. ticket: of its message.
+    """A block in flight. last_seqno: None for a block whose entry the manager fills in: governance, evidence.
 
-    entries: as readers get them once the block is committed.
+    ticket: of a governance message. entries: as readers get them once the block is committed.
     """
 
     first_seqno: Seqno
     last_seqno: Seqno | None
     commands: Sequence[Ran]
-    ticket: int = 0
+    ticket: int | None = None
     entries: tuple[ReplayedEntry, ...] = ()
 
 
@@ -65,6 +68,10 @@ class Proposals:
         """Send a signed governance message, as a block of its own."""
         draft = EntryDraft(GOVERNANCE, b"", message, NO_CLAIMS)
         await self._send(Proposed(first_seqno, None, (), ticket), (draft,))
+
+    async def propose_evidence(self, first_seqno: Seqno) -> None:
+        """Have the manager put the evidence of a snapshot there, as a block of its own."""
+        await self._send(Proposed(first_seqno, None, ()), (EntryDraft(SNAPSHOT, b"", b"", NO_CLAIMS),))
 
     def committed(self, message: BlockCommitted) -> Proposed:
         """Return the block that the manager says is committed; raises InvariantBroken when it is not the oldest."""

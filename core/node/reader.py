@@ -20,7 +20,7 @@ from core.adapter.loading import load_adapters
 from core.errors import AuthenticationFailed, ChannelClosed, NodeStopped
 from core.node.executor_queries import answer_query
 from core.node.fair_queue import FairQueue, Waiting
-from core.node.gateway_link import GatewayLink
+from core.node.gateway_link import GatewayLink, flush_all
 from core.node.messages import TO_READER, Answer, Ask, Submit
 from core.node.replica import Replica
 from core.ports import Transport
@@ -98,7 +98,7 @@ class Reader:
         finally:
             self._refuse_all()
             if self._stop.is_set():
-                await self._flush()
+                await flush_all(self._links)
             tasks += self._links.values()
             for task in tasks:
                 task.cancel()
@@ -203,10 +203,3 @@ class Reader:
     def _refuse_all(self) -> None:
         for waiting in self._queue.drain():
             waiting.item.link.answer(Answer(waiting.item.ask.ticket, b"", "overloaded", 0, 0))
-
-    async def _flush(self) -> None:
-        flushes = [asyncio.create_task(link.flush()) for link in self._links]
-        if flushes:
-            _, late = await asyncio.wait(flushes, timeout=limits.FLUSH_SECONDS_MAX)
-            for task in late:
-                task.cancel()

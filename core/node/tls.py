@@ -1,7 +1,8 @@
 """The front end's TLS: 1.2 or better, HTTP/1.1 only, with optional client certificates of the network's actors.
 
-The private key never touches a disk in the clear: OpenSSL reads it through an anonymous file in memory, or, where the
-platform has none, from a temporary file that holds it encrypted under a password that only this process knows.
+The private key never touches a disk in the clear: OpenSSL is given it in memory (tls_memory.py). Where that cannot be,
+it reads it through an anonymous file in memory, or, where the platform has none, from a temporary file that holds it
+encrypted under a password that only this process knows.
 """
 
 from __future__ import annotations
@@ -16,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from cryptography.hazmat.primitives import serialization
+from cryptography.x509 import load_pem_x509_certificates
 
 from core.crypto.certificates import to_der
 from core.errors import CocoError, MalformedMessage
+from core.node import tls_memory
 
 _DESCRIPTORS = Path("/proc/self/fd")
 _ENCODING_DER = 2
@@ -41,8 +44,11 @@ def server_context(chain: bytes, key: bytes, trusted: Iterable[str]) -> ssl.SSLC
     context.num_tickets = 0
     context.set_alpn_protocols(["http/1.1"])
     try:
-        if hasattr(os, "memfd_create") and _DESCRIPTORS.is_dir():
-            _load_from_memory(context, chain, key)
+        if tls_memory.is_possible():
+            certificates = load_pem_x509_certificates(chain)
+            tls_memory.load(context, [one.public_bytes(serialization.Encoding.DER) for one in certificates], key)
+        elif hasattr(os, "memfd_create") and _DESCRIPTORS.is_dir():
+            _load_from_memory_file(context, chain, key)
         else:
             _load_encrypted(context, chain, key)
     except (ssl.SSLError, ValueError) as error:
@@ -83,7 +89,7 @@ def _anchors(trusted: Iterable[str]) -> Iterable[bytes]:
             continue
 
 
-def _load_from_memory(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
+def _load_from_memory_file(context: ssl.SSLContext, chain: bytes, key: bytes) -> None:
     descriptor = os.memfd_create("front-end", os.MFD_CLOEXEC)
     try:
         with os.fdopen(os.dup(descriptor), "wb") as file:

@@ -10,7 +10,6 @@ import array
 import asyncio
 import os
 import socket
-import stat
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -107,6 +106,19 @@ def _resolve(future: asyncio.Future[None]) -> None:
         future.set_result(None)
 
 
+def _sockets(descriptors: Sequence[int]) -> tuple[socket.socket, ...]:
+    """Return them as sockets; raises MalformedMessage when one is none. An isolated process may not ask by fstat."""
+    sockets: list[socket.socket] = []
+    try:
+        for each in descriptors:
+            sockets.append(socket.socket(fileno=each))
+    except OSError:
+        for made in sockets:
+            made.detach()
+        raise MalformedMessage("what was passed is not a socket") from None
+    return tuple(sockets)
+
+
 def _passed(data: bytes, descriptors: Sequence[int]) -> Passed:
     """Return what was received; closes everything and raises MalformedMessage unless it is as it should be."""
     try:
@@ -116,11 +128,9 @@ def _passed(data: bytes, descriptors: Sequence[int]) -> Passed:
         peer = name.rstrip(b"\0").decode("ascii", "replace")
         if peer not in get_args(Peer):
             raise MalformedMessage("a label that is not known")
-        if not all(stat.S_ISSOCK(os.fstat(each).st_mode) for each in descriptors):
-            raise MalformedMessage("what was passed is not a socket")
         for each in descriptors:
             os.set_inheritable(each, False)
-        return Passed(peer, number, tuple(socket.socket(fileno=each) for each in descriptors))
+        return Passed(peer, number, _sockets(descriptors))
     except (MalformedMessage, OSError) as error:
         for each in descriptors:
             os.close(each)

@@ -23,6 +23,7 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     Failed,
+    Isolated,
     LogLine,
     Refused,
     Role,
@@ -34,6 +35,7 @@ from enclave_sim.boundary.messages import (
     StartReader,
     Stop,
     Stopped,
+    TakeSnapshot,
     printable,
 )
 from enclave_sim.boundary.ocall_disk import OcallDisk
@@ -45,7 +47,8 @@ LOG_LINES_QUEUED_MAX = 256
 class HostLink:
     """See the module. `serve` runs until the host is gone; everything else may be used meanwhile.
 
-    started: the configuration, once the host has given it. stop_requested: set by Stop. refused: messages refused.
+    started: the configuration, once the host has given it; isolation_required comes with it. stop_requested: set by
+    Stop. refused: messages refused.
     """
 
     def __init__(self, transport: Transport, role: Role) -> None:
@@ -54,11 +57,15 @@ class HostLink:
         self._lines: deque[str] = deque()
         self._lines_dropped = 0
         self._line_added = asyncio.Event()
+        self._isolated: Isolated | None = None
         self.disk = OcallDisk(self._call)
         self.started: asyncio.Future[ManagerConfig | ExecutorConfig | GatewayConfig | ReaderConfig] = (
             asyncio.get_running_loop().create_future()
         )
+        self.isolation_required = False
         self.stop_requested = asyncio.Event()
+        self.snapshot_requested = asyncio.Event()
+        """Set by TakeSnapshot, to the manager."""
         self.refused = 0
 
     async def serve(self) -> None:
@@ -84,6 +91,11 @@ class HostLink:
 
     async def report_running(self, service: bytes, certificate_chain: bytes) -> None:
         await self._transport.send(TO_HOST.encode(Running(self._role, service, certificate_chain)))
+
+    def report_isolated(self, holds: tuple[str, ...], missing: tuple[str, ...]) -> None:
+        """Tell the host what this process has given up. Never waits."""
+        self._isolated = Isolated(holds, missing)
+        self._line_added.set()
 
     async def report_stopped(self) -> None:
         await self._transport.send(TO_HOST.encode(Stopped()))
@@ -116,6 +128,11 @@ class HostLink:
                 await self._start(message)
             case Stop():
                 self.stop_requested.set()
+            case TakeSnapshot():
+                if self._role == "manager":
+                    self.snapshot_requested.set()
+                else:
+                    await self._refuse(f"a snapshot from the {self._role}")
             case DiskDone() | DiskData() | DiskFiles() | DiskFailed():
                 if not self.disk.take(message):
                     await self._refuse(f"no such disk request, or not its result: {message.request}")
@@ -134,6 +151,7 @@ class HostLink:
         elif self.started.done():
             await self._refuse("already started")
         else:
+            self.isolation_required = message.isolation_required
             self.started.set_result(message.config)
 
     async def _refuse(self, reason: str) -> None:
@@ -153,6 +171,9 @@ class HostLink:
             return
 
     async def _send_lines(self) -> None:
+        if self._isolated is not None:
+            isolated, self._isolated = self._isolated, None
+            await self._transport.send(TO_HOST.encode(isolated))
         while self._lines:
             await self._transport.send(TO_HOST.encode(LogLine(self._lines.popleft())))
         if self._lines_dropped:

@@ -17,27 +17,35 @@ Role = Literal["manager", "executor", "gateway", "reader"]
 LOG_LINE_CHARACTERS_MAX = 2 * limits.KIBIBYTE
 FAILURE_CHARACTERS_MAX = 8 * limits.KIBIBYTE
 
-# Host -> enclave: start and stop.
+# Host -> enclave: start and stop. isolation_required: end rather than run with less (enclave_sim/isolation).
 
 
 class StartManager(Message, frozen=True, tag=1):
     config: ManagerConfig
+    isolation_required: bool = False
 
 
 class StartExecutor(Message, frozen=True, tag=2):
     config: ExecutorConfig
+    isolation_required: bool = False
 
 
 class StartGateway(Message, frozen=True, tag=3):
     config: GatewayConfig
+    isolation_required: bool = False
 
 
 class StartReader(Message, frozen=True, tag=5):
     config: ReaderConfig
+    isolation_required: bool = False
 
 
 class Stop(Message, frozen=True, tag=4):
     """Finish what is under way, then end."""
+
+
+class TakeSnapshot(Message, frozen=True, tag=6):
+    """To the manager: write a snapshot now, unless one is being written."""
 
 
 # Host -> enclave: results of disk ocalls. request: as in the ocall.
@@ -105,6 +113,18 @@ class DiskRename(Message, frozen=True, tag=26):
     new: str
 
 
+class DiskPatch(Message, frozen=True, tag=27):
+    request: int
+    name: str
+    offset: int
+    data: bytes
+
+
+class DiskRemove(Message, frozen=True, tag=28):
+    request: int
+    name: str
+
+
 # Enclave -> host: news.
 
 
@@ -118,6 +138,13 @@ class Running(Message, frozen=True, tag=32):
     role: Role
     service: bytes
     certificate_chain: bytes
+
+
+class Isolated(Message, frozen=True, tag=36):
+    """What the process has given up after its start, and, with the reason, what it could not."""
+
+    holds: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 class Stopped(Message, frozen=True, tag=35):
@@ -141,21 +168,33 @@ class Refused(Message, frozen=True, tag=34):
 
 
 DiskResult = DiskDone | DiskData | DiskFiles | DiskFailed
-DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskTruncate | DiskRename
+DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskPatch | DiskTruncate | DiskRename | DiskRemove
 Start = StartManager | StartExecutor | StartGateway | StartReader
 
-TO_ENCLAVE: Codec[Start | Stop | DiskResult] = Codec(
-    StartManager | StartExecutor | StartGateway | StartReader | Stop | DiskDone | DiskData | DiskFiles | DiskFailed
+TO_ENCLAVE: Codec[Start | Stop | TakeSnapshot | DiskResult] = Codec(
+    StartManager
+    | StartExecutor
+    | StartGateway
+    | StartReader
+    | Stop
+    | TakeSnapshot
+    | DiskDone
+    | DiskData
+    | DiskFiles
+    | DiskFailed
 )
-TO_HOST: Codec[DiskCall | LogLine | Running | Stopped | Failed | Refused] = Codec(
+TO_HOST: Codec[DiskCall | LogLine | Running | Isolated | Stopped | Failed | Refused] = Codec(
     DiskList
     | DiskRead
     | DiskAppend
     | DiskReplace
+    | DiskPatch
     | DiskTruncate
     | DiskRename
+    | DiskRemove
     | LogLine
     | Running
+    | Isolated
     | Stopped
     | Failed
     | Refused

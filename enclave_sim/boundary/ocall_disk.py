@@ -21,7 +21,9 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     DiskList,
+    DiskPatch,
     DiskRead,
+    DiskRemove,
     DiskRename,
     DiskReplace,
     DiskResult,
@@ -69,11 +71,17 @@ class OcallDisk:
     async def replace(self, name: str, data: bytes) -> None:
         await self._call(lambda request: DiskReplace(request, name, data), DiskDone)
 
+    async def patch(self, name: str, offset: int, data: bytes) -> None:
+        await self._call(lambda request: DiskPatch(request, name, offset, data), DiskDone)
+
     async def truncate(self, name: str, size_bytes: int) -> None:
         await self._call(lambda request: DiskTruncate(request, name, size_bytes), DiskDone)
 
     async def rename(self, old: str, new: str) -> None:
         await self._call(lambda request: DiskRename(request, old, new), DiskDone)
+
+    async def remove(self, name: str) -> None:
+        await self._call(lambda request: DiskRemove(request, name), DiskDone)
 
     def take(self, result: DiskResult) -> bool:
         """Hand a result to the call that waits for it. Returns False when none does: the host made it up."""

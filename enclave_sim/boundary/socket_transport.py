@@ -12,7 +12,7 @@ from collections import deque
 
 from core import limits
 from core.errors import ChannelClosed, LimitExceeded
-from enclave_sim.boundary.frames import FrameReader, frame_header
+from core.frames import FrameReader, frame_header
 
 QUEUED_BYTES_MAX = 4 * limits.MEBIBYTE
 """Received and not yet taken, beside one unfinished frame."""

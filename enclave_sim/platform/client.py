@@ -6,23 +6,29 @@ import asyncio
 
 from core.errors import AuthenticationFailed, ChannelClosed, MalformedMessage
 from core.ports import ReportClaims, Transport
-from enclave_sim.platform.cpu import TEE
+from enclave_sim.platform.machine import SealPolicy
 from enclave_sim.platform.messages import (
     FROM_CPU,
     TO_CPU,
     Denied,
     GetKey,
     GetPublished,
+    GetTee,
     Made,
     MakeQuote,
     MakeReport,
+    SealData,
+    ToCpu,
+    UnsealData,
     Verified,
     VerifyReport,
 )
-from enclave_sim.platform.sealing import KeySealer, SealPolicy
+from enclave_sim.platform.sealing import KeySealer, VbsSealer
 from enclave_sim.sgx.keyrequest import KeyRequest
 from enclave_sim.sgx.report import ReportBody, parse_report
+from enclave_sim.vsm.report import VbsIdentity, parse_package
 
+VSM = "vsm"
 _NOBODY = bytes(32)
 """As a report's target: it is read here only, and no enclave can check it."""
 
@@ -34,8 +40,17 @@ class PlatformClient:
         self._transport = transport
         self._lock = asyncio.Lock()
         self._next_request = 1
+        self._tee = ""
+
+    async def tee(self) -> str:
+        """Return what the machine is: "sgx" or "vsm"."""
+        if not self._tee:
+            self._tee = self._made(await self._ask(GetTee(self._number()))).decode()
+        return self._tee
 
     async def own_measurement(self) -> bytes:
+        if await self.tee() == VSM:
+            return (await self._vbs_identity()).unique_id
         return (await self._own_report()).mrenclave
 
     async def local_report(self, report_data: bytes, *, target: bytes) -> bytes:
@@ -51,9 +66,10 @@ class PlatformClient:
             security_version=answer.security_version,
             report_data=answer.report_data,
             platform=answer.platform,
-            tee=TEE,
+            tee=answer.tee,
             debug=answer.debug,
             simulated=True,
+            product=answer.product,
         )
 
     async def quote(self, report_data: bytes) -> bytes:
@@ -67,8 +83,23 @@ class PlatformClient:
         """Return the JSON that names all code of this node and holds its collateral (evidence.py)."""
         return self._made(await self._ask(GetPublished(self._number())))
 
-    def sealer(self, policy: SealPolicy = "signer") -> KeySealer:
+    def sealer(self, policy: SealPolicy = "signer") -> PlatformSealer:
+        return PlatformSealer(self, policy)
+
+    async def own_sealer(self, policy: SealPolicy) -> KeySealer | VbsSealer:
+        """Return the sealer of this kind of machine."""
+        if await self.tee() == VSM:
+            return VbsSealer(self._seal, self._unseal, self._vbs_identity, policy)
         return KeySealer(self.key, self._versions, policy)
+
+    async def _seal(self, plaintext: bytes, policy: SealPolicy) -> bytes:
+        return self._made(await self._ask(SealData(self._number(), plaintext, policy)))
+
+    async def _unseal(self, sealed: bytes) -> bytes:
+        return self._made(await self._ask(UnsealData(self._number(), sealed)))
+
+    async def _vbs_identity(self) -> VbsIdentity:
+        return parse_package(await self.local_report(bytes(64), target=_NOBODY)).identity
 
     async def _versions(self) -> tuple[int, bytes]:
         body = await self._own_report()
@@ -86,7 +117,7 @@ class PlatformClient:
             raise MalformedMessage("the platform did not answer with a report, quote or key")
         return answer.data
 
-    async def _ask(self, request: MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished) -> Made | Verified:
+    async def _ask(self, request: ToCpu) -> Made | Verified:
         async with self._lock:
             try:
                 await self._transport.send(TO_CPU.encode(request))
@@ -98,3 +129,17 @@ class PlatformClient:
         if isinstance(answer, Denied):
             raise AuthenticationFailed(f"the platform denied it: {answer.reason}", hint=answer.hint)
         return answer
+
+
+class PlatformSealer:
+    """The Sealer port on whatever the machine is, which is asked when something is sealed or unsealed."""
+
+    def __init__(self, client: PlatformClient, policy: SealPolicy) -> None:
+        self._client = client
+        self._policy: SealPolicy = policy
+
+    async def seal(self, plaintext: bytes, *, context: bytes) -> bytes:
+        return await (await self._client.own_sealer(self._policy)).seal(plaintext, context=context)
+
+    async def unseal(self, sealed: bytes, *, context: bytes) -> bytes:
+        return await (await self._client.own_sealer(self._policy)).unseal(sealed, context=context)

@@ -21,6 +21,9 @@ from core.errors import CocoError
 APPLICATION = "coco-ledger"
 """Our own distribution, whose adapters are measured with adapters/."""
 
+GROUP = "coco.adapters"
+"""The entry points of adapters."""
+
 Files = dict[str, Path]
 """Measured files by their names."""
 
@@ -45,7 +48,7 @@ def package_files(root: Path, packages: Iterable[str]) -> Files:
 
 def adapter_entry_points() -> list[metadata.EntryPoint]:
     """Return every installed adapter by name; one that two distributions have counts twice."""
-    return sorted(metadata.entry_points(group="coco.adapters"), key=lambda one: (one.name, one.value))
+    return sorted(metadata.entry_points(group=GROUP), key=lambda one: (one.name, one.value))
 
 
 def adapter_files(entry_point: metadata.EntryPoint) -> Files:
@@ -79,7 +82,7 @@ def interpreter_files() -> Files:
     for folder, folders, names in os.walk(library):
         folders[:] = [one for one in folders if one not in _NOT_INTERPRETER and not one.startswith("config-")]
         for name in names:
-            if not name.endswith((".pyc", ".pyo")) and not name.startswith("_sysconfigdata"):
+            if not name.endswith((".pyc", ".pyo")) and not name.startswith(("_sysconfigdata", "_tkinter")):
                 file = Path(folder, name)
                 files[f"lib/{file.relative_to(library).as_posix()}"] = file
     return files

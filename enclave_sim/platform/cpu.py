@@ -28,10 +28,10 @@ from enclave_sim.sgx.keyrequest import KeyName, KeyRequest
 from enclave_sim.sgx.quoting import QuotingEnclave, provisioning_key, quoting_enclave_identity
 from enclave_sim.sgx.report import ReportBody, TargetInfo
 
-TEE = "sgx"
+TEE: Literal["sgx"] = "sgx"
 SECURITY_VERSION = 1
-DEVELOPMENT_SIGNER = hashlib.sha256(b"coco simulated development signer").digest()
-"""MRSIGNER of every enclave: of a label, not of a key, so it proves no signature (decision 5)."""
+NO_SIGNER = hashlib.sha256(b"coco enclave that no SIGSTRUCT launched").digest()
+"""MRSIGNER of the enclaves of a node in one process (memory.py), which nobody launches: of a label, not of a key."""
 
 EnclaveKind = Literal["manager", "worker"]
 
@@ -49,11 +49,14 @@ COLLATERAL_DAYS = 365
 
 @dataclass(frozen=True, slots=True)
 class EnclaveIdentity:
-    """Who an enclave is: 32-byte measurement and signer, product (manager or worker), security version."""
+    """Who an enclave is: 32-byte measurement and signer, product (manager or worker), security version.
+
+    Of a launched enclave: what its SIGSTRUCT says (launching.py).
+    """
 
     measurement: bytes
     kind: EnclaveKind
-    signer: bytes = DEVELOPMENT_SIGNER
+    signer: bytes = NO_SIGNER
     security_version: int = SECURITY_VERSION
     debug: bool = False
 
@@ -87,6 +90,11 @@ class SimulatedCpu:
         """The authority's root (DER), under which this machine's quotes verify."""
         return self._authority.root_certificate
 
+    @property
+    def root_digest(self) -> bytes:
+        """SHA-256 of the root, by which a TEE manifest names it."""
+        return hashlib.sha256(self.root_certificate).digest()
+
     def collateral(self, now: datetime) -> Collateral:
         """Return what verifiers need besides a quote; it holds from a day before `now`, for COLLATERAL_DAYS."""
         start = now.replace(microsecond=0) - timedelta(days=1)
@@ -117,6 +125,18 @@ class SimulatedCpu:
         report = self._sgx.ereport(identity.enclave(), self._quoting.target_info(), report_data)
         return self._quoting.quote(report)
 
+    @property
+    def tee(self) -> Literal["sgx"]:
+        return TEE
+
+    def seal(self, identity: EnclaveIdentity, plaintext: bytes, policy: str) -> bytes:
+        """Deny it; raises AuthenticationFailed."""
+        raise AuthenticationFailed("SGX enclaves seal by themselves; the processor gives them keys")
+
+    def unseal(self, identity: EnclaveIdentity, sealed: bytes) -> bytes:
+        """Deny it; raises AuthenticationFailed."""
+        raise AuthenticationFailed("SGX enclaves unseal by themselves; the processor gives them keys")
+
     def key(self, identity: EnclaveIdentity, request: KeyRequest) -> bytes:
         """Return the 16-byte seal key that this enclave may have; raises AuthenticationFailed (KeyDenied)."""
         if request.key_name is not KeyName.SEAL:
@@ -133,6 +153,7 @@ class SimulatedCpu:
             tee=TEE,
             debug=body.attributes.debug,
             simulated=True,
+            product=body.isvprodid,
         )
 
 

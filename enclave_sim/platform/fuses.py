@@ -7,15 +7,20 @@ authority, which on hardware is Intel's and never on the machine.
 from __future__ import annotations
 
 import os
-import stat
 from pathlib import Path
 
-from core.errors import IncompatibleData, StorageFailed
+from core.errors import IncompatibleData, MalformedMessage, StorageFailed
 from core.node.manager_keys import FILE as SEALED_KEYS_FILE
 from core.node.manager_keys import NEW_NETWORK_HINT
+from enclave_sim.pki.authority import SimulatedAuthority
+from enclave_sim.pki.pem import parse_chain
+from enclave_sim.platform.cpu import AUTHORITY_VALIDITY
+from enclave_sim.platform.secret_file import create_secret, load_secret
 from enclave_sim.sgx.cpu import FUSES_BYTES
+from enclave_sim.vsm.guardian import SimulatedHostGuardian
 
 AUTHORITY_FILE = "authority"
+ROOT_FILE = "root.pem"
 
 
 def load_or_create_fuses(path: Path, sealed_keys: Path | None = None) -> bytes:
@@ -35,7 +40,7 @@ def load_or_create_fuses(path: Path, sealed_keys: Path | None = None) -> bytes:
                     f"changed. {NEW_NETWORK_HINT}",
                 ) from None
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            return _create(path)
+            return create_secret(path, os.urandom(FUSES_BYTES))
     except OSError as error:
         raise StorageFailed(
             f"the simulated machine's secret {path} cannot be kept: {error.strerror}",
@@ -46,10 +51,42 @@ def load_or_create_fuses(path: Path, sealed_keys: Path | None = None) -> bytes:
 def load_or_create_authority(fuses: Path) -> bytes:
     """Return the secret of the simulated authority of the machine whose fuses are at that path, made once.
 
-    Raises IncompatibleData for a damaged file, StorageFailed when the disk fails. A new one certifies under another
-    root, which clients that pinned the old one refuse.
+    A new one certifies under another root, which the constitution does not name and clients refuse. So none is made
+    where evidence was issued under an old one, and one that is not the old one is refused: IncompatibleData, as for a
+    damaged file. Raises StorageFailed when the disk fails.
     """
-    return load_or_create_fuses(fuses.with_name(AUTHORITY_FILE))
+    path = fuses.with_name(AUTHORITY_FILE)
+    issued = evidence_beside(fuses) / ROOT_FILE
+    if not _exists(issued):
+        return load_or_create_fuses(path)
+    if not _exists(path):
+        raise IncompatibleData(
+            f"the secret {path} of the simulated authority is missing, and evidence was issued under it ({issued})",
+            hint="Restore the file from a back-up of this node (mode 600) and start again; nothing was changed. With a "
+            f"new one, no client and no constitution would know this machine. {NEW_NETWORK_HINT}",
+        )
+    secret = load_or_create_fuses(path)
+    if not _is_root_of(issued, secret):
+        raise IncompatibleData(
+            f"evidence of this node was issued under another root ({issued}) than that of its authority {path}",
+            hint=f"Restore the authority's file from a back-up of this node. {NEW_NETWORK_HINT}",
+        )
+    return secret
+
+
+def evidence_beside(fuses: Path) -> Path:
+    """Return where a node (host_config.NodePaths) whose fuses are at `fuses` keeps its evidence."""
+    return fuses.parents[1] / "evidence"
+
+
+def _is_root_of(issued: Path, secret: bytes) -> bool:
+    """Say whether the root in that file is one of this authority's: of its processors, or of its host guardian."""
+    try:
+        [root] = parse_chain(issued.read_bytes())
+    except (OSError, MalformedMessage, ValueError):
+        return False
+    known = (SimulatedAuthority(secret, AUTHORITY_VALIDITY), SimulatedHostGuardian(secret, AUTHORITY_VALIDITY))
+    return any(root == one.root_certificate for one in known)
 
 
 def sealed_keys_beside(path: Path) -> Path:
@@ -66,42 +103,11 @@ def _exists(path: Path) -> bool:
 
 
 def _load(path: Path) -> bytes:
-    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    with os.fdopen(fd, "rb") as file:
-        mode = os.fstat(file.fileno()).st_mode
-        fuses = file.read(FUSES_BYTES + 1)
-    if len(fuses) != FUSES_BYTES:
-        raise IncompatibleData(
-            f"the simulated machine's secret {path} holds {len(fuses)} bytes; expected {FUSES_BYTES}",
-            hint="Restore the file from a copy. Without it the node's sealed data cannot be opened.",
-        )
-    if stat.S_IMODE(mode) & 0o077:
-        raise IncompatibleData(
-            f"the simulated machine's secret {path} is open to other users (mode {stat.S_IMODE(mode):o})",
-            hint=f"chmod 600 {path}",
-        )
-    return fuses
+    def check(fuses: bytes) -> None:
+        if len(fuses) != FUSES_BYTES:
+            raise IncompatibleData(
+                f"the simulated machine's secret {path} holds {len(fuses)} bytes; expected {FUSES_BYTES}",
+                hint="Restore the file from a copy. Without it the node's sealed data cannot be opened.",
+            )
 
-
-def _create(path: Path) -> bytes:
-    """Write aside and link into place, so that a crash leaves whole fuses or none."""
-    fuses = os.urandom(FUSES_BYTES)
-    aside = path.with_name(f"{path.name}.{os.getpid()}.new")
-    aside.unlink(missing_ok=True)
-    fd = os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    with os.fdopen(fd, "wb") as file:
-        file.write(fuses)
-        file.flush()
-        os.fsync(file.fileno())
-    try:
-        os.link(aside, path)
-    except FileExistsError:
-        return _load(path)
-    finally:
-        aside.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return fuses
+    return load_secret(path, FUSES_BYTES, check)

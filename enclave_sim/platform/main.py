@@ -1,6 +1,7 @@
 """The platform's process: measures enclaves, launches them, serves each as its CPU, and tells how each ended.
 
     python -m enclave_sim.platform.main --host-fd N --channels-fd N --fuses PATH --parent PID
+                                        [--tee sgx|vsm] [--sigstruct KIND=PATH ...]
 
 The host asks over the inherited socket; descriptors meant for an enclave are inherited by the platform first and closed
 here once the enclave has them; those of an enclave that is started later are passed. A message that does not parse, or
@@ -17,7 +18,7 @@ import os
 import socket
 import stat
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, assert_never
@@ -27,24 +28,34 @@ from core.ports import Transport
 from enclave_sim.boundary.descriptors import DescriptorReceiver
 from enclave_sim.boundary.messages import FAILURE_CHARACTERS_MAX, Role, printable
 from enclave_sim.boundary.socket_transport import open_fd_transport, open_socket_transport
-from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
-from enclave_sim.platform.evidence import evidence_beside, published, write_evidence
-from enclave_sim.platform.fuses import load_or_create_authority, load_or_create_fuses, sealed_keys_beside
+from enclave_sim.loader.channel import REFUSED_EXIT_CODE
+from enclave_sim.platform.code_list import CodeChanged
+from enclave_sim.platform.code_service import CodeService, CodeStore
+from enclave_sim.platform.cpu import PRODUCT, EnclaveIdentity, EnclaveKind
+from enclave_sim.platform.evidence import Evidence, NodeCode
+from enclave_sim.platform.fuses import evidence_beside
+from enclave_sim.platform.launching import launch_identities
+from enclave_sim.platform.machine import Machine
+from enclave_sim.platform.machines import make_machine
 from enclave_sim.platform.measurement import measure_node
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
+    CodeRefused,
     Exited,
+    FromPlatform,
     Kill,
     Launch,
     Launched,
     Measure,
     Measured,
     PlatformFailed,
+    PlatformNotice,
     PlatformRefused,
 )
 from enclave_sim.platform.service import serve_enclave
-from enclave_sim.process import die_with_parent, forbid_inspection, ignore_terminal_signals, spawn
+from enclave_sim.platform.starting import start_enclave
+from enclave_sim.process import die_with_parent, forbid_inspection, ignore_terminal_signals
 
 KIND_OF_ROLE: dict[Role, EnclaveKind] = {
     "manager": "manager",
@@ -62,18 +73,22 @@ class Platform:
     def __init__(
         self,
         host: Transport,
-        cpu: SimulatedCpu,
-        measurements: dict[EnclaveKind, bytes],
+        cpu: Machine,
+        identities: Mapping[EnclaveKind, EnclaveIdentity],
         channels: DescriptorReceiver | None = None,
-        public: bytes = b"{}",
+        public: Callable[[], bytes] = lambda: b"{}",
+        signed_by: str = "",
+        code: Mapping[EnclaveKind, CodeService] | None = None,
     ) -> None:
         self._host = host
         self._cpu = cpu
-        self._measurements = measurements
+        self._identities = identities
+        self._signed_by = signed_by
         self._processes: dict[int, asyncio.subprocess.Process] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._channels = channels
         self._public = public
+        self._code = code or {}
         self.refused = 0
 
     async def run(self) -> None:
@@ -94,7 +109,7 @@ class Platform:
     async def _take(self, message: Measure | Launch | Kill) -> None:
         match message:
             case Measure():
-                await self._send(Measured(*self._measured(), self._cpu.platform_id))
+                await self._send(self._measured())
             case Launch():
                 await (self._launch(message) if message.host_fd >= 0 else self._launch_passed(message))
             case Kill(enclave):
@@ -122,8 +137,13 @@ class Platform:
             os.close(channels_fd)
             raise
 
-    def _measured(self) -> tuple[bytes, bytes]:
-        return self._measurements["manager"], self._measurements["worker"]
+    async def tell(self, text: str) -> None:
+        """Say something for the host's log."""
+        await self._send(PlatformNotice(text))
+
+    def _measured(self) -> Measured:
+        manager, worker = (self._identities[kind].measurement for kind in ("manager", "worker"))
+        return Measured(manager, worker, self._cpu.platform_id, self._cpu.tee, self._signed_by)
 
     async def _launch(self, message: Launch) -> None:
         kind = KIND_OF_ROLE[message.role]
@@ -138,21 +158,34 @@ class Platform:
             arguments += ["--listen-fd", str(message.listen_fd)]
         if message.channels_fd >= 0:
             arguments += ["--channels-fd", str(message.channels_fd)]
-        process = await spawn(
-            "enclave_sim.enclave_main",
-            arguments,
-            descriptors=[theirs.fileno(), *given],
-            error_fd=sys.stderr.fileno(),
-        )
-        theirs.close()
+        try:
+            process, handing_code = await start_enclave(
+                self._code[kind],
+                "enclave_sim.enclave_main",
+                arguments,
+                descriptors=[theirs.fileno(), *given],
+                error_fd=sys.stderr.fileno(),
+                on_refused=lambda reason: self._start(self._send_refused(message.enclave, reason)),
+            )
+        except CodeChanged as error:
+            ours.close()
+            await self._send_refused(message.enclave, error.message)
+            await self._send(Exited(message.enclave, REFUSED_EXIT_CODE))
+            return
+        finally:
+            theirs.close()
+        self._keep(handing_code)
         # The listening socket goes to every gateway; the host closes its copy, and the last gateway's exit frees it.
         for fd in given:
             os.close(fd)
         self._processes[message.enclave] = process
-        identity = EnclaveIdentity(measurement=self._measurements[kind], kind=kind)
+        identity = self._identities[kind]
         self._start(serve_enclave(self._cpu, identity, await open_socket_transport(ours), self._public))
         await self._send(Launched(message.enclave, process.pid))
         self._start(self._watch(message.enclave, process))
+
+    async def _send_refused(self, enclave: int, reason: str) -> None:
+        await self._send(CodeRefused(enclave, printable(reason, FAILURE_CHARACTERS_MAX)))
 
     def _check(self, message: Launch, given: Sequence[int]) -> None:
         """Raise MalformedMessage for a request that cannot be met."""
@@ -171,11 +204,13 @@ class Platform:
         status = await process.wait()
         await self._send(Exited(enclave, status))
 
-    async def _send(self, message: Measured | Launched | Exited | PlatformRefused) -> None:
+    async def _send(self, message: FromPlatform) -> None:
         await self._host.send(FROM_PLATFORM.encode(message))
 
     def _start(self, work: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(work)
+        self._keep(asyncio.create_task(work))
+
+    def _keep(self, task: asyncio.Task[None]) -> None:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -192,17 +227,31 @@ def _is_given_socket(fd: int) -> bool:
         return False
 
 
-async def _run(host_fd: int, channels_fd: int, fuses: Path) -> int:
-    host = await open_fd_transport(host_fd)
-    channels = DescriptorReceiver(socket.socket(fileno=channels_fd))
+async def _run(arguments: argparse.Namespace) -> int:
+    host = await open_fd_transport(arguments.host_fd)
+    channels = DescriptorReceiver(socket.socket(fileno=arguments.channels_fd))
+    fuses: Path = arguments.fuses
     try:
-        cpu = SimulatedCpu(load_or_create_fuses(fuses, sealed_keys_beside(fuses)), load_or_create_authority(fuses))
+        machine = make_machine(arguments.tee, fuses)
         manager, worker = measure_node()
-        collateral = cpu.collateral(datetime.now(UTC))
-        write_evidence(evidence_beside(fuses), cpu.root_certificate, collateral, manager, worker)
         measurements: dict[EnclaveKind, bytes] = {"manager": manager.mrenclave, "worker": worker.mrenclave}
-        public = published(manager, worker, collateral)
-        await Platform(host, cpu, measurements, channels, public).run()
+        given = dict(arguments.sigstruct)
+        identities, signers = launch_identities(measurements, given, fuses, datetime.now(UTC).date())
+        evidence = Evidence(machine, evidence_beside(fuses), NodeCode(manager, worker, signers))
+        evidence.write()
+        store = CodeStore()
+        code: dict[EnclaveKind, CodeService] = {
+            "manager": CodeService(manager.code, store),
+            "worker": CodeService(worker.code, store),
+        }
+        signed_by = str(signers["manager"])
+        platform = Platform(host, machine, identities, channels, evidence.published, signed_by, code)
+        renewing = asyncio.create_task(evidence.run(platform.tell, asyncio.sleep))
+        try:
+            await platform.run()
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
     except ChannelClosed:
         return 0
     except CocoError as error:
@@ -215,17 +264,27 @@ async def _run(host_fd: int, channels_fd: int, fuses: Path) -> int:
     return 0
 
 
+def _sigstruct(text: str) -> tuple[str, Path]:
+    """Parse KIND=PATH."""
+    kind, _, path = text.partition("=")
+    if kind not in PRODUCT:
+        raise argparse.ArgumentTypeError(f"not KIND=PATH: {text!r}")
+    return kind, Path(path)
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="enclave_sim.platform.main", description="The simulated CPU of one node.")
     parser.add_argument("--host-fd", type=int, required=True)
     parser.add_argument("--channels-fd", type=int, required=True)
     parser.add_argument("--fuses", type=Path, required=True)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--tee", choices=("sgx", "vsm"), default="sgx")
+    parser.add_argument("--sigstruct", type=_sigstruct, default=[], action="append")
     arguments = parser.parse_args()
     ignore_terminal_signals()
     die_with_parent(arguments.parent)
     forbid_inspection()
-    return asyncio.run(_run(arguments.host_fd, arguments.channels_fd, arguments.fuses))
+    return asyncio.run(_run(arguments))
 
 
 if __name__ == "__main__":

@@ -14,9 +14,9 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from importlib import metadata
 from pathlib import Path
@@ -26,6 +26,8 @@ import msgspec
 
 from core.errors import CocoError
 from enclave_sim.platform.code_files import (
+    APPLICATION,
+    GROUP,
     Files,
     adapter_entry_points,
     adapter_files,
@@ -34,6 +36,7 @@ from enclave_sim.platform.code_files import (
     package_files,
     source_root,
 )
+from enclave_sim.platform.code_list import CodeFile, CodeList, Digested, Installed, make_code_list
 from enclave_sim.platform.cpu import PRODUCT, SECURITY_VERSION, EnclaveKind
 from enclave_sim.sgx.sgxs import PAGE_BYTES, EnclaveImage, Page, SecInfo, write_sgxs
 
@@ -51,56 +54,68 @@ _REINSTALL = "Install coco-ledger and its adapters again."
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A measured enclave. mrenclave: 32 bytes; sgxs: the canonical stream; configuration: the first record."""
+    """A measured enclave. mrenclave: 32 bytes; sgxs: the canonical stream; configuration: the first record.
+
+    code: what its loader is given (code_service.py).
+    """
 
     kind: EnclaveKind
     mrenclave: bytes
     sgxs: bytes
     configuration: bytes
+    code: CodeList = field(default_factory=CodeList, repr=False)
 
 
 def measure(kind: EnclaveKind) -> bytes:
     """Return MRENCLAVE of the code installed here; raises CocoError when a file cannot be read."""
-    return measure_enclave(kind, _digested(interpreter_files())).mrenclave
+    return measure_enclave(kind, _digest(interpreter_files())).mrenclave
 
 
 def measure_node() -> tuple[Measured, Measured]:
     """Measure manager and worker of the code installed here; raises CocoError when a file cannot be read."""
-    interpreter = _digested(interpreter_files())
+    interpreter = _digest(interpreter_files())
     return measure_enclave("manager", interpreter), measure_enclave("worker", interpreter)
 
 
-def measure_enclave(kind: EnclaveKind, interpreter: Mapping[str, object]) -> Measured:
-    """Measure one enclave. interpreter: the digest of Python's own files."""
+def measure_enclave(kind: EnclaveKind, interpreter: Digested) -> Measured:
+    """Measure one enclave. interpreter: Python's own files."""
     files = package_files(source_root(), _PACKAGES[kind])
-    adapters: list[dict[str, object]] = []
-    libraries_of: list[str] = []
-    if kind == "worker":
-        for entry_point in adapter_entry_points():
-            theirs = adapter_files(entry_point)
-            adapters.append(_adapter(entry_point, theirs or _own_adapter(entry_point, files)))
-            files |= theirs
-            if theirs and entry_point.dist is not None:
-                libraries_of.append(entry_point.dist.name)
-    libraries = dependency_files(libraries_of)
+    entry_points = adapter_entry_points() if kind == "worker" else []
+    theirs: dict[str, Files] = {}
+    for one in entry_points:
+        if found := adapter_files(one):
+            theirs.setdefault(_distribution(one), {}).update(found)
+    contents = {name: _read(file) for group in (files, *theirs.values()) for name, file in group.items()}
+    own, *others = (
+        {name: _digested(name, file, contents) for name, file in group.items()} for group in (files, *theirs.values())
+    )
+    adapters = dict(zip(theirs, others, strict=True))
+    libraries = {name: _digest(group) for name, group in dependency_files(theirs).items()}
+    everything = own | {name: file for group in others for name, file in group.items()}
     configuration = {
         "version": MANIFEST_VERSION,
         "enclave": kind,
         "product": PRODUCT[kind],
         "security_version": SECURITY_VERSION,
-        "code": _digested(files),
-        "interpreter": interpreter,
-        "libraries": [{"name": name, **_digested(libraries[name])} for name in sorted(libraries)],
-        "adapters": adapters,
+        "code": _combined(everything),
+        "interpreter": _combined(interpreter),
+        "libraries": [
+            {"name": name, "version": _version(name), **_combined(libraries[name])} for name in sorted(libraries)
+        ],
+        "adapters": [_adapter(one, adapters.get(_distribution(one)) or _own_adapter(one, own)) for one in entry_points],
     }
-    return measure_files(kind, files, configuration)
+    code = make_code_list(interpreter, own, libraries, adapters, tuple(_installed(libraries, entry_points)))
+    return replace(_measure(kind, contents, configuration), code=code)
 
 
 def measure_files(kind: EnclaveKind, files: Mapping[str, Path], configuration: Mapping[str, object]) -> Measured:
     """Measure these files under this configuration."""
+    return _measure(kind, {name: _read(file) for name, file in files.items()}, configuration)
+
+
+def _measure(kind: EnclaveKind, contents: Mapping[str, bytes], configuration: Mapping[str, object]) -> Measured:
     encoded = msgspec.json.encode(configuration, order="sorted")
-    records = {CONFIGURATION: encoded} | {name: _read(file) for name, file in files.items()}
-    sgxs = b"".join(write_sgxs(_image(_encode(records))))
+    sgxs = b"".join(write_sgxs(_image(_encode({CONFIGURATION: encoded, **contents}))))
     return Measured(kind, hashlib.sha256(sgxs).digest(), sgxs, encoded)
 
 
@@ -163,11 +178,18 @@ def _image(content: bytes) -> EnclaveImage:
     return EnclaveImage(1 << (state_offset + PAGE_BYTES - 1).bit_length(), 1, tuple(pages))
 
 
-def _adapter(entry_point: metadata.EntryPoint, files: Files) -> dict[str, object]:
-    return {"name": entry_point.name, "entry_point": entry_point.value, **_digested(files)}
+def _adapter(entry_point: metadata.EntryPoint, files: Digested) -> dict[str, object]:
+    distribution = _distribution(entry_point)
+    return {
+        "name": entry_point.name,
+        "entry_point": entry_point.value,
+        "distribution": distribution,
+        "version": _version(distribution),
+        **_combined(files),
+    }
 
 
-def _own_adapter(entry_point: metadata.EntryPoint, files: Files) -> Files:
+def _own_adapter(entry_point: metadata.EntryPoint, files: Digested) -> Digested:
     """Return the files of an adapter of ours: its package, and what adapters share."""
     folder = entry_point.module.rpartition(".")[0].replace(".", "/") + "/"
     return {
@@ -177,14 +199,43 @@ def _own_adapter(entry_point: metadata.EntryPoint, files: Files) -> Files:
     }
 
 
-def _digested(files: Files) -> dict[str, object]:
+def _installed(libraries: Iterable[str], entry_points: Iterable[metadata.EntryPoint]) -> Iterator[Installed]:
+    lines: dict[str, list[str]] = {name: [] for name in libraries}
+    for one in entry_points:
+        lines.setdefault(_distribution(one), []).append(f"{one.name} = {one.value}\n")
+    for name in sorted(lines):
+        yield Installed(name, _version(name), f"[{GROUP}]\n" + "".join(lines[name]) if lines[name] else "")
+
+
+def _distribution(entry_point: metadata.EntryPoint) -> str:
+    return APPLICATION if entry_point.dist is None else entry_point.dist.name
+
+
+def _version(distribution: str) -> str:
+    try:
+        return metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
+def _combined(files: Digested) -> dict[str, object]:
+    """Return the digest of several files by their names and digests."""
     digest = hashlib.sha256()
-    names = sorted(files)
-    with ThreadPoolExecutor(HASHING_THREADS) as threads:
-        for name, one in zip(names, threads.map(lambda name: _file_digest(files[name]), names), strict=True):
-            encoded = name.encode()
-            digest.update(len(encoded).to_bytes(8, "little") + encoded + one)
+    for name in sorted(files):
+        encoded = name.encode()
+        digest.update(len(encoded).to_bytes(8, "little") + encoded + files[name].digest)
     return {"files": len(files), "sha256": digest.hexdigest()}
+
+
+def _digest(files: Files) -> Digested:
+    with ThreadPoolExecutor(HASHING_THREADS) as threads:
+        digests = threads.map(_file_digest, files.values())
+        return {name: CodeFile(name, file, one) for (name, file), one in zip(files.items(), digests, strict=True)}
+
+
+def _digested(name: str, file: Path, contents: Mapping[str, bytes]) -> CodeFile:
+    """Return a file whose measured bytes are at hand."""
+    return CodeFile(name, file, hashlib.sha256(contents[name]).digest())
 
 
 def _file_digest(file: Path) -> bytes:

@@ -10,7 +10,8 @@ import msgspec
 
 from core.ports import ReportClaims
 from enclave_sim.platform.cpu import CPUSVN, EnclaveIdentity, EnclaveKind, SimulatedCpu
-from enclave_sim.platform.sealing import KeySealer, SealPolicy
+from enclave_sim.platform.machine import SealPolicy
+from enclave_sim.platform.sealing import KeySealer
 from enclave_sim.sgx.cpu import FUSES_BYTES
 from enclave_sim.sgx.keyrequest import KeyRequest
 
@@ -38,13 +39,14 @@ class LocalAttestor:
 class MemoryPlatform:
     """A simulated CPU and the enclaves of one process. The same fuses open what was sealed before.
 
-    Its authority's secret derives from the fuses: nobody else is to believe it.
+    authority: the secret of the authority that certifies it; by default one of its own, derived from the fuses.
     """
 
-    def __init__(self, fuses: bytes | None = None, *, cpusvn: bytes = CPUSVN) -> None:
+    def __init__(self, fuses: bytes | None = None, authority: bytes | None = None, *, cpusvn: bytes = CPUSVN) -> None:
         fuses = fuses if fuses is not None else os.urandom(FUSES_BYTES)
         self._cpusvn = cpusvn
-        self.cpu = SimulatedCpu(fuses, hashlib.sha256(b"authority in memory" + fuses).digest(), cpusvn=cpusvn)
+        secret = authority if authority is not None else hashlib.sha256(b"authority in memory" + fuses).digest()
+        self.cpu = SimulatedCpu(fuses, secret, cpusvn=cpusvn)
 
     async def published(self) -> bytes:
         """Return what a node of this platform publishes of it: only collateral, as nothing is measured."""

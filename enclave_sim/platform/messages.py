@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from core.codec import Codec, Message
 from enclave_sim.boundary.messages import Role
+from enclave_sim.platform.machine import SealPolicy
 
 # Enclave -> platform.
 
@@ -39,6 +40,30 @@ class GetPublished(Message, frozen=True, tag=5):
     request: int
 
 
+class GetTee(Message, frozen=True, tag=6):
+    """Ask what the machine is: "sgx" or "vsm"."""
+
+    request: int
+
+
+class SealData(Message, frozen=True, tag=7):
+    """EnclaveSealData (VSM)."""
+
+    request: int
+    plaintext: bytes
+    policy: SealPolicy
+
+    def __repr__(self) -> str:
+        return f"SealData(request={self.request}, plaintext=<{len(self.plaintext)} bytes>)"
+
+
+class UnsealData(Message, frozen=True, tag=8):
+    """EnclaveUnsealData (VSM)."""
+
+    request: int
+    sealed: bytes
+
+
 # Platform -> enclave.
 
 
@@ -62,6 +87,8 @@ class Verified(Message, frozen=True, tag=12):
     report_data: bytes
     platform: str
     debug: bool
+    tee: str
+    product: int
 
 
 class Denied(Message, frozen=True, tag=13):
@@ -100,9 +127,13 @@ class Kill(Message, frozen=True, tag=23):
 
 
 class Measured(Message, frozen=True, tag=31):
+    """signed_by: who signed the manager enclave, for the log."""
+
     manager: bytes
     worker: bytes
     platform: str
+    tee: str
+    signed_by: str
 
 
 class Launched(Message, frozen=True, tag=32):
@@ -131,11 +162,22 @@ class PlatformRefused(Message, frozen=True, tag=35):
     count: int
 
 
-TO_CPU: Codec[MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished] = Codec(
-    MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished
-)
+class CodeRefused(Message, frozen=True, tag=37):
+    """An enclave asked for code that is not what was measured, and was given none; it ends."""
+
+    enclave: int
+    reason: str
+
+
+class PlatformNotice(Message, frozen=True, tag=36):
+    """Something for the host's log."""
+
+    text: str
+
+
+ToCpu = MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished | GetTee | SealData | UnsealData
+TO_CPU: Codec[ToCpu] = Codec(ToCpu)
 FROM_CPU: Codec[Made | Verified | Denied] = Codec(Made | Verified | Denied)
 TO_PLATFORM: Codec[Measure | Launch | Kill] = Codec(Measure | Launch | Kill)
-FROM_PLATFORM: Codec[Measured | Launched | Exited | PlatformFailed | PlatformRefused] = Codec(
-    Measured | Launched | Exited | PlatformFailed | PlatformRefused
-)
+FromPlatform = Measured | Launched | Exited | PlatformFailed | PlatformRefused | PlatformNotice | CodeRefused
+FROM_PLATFORM: Codec[FromPlatform] = Codec(FromPlatform)

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import assert_never
 
 from core.errors import AuthenticationFailed, ChannelClosed, LimitExceeded, MalformedMessage
 from core.ports import ReportClaims, Transport
-from enclave_sim.platform.cpu import EnclaveIdentity, SimulatedCpu
+from enclave_sim.platform.cpu import EnclaveIdentity
+from enclave_sim.platform.machine import Machine
 from enclave_sim.platform.messages import (
     FROM_CPU,
     TO_CPU,
     Denied,
     GetKey,
     GetPublished,
+    GetTee,
     Made,
     MakeQuote,
     MakeReport,
+    SealData,
+    ToCpu,
+    UnsealData,
     Verified,
     VerifyReport,
 )
@@ -24,11 +30,11 @@ from enclave_sim.sgx.keyrequest import parse_key_request
 
 
 async def serve_enclave(
-    cpu: SimulatedCpu, identity: EnclaveIdentity, transport: Transport, public: bytes = b"{}"
+    cpu: Machine, identity: EnclaveIdentity, transport: Transport, public: Callable[[], bytes] = lambda: b"{}"
 ) -> None:
     """Answer one enclave's requests until its channel closes. A malformed one is denied under request number 0.
 
-    public: what the node publishes of its platform (JSON; evidence.py).
+    public: returns what the node publishes of its platform (JSON; evidence.py).
     """
     while True:
         try:
@@ -45,10 +51,7 @@ async def serve_enclave(
 
 
 def _answer(
-    cpu: SimulatedCpu,
-    identity: EnclaveIdentity,
-    request: MakeReport | VerifyReport | MakeQuote | GetKey | GetPublished,
-    public: bytes,
+    cpu: Machine, identity: EnclaveIdentity, request: ToCpu, public: Callable[[], bytes]
 ) -> Made | Verified | Denied:
     try:
         match request:
@@ -59,7 +62,13 @@ def _answer(
             case GetKey(number, key_request):
                 return Made(number, cpu.key(identity, parse_key_request(key_request)))
             case GetPublished(number):
-                return Made(number, public)
+                return Made(number, public())
+            case GetTee(number):
+                return Made(number, cpu.tee.encode())
+            case SealData(number, plaintext, policy):
+                return Made(number, cpu.seal(identity, plaintext, policy))
+            case UnsealData(number, sealed):
+                return Made(number, cpu.unseal(identity, sealed))
             case VerifyReport(number, report):
                 return _verified(number, cpu.verify_report(identity, report))
             case _:
@@ -79,4 +88,6 @@ def _verified(number: int, claims: ReportClaims) -> Verified:
         claims.report_data,
         claims.platform,
         claims.debug,
+        claims.tee,
+        claims.product,
     )

@@ -30,11 +30,17 @@ class UnknownRoot(EvidenceRefused):
 
     reason = "unknown-root"
 
+    def __init__(self, message: str, *, hint: str = "", says_simulated: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.says_simulated = says_simulated
+        """Whether the root's own name says (SIMULATED): nobody's word, good for the reason only."""
+
 
 class SimulatedRootOff(EvidenceRefused):
     """The chain ends in a simulated root, and simulated platforms are not turned on."""
 
     reason = "simulated-root-off"
+    says_simulated = True
 
 
 class ChainInvalid(EvidenceRefused):

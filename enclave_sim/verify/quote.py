@@ -199,4 +199,6 @@ def _verdict(
         tcb_evaluation_number=number,
         fmspc=chain.extension.fmspc.hex().upper(),
         runtime_measurements=body.rtmrs if isinstance(body, TdReportBody) else (),
+        root_digest=chain.root.digest,
+        platform_versions=(("tcb_evaluation", number),),
     )

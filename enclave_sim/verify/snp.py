@@ -80,6 +80,13 @@ def verify_snp_report(report: bytes, collateral: SnpCollateral, *, at: datetime,
             TcbStatus.UP_TO_DATE if parsed.reported_tcb.at_least(collateral.tcb_min) else TcbStatus.OUT_OF_DATE
         ),
         valid_until=min(window.end for window in windows),
+        root_digest=root.digest,
+        platform_versions=(
+            ("boot_loader", parsed.reported_tcb.boot_loader),
+            ("tee", parsed.reported_tcb.tee),
+            ("snp", parsed.reported_tcb.snp),
+            ("microcode", parsed.reported_tcb.microcode),
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from enclave_sim.pki.issuing import SIMULATED
 from enclave_sim.verify.errors import SimulatedRootOff, UnknownRoot
 from enclave_sim.verify.roots import AMD_ROOTS, INTEL_SGX_ROOT
 
@@ -32,11 +33,15 @@ class TrustStore:
     accept_simulated: bool = False
 
     def find(self, kind: RootKind, certificate: bytes) -> TrustedRoot:
-        """Return the root of that kind that is this certificate (DER); raises UnknownRoot, SimulatedRootOff."""
+        """Return the root of that kind that is this certificate (DER); raises UnknownRoot, SimulatedRootOff.
+
+        A root whose certificate says that it is simulated never passes for hardware, whoever lists it as such.
+        """
         digest = hashlib.sha256(certificate).digest()
+        says_simulated = SIMULATED.encode() in certificate
         for root in self.roots:
             if root.kind == kind and root.digest == digest:
-                if root.simulated and not self.accept_simulated:
+                if (root.simulated and not self.accept_simulated) or (says_simulated and not root.simulated):
                     raise SimulatedRootOff(
                         f"the evidence comes from a simulated platform ({root.name})",
                         hint="Simulated platforms protect nothing: they count only where the TEE manifest says so.",
@@ -45,6 +50,7 @@ class TrustStore:
         raise UnknownRoot(
             "the evidence does not lead to a trusted root",
             hint="Trust stores hold Intel's and AMD's roots; a simulated one must be given and turned on.",
+            says_simulated=says_simulated,
         )
 
 

@@ -15,7 +15,8 @@ class Verdict:
 
     measurement: MRENCLAVE or unique id (32 bytes), MRTD or SNP measurement (48); signer: MRSIGNER, author id, MROWNER,
     or the digest of SNP's identity key; runtime_measurements: TDX's RTMRs; platform: PPID, chip id or host key in
-    hexadecimal; valid_until: when the first certificate, list or document behind it ends.
+    hexadecimal; valid_until: when the first certificate, list or document behind it ends; root_digest: SHA-256 of the
+    root certificate; platform_versions: those that a TEE manifest may ask for.
     """
 
     tee: str
@@ -35,6 +36,8 @@ class Verdict:
     tcb_evaluation_number: int | None = None
     fmspc: str = ""
     runtime_measurements: tuple[bytes, ...] = ()
+    root_digest: bytes = b""
+    platform_versions: tuple[tuple[str, int], ...] = ()
 
     def claims(self) -> ReportClaims:
         """Return what core needs of it."""
@@ -47,4 +50,8 @@ class Verdict:
             tee=self.tee,
             debug=self.debug,
             simulated=self.simulated,
+            product=self.product_id,
+            root=self.root_digest,
+            tcb_status=self.tcb_status.value,
+            platform_versions=self.platform_versions,
         )

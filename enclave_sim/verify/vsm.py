@@ -71,13 +71,15 @@ def verify_vbs_report(report: bytes, collateral: VsmCollateral, *, at: datetime,
         root=root.name,
         measurement=identity.unique_id,
         signer=identity.author_id,
-        product_id=0,
+        product_id=int.from_bytes(identity.image_id, "little"),
         security_version=identity.enclave_svn,
         report_data=package.enclave_data,
         debug=identity.flags != 0,
         platform=_key_id(leaf),
         tcb_status=TcbStatus.UP_TO_DATE if current else TcbStatus.OUT_OF_DATE,
         valid_until=min(window.end for window in windows),
+        root_digest=root.digest,
+        platform_versions=(("secure_kernel", identity.secure_kernel_svn), ("platform", identity.platform_svn)),
     )
 
 

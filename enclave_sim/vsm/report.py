@@ -1,13 +1,17 @@
 """VBS_ENCLAVE_REPORT, the evidence of an enclave in virtual secure mode, as Windows' secure kernel writes it.
 
     package header 24: size, version 1, scheme 1 (RSA-PSS with SHA-256), statement size, signature size, reserved
-    statement: report 224 (size, version 1, enclave data 64, identity 152), then descriptions of further modules
+    statement: report 224 (size of the statement, version 1, enclave data 64, identity 152), then descriptions of
+        modules (type 1, size, unique and author id, family and image id, SVN, name in UTF-16 closed by a zero)
     signature by the identity key, over the statement
 
     identity 152: owner, unique and author id 32 each, family and image id 16 each, then u32: enclave SVN, secure
     kernel SVN, platform SVN, flags, signing level, enclave type
 
-Integers are little-endian. `parse_package(data).encode() == data`. Source: ntenclv.h and winenclaveapi.h (Windows SDK).
+Integers are little-endian. `parse_package(data).encode() == data`. Source: ntenclv.h (Windows SDK; its documentation,
+and the bindings that are generated from it). Two facts are not in the header: the signature's salt is 32 bytes, and a
+module's block is filled with zeros to a multiple of 8 bytes, which its size includes. The first was measured by others
+on Windows 11; the second we infer from the size of a report of theirs.
 """
 
 from __future__ import annotations
@@ -33,6 +37,7 @@ _IDENTITY = struct.Struct("<32s32s32s16s16s6I")
 _REPORT = struct.Struct("<II64s152s")
 _MODULE = struct.Struct("<II32s32s16s16sI")
 _MODULE_TYPE = 1
+_MODULE_ALIGNMENT = 8
 
 
 class VbsFlag(IntFlag):
@@ -99,6 +104,7 @@ class VbsModule:
 
     def encode(self) -> bytes:
         name = (self.name + "\0").encode("utf-16-le")
+        name += bytes(-(_MODULE.size + len(name)) % _MODULE_ALIGNMENT)
         size = _MODULE.size + len(name)
         fixed = _MODULE.pack(
             _MODULE_TYPE, size, self.unique_id, self.author_id, self.family_id, self.image_id, self.svn
@@ -117,8 +123,9 @@ class VbsPackage:
 
     def statement(self) -> bytes:
         """Return the bytes that the identity key signs."""
-        report = _REPORT.pack(REPORT_BYTES, VERSION, self.enclave_data, self.identity.encode())
-        return report + b"".join(module.encode() for module in self.modules)
+        modules = b"".join(module.encode() for module in self.modules)
+        size = REPORT_BYTES + len(modules)
+        return _REPORT.pack(size, VERSION, self.enclave_data, self.identity.encode()) + modules
 
     def encode(self) -> bytes:
         """Return the whole package."""
@@ -141,7 +148,7 @@ def parse_package(data: bytes) -> VbsPackage:
     signature = cursor.take(signature_size)
     cursor.finish()
     report_size, report_version, enclave_data, identity = _REPORT.unpack(statement.take(REPORT_BYTES))
-    if (report_size, report_version) != (REPORT_BYTES, VERSION):
+    if (report_size, report_version) != (statement_size, VERSION):
         raise MalformedStructure("VBS report", f"size {report_size}, version {report_version}")
     modules: list[VbsModule] = []
     while statement.offset < statement_size:
@@ -155,10 +162,10 @@ def _take_module(statement: Cursor) -> VbsModule:
     kind, size, unique_id, author_id, family_id, image_id, svn = _MODULE.unpack(statement.take(_MODULE.size))
     name = statement.take(max(size - _MODULE.size, 0))
     try:
-        text = name.decode("utf-16-le").removesuffix("\0")
+        text = name.decode("utf-16-le").partition("\0")[0]
     except UnicodeDecodeError:
         raise MalformedStructure("VBS module", "the name is not UTF-16") from None
     module = VbsModule(unique_id, author_id, family_id, image_id, svn, text)
-    if kind != _MODULE_TYPE or "\0" in text or module.encode()[_MODULE.size :] != name:
-        raise MalformedStructure("VBS module", f"type {kind}, size {size}, or a name that is not closed by a zero")
+    if kind != _MODULE_TYPE or module.encode()[_MODULE.size :] != name:
+        raise MalformedStructure("VBS module", f"type {kind}, size {size}, or a name that is not closed by zeros")
     return module

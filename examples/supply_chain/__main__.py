@@ -22,6 +22,7 @@ from eth_account.messages import encode_defunct
 
 from cli.connection import connect
 from cli.evidence import verify_service
+from cli.genesis import read_constitution
 from cli.store import Store
 from cli.wallet import Wallet
 from examples.supply_chain.story import SECRETS, Party, View, play, view_of
@@ -95,11 +96,13 @@ def search_disk(home: Path) -> str:
 
 
 def show_attestation(home: Path) -> None:
-    """Verify the running node's quote as a client does, under the root pinned at its start, and print the verdict."""
+    """Verify the running node's quote as a client does, under the pinned root and the constitution's manifests."""
     service = connect(NETWORK, PARTIES[0], home=home).get("/node/network")
-    verdict = verify_service(service, Store(home).client(NETWORK).pinned_root())
+    constitution = read_constitution(Store(home), NETWORK)
+    verdict = verify_service(service, Store(home).client(NETWORK).pinned_root(), constitution=constitution)
     simulated = " (SIMULATED)" if verdict.simulated else ""
     print(f"  attestation: verified, {verdict.tee.upper()}{simulated}, {verdict.tcb_status.value}")
+    print("    admitted by the constitution's TEE and code manifests")
     print(f"    {verdict.measurement.hex()}  {home / EVIDENCE / 'manager.sgxs'} (sha256sum)")
 
 

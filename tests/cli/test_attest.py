@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
 
+from core.governance.constitution import CONSTITUTION_VERSION, Constitution, Identity
+from core.governance.manifests import CodeEntry, TeeEntry
 from tests.cli.runner import Coco
 from tests.support.attestation import DEBUG_ENCLAVE, ENCLAVE, VECTORS, VECTORS_MISSING, Platform
 
@@ -103,3 +106,44 @@ def test_users_mistakes(coco: Coco, simulated: Path, tmp_path: Path) -> None:
     assert ran.json["reasons"][0]["reason"] == "malformed-collateral"
     (tmp_path / "large").write_bytes(bytes(1 << 21))
     coco("attest", "show", str(tmp_path / "large"), code=2)
+
+
+def test_verify_under_a_constitution(coco: Coco, simulated: Path) -> None:
+    """Its TEE manifest names the roots, its code manifest the code; each refusal has its reason."""
+    root = hashlib.sha256((simulated / "root.der").read_bytes()).hexdigest()
+
+    def verify(name: str = "quote", code: int = 0, **tee: object) -> list[str]:
+        entry = TeeEntry("sgx", (root,), **{"simulated": True} | tee)  # type: ignore[arg-type]
+        manager = CodeEntry("manager", (ENCLAVE.mrenclave.hex(),))
+        constitution = Constitution(
+            CONSTITUTION_VERSION, "n", (Identity("a", "member", ""),), {"kv": {}}, "kv",
+            tee_manifest=(entry,), code_manifest=(manager, CodeEntry("kv", ("0" * 64,))),
+        )  # fmt: skip
+        file = simulated / "genesis.json"
+        file.write_bytes(constitution.encode())
+        ran = coco(
+            *("attest", "verify", str(simulated / name), "--constitution", str(file)),
+            *("--at", SIMULATED_AT, "--json"),
+            code=code,
+        )
+        assert (ran.json["verdict"] == "accepted") is (code == 0)
+        return [one["reason"] for one in ran.json["reasons"]]
+
+    assert verify() == []
+    assert verify(code=1, simulated=False) == ["simulated-not-admitted"]
+    assert verify(code=1, tcb_statuses=("OutOfDate",)) == ["tcb-status-not-admitted"]
+    assert verify("debug", code=1) == ["debug-enclave"]
+    (simulated / "old.json").write_text('{"version": 1}')
+    quote = str(simulated / "quote")
+    coco("attest", "verify", quote, "--constitution", str(simulated / "old.json"), code=6)
+    coco("attest", "verify", quote, "--constitution", str(simulated / "missing"), code=2)
+    both = ("--constitution", str(simulated / "genesis.json"), "--root", str(simulated / "root.der"))
+    assert "exclude each other" in coco("attest", "verify", quote, *both, code=2).err
+
+
+def test_the_collateral_that_nodes_write_is_found(coco: Coco, simulated: Path) -> None:
+    (simulated / "quote_collateral.json").rename(simulated / "collateral.json")
+    base = ("--at", SIMULATED_AT, "--root", str(simulated / "root.der"))
+    coco("attest", "verify", str(simulated / "quote"), *base)
+    (simulated / "collateral.json").unlink()
+    assert "quote_collateral.json" in coco("attest", "verify", str(simulated / "quote"), *base, code=2).err

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -15,8 +16,13 @@ from cli.evidence import verify_service
 from cli.pins import PinDiffers, pin_root
 from cli.store import ClientStore
 from core.errors import AuthenticationFailed, CocoError
+from core.governance.constitution import CONSTITUTION_VERSION, Constitution, Identity
+from core.governance.manifests import CodeNotListed, SimulatedNotAdmitted, TeeEntry
 from enclave_sim.pki.pem import encode_chain
 from enclave_sim.platform.memory import MemoryPlatform
+from enclave_sim.platform.vsm import SimulatedVsm
+from enclave_sim.verify.collateral_file import write_any_collateral
+from tests.support.manifests import admitting
 
 PLATFORM = MemoryPlatform(bytes(32))
 NODE = bytes(range(32))
@@ -75,6 +81,31 @@ def test_another_root_no_root_and_another_time_are_refused() -> None:
         verify_service(service(), b"-----")
     with pytest.raises(AuthenticationFailed, match="held until"):
         verify_service(service(), ROOT, at=NOW + timedelta(days=400))
+
+
+def test_the_constitution_must_admit_the_node() -> None:
+    root = hashlib.sha256(PLATFORM.cpu.root_certificate).digest()
+
+    def constitution(**changes: Any) -> Constitution:
+        manifests = admitting("kv", roots=(root,)) | changes
+        return Constitution(CONSTITUTION_VERSION, "n", (Identity("a", "member", ""),), {"kv": {}}, "kv", **manifests)
+
+    assert verify_service(service(), ROOT, constitution=constitution()).root_digest == root
+    hardware = (TeeEntry("sgx", (root.hex(),)),)
+    with pytest.raises(SimulatedNotAdmitted):
+        verify_service(service(), ROOT, constitution=constitution(tee_manifest=hardware))
+    with pytest.raises(CodeNotListed):
+        verify_service(service(), ROOT, constitution=constitution(code_manifest=()))
+
+
+def test_a_vsm_nodes_evidence_under_its_guardians_root() -> None:
+    machine = SimulatedVsm(bytes(32), bytes(32))
+    quote = machine.quote(PLATFORM.identity("manager"), NODE + bytes(32))
+    collateral = json.loads(write_any_collateral(machine.collateral(NOW)))
+    shown = service(quote=base64.b64encode(quote).decode(), collateral=collateral)
+    assert verify_service(shown, encode_chain((machine.root_certificate,))).tee == "vsm"
+    with pytest.raises(AuthenticationFailed, match="trusted root"):
+        verify_service(shown, ROOT)
 
 
 def test_the_root_is_pinned_once(tmp_path: Path) -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 
-from cli.ledger_reader import ReadableEntry, ReadOnlyDisk, TornTail, find_disk, read_entries
+from cli.ledger_disk import ReadOnlyDisk, find_ledger
 from core.errors import StorageFailed
 from core.kv.write_set import encode_domain
 from core.ledger.entry import EntrySealer
+from core.ledger.reader import ReadableEntry, TornTail, read_entries
 from core.ledger.secrets import EntryKey
-from core.types import NodeId, Seqno, View
+from core.node.manager_tables import WRITE_SETS
+from core.types import NO_CLAIMS, NodeId, Seqno, View
 from tests.cli.runner import Coco
 
 SECRET = b"the retailer's goods"
@@ -24,7 +26,9 @@ def entries() -> list[bytes]:
     return [
         sealer.seal(Seqno(1), encode_domain({"public:coco.constitution": {b"\x00": b'{"a":1}'}}), b"").data,
         sealer.seal(Seqno(2), encode_domain({}), private).data,
-        sealer.seal_signature(Seqno(3), encode_domain({"public:ccf.internal.signatures": {b"k": None}}), b"").data,
+        sealer.seal_signature(
+            Seqno(3), encode_domain({"public:ccf.internal.signatures": {b"k": None}}), NO_CLAIMS
+        ).data,
     ]
 
 
@@ -32,13 +36,13 @@ def entries() -> list[bytes]:
 def ledger(tmp_path: Path) -> Path:
     directory = tmp_path / "net" / "node0" / "disk" / "ledger"
     directory.mkdir(parents=True)
-    (directory / "ledger_1").write_bytes(b"".join(entries()))
+    (directory / "ledger_1").write_bytes(bytes(8) + b"".join(entries()))
     return directory
 
 
 def read(directory: Path) -> list[ReadableEntry | TornTail]:
     async def collect() -> list[ReadableEntry | TornTail]:
-        return [entry async for entry in read_entries(ReadOnlyDisk(directory))]
+        return [entry async for entry in read_entries(ReadOnlyDisk(directory), WRITE_SETS)]
 
     return asyncio.run(collect())
 
@@ -54,7 +58,7 @@ def test_what_a_host_can_read(coco: Coco, ledger: Path) -> None:
     assert second["private_bytes"] == len(encode_domain({"ethereum.accounts": {b"key": SECRET}}))
     assert third["public_tables"] == {"public:ccf.internal.signatures": {"k": None}}
     assert [entry["size_bytes"] for entry in shown.json["entries"]] == [len(data) for data in entries()]
-    assert third["offset"] == first["size_bytes"] + second["size_bytes"]
+    assert third["offset"] == 8 + first["size_bytes"] + second["size_bytes"]
     assert shown.json["count"] == 3
     assert shown.json["torn"] is None
     assert SECRET.decode() not in shown.out
@@ -63,8 +67,8 @@ def test_what_a_host_can_read(coco: Coco, ledger: Path) -> None:
 def test_every_directory_on_the_way_is_understood(coco: Coco, ledger: Path, tmp_path: Path) -> None:
     disk = ledger.parent
     for directory in (ledger, disk, disk.parent, disk.parents[1]):
-        assert find_disk(directory) == disk
-    assert find_disk(tmp_path) is None
+        assert find_ledger(directory) == ledger
+    assert find_ledger(tmp_path) is None
     assert "there is no ledger in" in coco("ledger", "show", str(tmp_path), code=2).err
 
 
@@ -76,7 +80,7 @@ def test_the_last_entries(coco: Coco, ledger: Path) -> None:
 
 
 def test_a_torn_tail_is_shown(coco: Coco, ledger: Path) -> None:
-    data = b"".join(entries())
+    data = bytes(8) + b"".join(entries())
     (ledger / "ledger_1").write_bytes(data[:-10])
     shown = coco("ledger", "show", str(ledger), "--json").json
     assert shown["count"] == 2
@@ -85,7 +89,7 @@ def test_a_torn_tail_is_shown(coco: Coco, ledger: Path) -> None:
 
 
 def test_zeros_at_the_end_are_a_torn_tail(coco: Coco, ledger: Path) -> None:
-    data = b"".join(entries())
+    data = bytes(8) + b"".join(entries())
     (ledger / "ledger_1").write_bytes(data + bytes(5000))
     shown = coco("ledger", "show", str(ledger), "--json").json
     assert shown["count"] == 3
@@ -94,9 +98,9 @@ def test_zeros_at_the_end_are_a_torn_tail(coco: Coco, ledger: Path) -> None:
     assert f"byte {len(data)}" in coco("ledger", "show", str(ledger), code=4).err
 
 
-@pytest.mark.parametrize("offset", [0, 1, 44])
+@pytest.mark.parametrize("offset", [0, 8, 9, 52])
 def test_damage_is_placed(coco: Coco, ledger: Path, offset: int) -> None:
-    data = bytearray(b"".join(entries()))
+    data = bytearray(bytes(8) + b"".join(entries()))
     data[offset] = 0x77
     (ledger / "ledger_1").write_bytes(data)
     ran = coco("ledger", "show", str(ledger), code=4)
@@ -109,7 +113,7 @@ def test_a_missing_file_is_named(coco: Coco, ledger: Path) -> None:
 
 
 def test_nothing_is_written(ledger: Path) -> None:
-    disk = ReadOnlyDisk(ledger.parent)
+    disk = ReadOnlyDisk(ledger)
     for attempt in (
         disk.append("ledger/ledger_1", 0, b""),
         disk.replace("ledger/ledger_1", b""),
@@ -118,4 +122,4 @@ def test_nothing_is_written(ledger: Path) -> None:
     ):
         with pytest.raises(StorageFailed):
             asyncio.run(attempt)
-    assert len(read(ledger.parent)) == 3
+    assert len(read(ledger)) == 3

@@ -8,17 +8,23 @@ import shutil
 import stat
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import cli.network
 import cli.pins
+from cli.errors import WrongUse
+from cli.manifests import make_manifests
 from cli.store import ClientStore
 from core.crypto.certificates import common_name_of, public_key_of
 from core.crypto.keys import PrivateKey
 from core.governance.constitution import Constitution
 from enclave_sim import host
 from enclave_sim.host_config import NodePaths, read_config
+from enclave_sim.platform.launching import development_signer
+from enclave_sim.platform.machines import root_digest
+from enclave_sim.platform.measurement import measure_node
 from enclave_sim.status import Status
 from tests.cli.runner import Coco
 
@@ -59,7 +65,7 @@ def test_keys_and_tokens_are_the_clients_only(coco: Coco, home: Path, network: s
         secrets += [kept.token().encode(), kept.key_file.read_bytes()]
     assert len(set(secrets)) == 6
     for file in (home / "networks").rglob("*"):
-        if file.is_file():
+        if file.is_file() and file.name != "development-signing-key.pem":  # The machine's own, no organisation's.
             data = file.read_bytes()
             assert b"PRIVATE KEY" not in data
             assert not any(secret in data for secret in secrets)
@@ -298,3 +304,59 @@ def test_a_home_that_cannot_be_written(coco: Coco, tmp_path: Path) -> None:
     ran = coco("--home", str(blocked / "home"), "network", "create", "x", code=5)
     assert "cannot be made" in ran.err
     assert "COCO_HOME" in ran.err
+
+
+def constitution_of(home: Path, name: str) -> Constitution:
+    return Constitution.decode((home / "networks" / name / "genesis.json").read_bytes())
+
+
+def test_one_member_approves_what_the_machines_key_signs(coco: Coco, home: Path) -> None:
+    ran = coco("network", "create", "one", "--json")
+    made = constitution_of(home, "one")
+    fuses = NodePaths(home / "networks" / "one").fuses
+    [tee] = made.tee_manifest
+    assert (tee.tee, tee.simulated, tee.debug) == ("sgx", True, False)
+    assert tee.roots == (root_digest("sgx", fuses).hex(),)
+    assert [(one.name, one.product) for one in made.code_manifest if one.name in ("manager", "worker")] == [
+        ("manager", 1),
+        ("worker", 2),
+    ]
+    assert {one.signer for one in made.code_manifest} == {development_signer(fuses).hex()}
+    assert "SIMULATED" in ran.json["admits_platforms"]
+    assert "(development)" in ran.json["admits_code"]
+    assert "WARNING: this network admits SIMULATED platforms" in ran.err
+
+
+def test_several_members_approve_exactly_what_is_installed(coco: Coco, home: Path) -> None:
+    coco("network", "create", "two", "-o", "a", "-o", "b", "--platform", "vsm")
+    made = constitution_of(home, "two")
+    manager, worker = measure_node()
+    assert made.tee_manifest[0].tee == "vsm"
+    measured = {one.name: one.measurements for one in made.code_manifest}
+    assert measured["manager"] == (manager.mrenclave.hex(),)
+    assert measured["worker"] == (worker.mrenclave.hex(),)
+    assert len(measured["ethereum"][0]) == 64
+    assert {one.signer for one in made.code_manifest} == {""}
+    coco("network", "create", "three", "-o", "a", "-o", "b", "--code", "signed")
+    assert {one.measurements for one in constitution_of(home, "three").code_manifest} == {()}
+    rule: dict[str, Any] = {"platform": "sgx", "code_rule": "measured", "tee_file": None, "code_file": None}
+    with pytest.raises(WrongUse, match="adapter missing is not measured here"):
+        make_manifests(home / "networks" / "x", ["missing"], **rule)
+
+
+def test_manifests_from_files(coco: Coco, home: Path, tmp_path: Path) -> None:
+    tee, code = tmp_path / "tee.json", tmp_path / "code.json"
+    tee.write_text(json.dumps([{"tee": "sgx", "roots": ["a" * 64]}]))
+    code.write_text(json.dumps([{"name": n, "measurements": ["b" * 64]} for n in ("manager", "worker", "ethereum")]))
+    ran = coco("network", "create", "demo", "--tee-manifest", str(tee), "--code-manifest", str(code))
+    made = constitution_of(home, "demo")
+    assert made.tee_manifest[0].roots == ("a" * 64,)
+    assert made.code_manifest[2].measurements == ("b" * 64,)
+    assert "WARNING" not in ran.err
+    code.write_text(json.dumps([{"name": "manager", "measurements": ["b" * 64]}]))
+    refused = coco("network", "create", "other", "--code-manifest", str(code), code=1)
+    assert "approves no code for the live adapter 'ethereum'" in refused.err
+    assert not (home / "networks" / "other").exists()
+    tee.write_text('[{"tee": "sgx", "roots": ["a"]}]')
+    assert "no SHA-256" in coco("network", "create", "other", "--tee-manifest", str(tee), code=1).err
+    coco("network", "create", "other", "--tee-manifest", str(tmp_path / "missing"), code=2)

@@ -14,32 +14,56 @@ import pytest
 from core.crypto.certificates import self_signed
 from core.crypto.keys import PrivateKey
 from core.governance.constitution import Constitution, Identity
-from enclave_sim.host_config import HostConfig
+from enclave_sim import local_node
+from enclave_sim.host_config import HostConfig, NodePaths
+from enclave_sim.platform.cpu import NO_SIGNER
+from enclave_sim.platform.fuses import AUTHORITY_FILE
+from enclave_sim.platform.launching import DEVELOPMENT_KEY_FILE
 from enclave_sim.process import command, environment
 from enclave_sim.status import Status, read_status
+from tests.support.manifests import AUTHORITY, SigningKey, admitting, root_of_tests
 
 TOKEN = "token of org1"
 
 
 @pytest.fixture(scope="session")
-def constitution() -> Constitution:
+def signing_key() -> SigningKey:
+    """A development signing key, made once: it takes a while."""
+    return SigningKey.make()
+
+
+@pytest.fixture(scope="session")
+def constitution(signing_key: SigningKey) -> Constitution:
     """One member and the Ethereum adapter, which is always installed."""
     start = datetime.now(UTC) - timedelta(hours=1)
     certificate = self_signed("org1", PrivateKey.generate(), not_before=start, days=10)
     identity = Identity("org1", "member", certificate, (hashlib.sha256(TOKEN.encode()).hexdigest(),))
-    return Constitution(1, "demo", (identity,), {"ethereum": {"chain_id": 1337}}, "ethereum")
+    manifests = admitting("ethereum", roots=(root_of_tests(),), signers=(NO_SIGNER, signing_key.mrsigner))
+    return Constitution(2, "demo", (identity,), {"ethereum": {"chain_id": 1337}}, "ethereum", **manifests)
+
+
+@pytest.fixture(autouse=True)
+def one_authority(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes in one process run on machines of the tests' authority, whose root their constitutions name."""
+    monkeypatch.setattr(local_node, "load_or_create_authority", lambda fuses: AUTHORITY)
 
 
 MakeNetwork = Callable[..., Path]
 
 
 @pytest.fixture
-def make_network(tmp_path: Path, constitution: Constitution) -> MakeNetwork:
-    """Return a maker of network directories; arguments: HostConfig's."""
+def make_network(tmp_path: Path, constitution: Constitution, signing_key: SigningKey) -> MakeNetwork:
+    """Return a maker of network directories, each with a machine that the constitution admits."""
 
-    def make(config: HostConfig | None = None, name: str = "network") -> Path:
+    def make(
+        config: HostConfig | None = None, name: str = "network", constitution: Constitution = constitution
+    ) -> Path:
         directory = tmp_path / name
-        directory.mkdir()
+        machine = NodePaths(directory).fuses.parent
+        machine.mkdir(parents=True)
+        for file, data in ((AUTHORITY_FILE, AUTHORITY), (DEVELOPMENT_KEY_FILE, signing_key.pem)):
+            (machine / file).write_bytes(data)
+            (machine / file).chmod(0o600)
         (directory / "network.json").write_bytes((config or HostConfig()).encode())
         (directory / "genesis.json").write_bytes(constitution.encode())
         return directory

@@ -37,6 +37,10 @@ async def test_append_read_truncate_rename_replace(disk: DirectoryDisk, tmp_path
     assert await disk.read("sealed", 0, 100) == b"second"
     assert stat.S_IMODE((tmp_path / "disk" / "sealed").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "disk" / "ledger").stat().st_mode) == 0o700
+    await disk.remove("sealed")
+    assert await disk.list_files("") == []
+    with pytest.raises(StorageFailed, match="No such file"):
+        await disk.remove("sealed")
 
 
 async def test_a_folder_that_is_not_there_is_empty(disk: DirectoryDisk) -> None:
@@ -62,6 +66,7 @@ async def test_other_names_are_refused(disk: DirectoryDisk, name: str) -> None:
         disk.append(name, 0, b""),
         disk.replace(name, b""),
         disk.truncate(name, 0),
+        disk.remove(name),
         disk.rename("a", name),
         disk.rename(name, "a"),
     ):
@@ -151,6 +156,7 @@ async def test_a_failed_fsync_poisons_the_disk(disk: DirectoryDisk, monkeypatch:
         disk.replace("a", b"y"),
         disk.truncate("a", 0),
         disk.rename("a", "b"),
+        disk.remove("a"),
     ):
         with pytest.raises(StorageFailed, match="an earlier write failed"):
             await work

@@ -15,6 +15,7 @@ from core.node.config import GatewayConfig, ManagerConfig
 from enclave_sim import enclave_main
 from enclave_sim.boundary.messages import TO_ENCLAVE, TO_HOST, Failed, StartGateway, StartManager, Stop, Stopped
 from enclave_sim.boundary.socket_transport import SocketTransport, open_socket_transport
+from enclave_sim.isolation.isolate import Isolation
 from enclave_sim.process import BROKEN_EXIT_CODE, HOST_GONE_EXIT_CODE
 
 
@@ -60,6 +61,8 @@ async def launch(monkeypatch: pytest.MonkeyPatch) -> Any:
             return made()
 
         monkeypatch.setattr(enclave_main, f"make_{role}", make)
+        # It would isolate the process that runs the tests, for good.
+        monkeypatch.setattr(enclave_main, "isolate", lambda *_, required: Isolation((), ("a test",)))
         (ours, host_end), (platform, platform_end), (peer, peer_end) = (socket.socketpair() for _ in range(3))
         listener = socket.create_server(("127.0.0.1", 0))
         arguments = argparse.Namespace(

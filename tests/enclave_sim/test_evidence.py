@@ -59,9 +59,9 @@ def test_a_nodes_evidence(make_network: Callable[..., Path], run_process: Callab
     assert code["worker"]["measurement"] == worker.mrenclave.hex()
     assert "ethereum" in [adapter["name"] for adapter in code["worker"]["adapters"]]
 
-    # No secret of the machine is in what it shows, and both secrets are the owner's alone.
+    # No secret of the machine is in what it shows, and its secrets are the owner's alone.
     secrets = [file.read_bytes() for file in (directory / "node0" / "platform").iterdir()]
-    assert len(secrets) == 2
+    assert len(secrets) == 3
     assert not any(secret in file.read_bytes() for secret in secrets for file in folder.iterdir())
     sealed = (directory / "node0" / "disk" / "sealed" / "keys").read_bytes()
     assert b"COCOSEAL\x02\x01" in sealed[:64]

@@ -102,7 +102,7 @@ def test_a_node_in_the_background(make_network: MakeNetwork, constitution: Const
 
 def _check_descriptors(status: Status) -> None:
     """Standard streams to nowhere, the event loop's own, and the sockets that the role was given; nothing else."""
-    sockets = {"manager": 3, "executor": 8, "gateway-1": 7, "gateway-2": 7, "reader-1": 6, "reader-2": 6}
+    sockets = {"manager": 4, "executor": 9, "gateway-1": 8, "gateway-2": 8, "reader-1": 7, "reader-2": 7}
     for name, expected in sockets.items():
         opened = descriptors(status.pids[name])
         assert {opened[0], opened[1], opened[2]} == {os.devnull}
@@ -213,7 +213,7 @@ def test_an_address_of_another_machine_is_told(make_network: MakeNetwork) -> Non
 def test_damaged_fuses_are_told_with_their_exit_code(make_network: MakeNetwork) -> None:
     directory = make_network()
     fuses = NodePaths(directory).fuses
-    fuses.parent.mkdir(parents=True)
+    fuses.parent.mkdir(parents=True, exist_ok=True)
     fuses.write_bytes(b"short")
     with pytest.raises(CocoError, match="holds 5 bytes") as caught:
         host.start_detached(directory)
@@ -235,6 +235,8 @@ def test_a_constitution_that_cannot_be_run_is_told(make_network: MakeNetwork) ->
         (b'{"version": 1, "port": 70000}', CocoError, "port is 70000"),
         (b'{"version": 1, "names": []}', CocoError, "names is empty"),
         (b'{"version": 1, "unknown": 1}', CocoError, "does not parse"),
+        (b'{"version": 1, "platform": "tdx"}', CocoError, "does not parse"),
+        (b'{"version": 1, "sigstruct": {"gateway": "x"}}', CocoError, "does not parse"),
         (b"not JSON", CocoError, "does not parse"),
     ],
 )

@@ -128,7 +128,7 @@ async def test_a_start_that_is_given_up_leaves_no_exception_behind(
     directory = make_network()
     config, genesis = read_config(directory)
     paths = NodePaths(directory)
-    paths.node.mkdir()
+    paths.node.mkdir(exist_ok=True)
     with closing(HostLog(paths.log)) as log, closing(DirectoryDisk(paths.disk)) as disk:
         supervisor = Supervisor(config, genesis, paths.fuses, disk, log)
 

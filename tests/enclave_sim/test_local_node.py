@@ -13,6 +13,7 @@ from core.governance.constitution import Constitution
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.local_node import LocalNode
 from enclave_sim.platform.memory import MemoryPlatform
+from tests.support.manifests import AUTHORITY
 
 
 async def get(node: LocalNode, path: str) -> bytes:
@@ -52,14 +53,14 @@ async def test_stop_twice_is_stop_once(tmp_path: Path, constitution: Constitutio
 
 
 async def test_a_disk_and_the_platform_that_sealed_it(tmp_path: Path, constitution: Constitution) -> None:
-    disk, platform = DirectoryDisk(tmp_path), MemoryPlatform()
+    disk, platform = DirectoryDisk(tmp_path), MemoryPlatform(authority=AUTHORITY)
     try:
         async with LocalNode(disk, constitution.encode(), platform=platform):
             pass
         async with LocalNode(disk, constitution.encode(), platform=platform) as node:
             assert node.service_info["view"] == 2
         with pytest.raises(CocoError):
-            async with LocalNode(disk, constitution.encode(), platform=MemoryPlatform()):
+            async with LocalNode(disk, constitution.encode(), platform=MemoryPlatform(authority=AUTHORITY)):
                 pass
     finally:
         disk.close()
@@ -94,7 +95,7 @@ async def test_a_disk_that_fails_at_start_is_told(tmp_path: Path, constitution: 
     disk.failing = True
     try:
         with pytest.raises(StorageFailed, match="injected"):
-            async with LocalNode(disk, constitution.encode()):
+            async with LocalNode(disk, constitution.encode(), platform=MemoryPlatform(authority=AUTHORITY)):
                 pass
     finally:
         disk.close()

@@ -33,6 +33,7 @@ from enclave_sim.boundary.memory_transport import memory_pair
 from enclave_sim.local_node import LocalNode
 from enclave_sim.platform.memory import MemoryPlatform
 from enclave_sim.reader_channels import Channel, QueuedChannels, attach_to_reader
+from tests.support.manifests import AUTHORITY, admitting, root_of_tests
 
 TOKEN = "token of org1"
 
@@ -82,7 +83,8 @@ def load(settings: Mapping[str, Mapping[str, Any]], network: str) -> dict[str, A
 def genesis(constitution: Constitution) -> bytes:
     certificate = constitution.identities[0].certificate
     identity = Identity("org1", "member", certificate, (hashlib.sha256(TOKEN.encode()).hexdigest(),))
-    return Constitution(1, "demo", (identity,), {"keys": {}}, "keys").encode()
+    manifests = admitting("keys", roots=(root_of_tests(),))
+    return Constitution(2, "demo", (identity,), {"keys": {}}, "keys", **manifests).encode()
 
 
 class Client:
@@ -236,7 +238,7 @@ async def test_channels_that_the_host_forges_are_refused_and_harm_nobody(tmp_pat
 async def test_a_gateway_does_not_ask_a_reader_of_another_network(tmp_path: Path, genesis: bytes) -> None:
     """Same code, same platform, but another executor's session: the pairing fails."""
     first, second = tmp_path / "first", tmp_path / "second"
-    platform = MemoryPlatform()
+    platform = MemoryPlatform(authority=AUTHORITY)
     async with (
         LocalNode(first, genesis, platform=platform, readers=1, load=load) as node,
         LocalNode(second, genesis, platform=platform, readers=1, load=load) as other,

@@ -22,16 +22,20 @@ ROOT = Path(__file__).resolve().parents[2]
 
 @dataclass(slots=True)
 class Network:
-    """A network in a home directory of its own. Commands run in processes of their own, as a user's do."""
+    """A network in a home directory of its own. Commands run in processes of their own, as a user's do.
+
+    python: how the interpreter is run.
+    """
 
     name: str
     home: Path
     connections: list[Connection] = field(default_factory=list)
+    python: tuple[str, ...] = (sys.executable,)
 
     def coco(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         environment = {**os.environ, "COCO_HOME": str(self.home), "COCO_PASSWORD": ""}
         done = subprocess.run(
-            [sys.executable, "-m", "cli.main", *arguments],
+            [*self.python, "-m", "cli.main", *arguments],
             cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120, check=False,
         )  # fmt: skip
         if check and done.returncode != 0:

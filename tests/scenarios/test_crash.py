@@ -4,87 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
-from cli.errors import Refused, Unreachable
 from tests.scenarios.conftest import Network, send_value
+from tests.support.crash_load import HONEST_REFUSALS, ROLES, Load, processes, until_gone
 
 CHAIN_ID = 77_001
 SENDERS = 4
 ANSWERED_BEFORE_THE_KILL = 60
-HONEST_REFUSALS = ("the outcome is not known", "answered with status 503: 'the executor is gone'")
-ROLES = ("host", "platform", "manager", "executor", "gateway")
-
-
-@dataclass(slots=True)
-class Load:
-    """Senders that each send transfers one after another until the node is gone, and what was answered."""
-
-    network: Network
-    senders: list[LocalAccount]
-    answered: list[str] = field(default_factory=list)
-    surprises: list[str] = field(default_factory=list)
-    threads: list[threading.Thread] = field(default_factory=list)
-
-    def start(self) -> None:
-        self.threads = [threading.Thread(target=self._send, args=(each,)) for each in self.senders]
-        for thread in self.threads:
-            thread.start()
-
-    def _send(self, account: LocalAccount) -> None:
-        connection = self.network.connect("alpha")
-        nonce = 0
-        while True:
-            try:
-                to = f"0x{0x1234_0000 + nonce % 7:040x}"
-                self.answered.append(send_value(connection, account, CHAIN_ID, nonce, to, value=1))
-                nonce += 1
-            except Unreachable:
-                return
-            except Refused as error:
-                self.surprises.append(str(error))
-                return
-
-    def wait_for(self, count: int) -> None:
-        deadline = time.monotonic() + 60
-        while len(self.answered) < count:
-            if time.monotonic() > deadline or not any(thread.is_alive() for thread in self.threads):
-                pytest.fail(f"only {len(self.answered)} answered; {self.surprises}")
-            time.sleep(0.01)
-
-    def join(self) -> None:
-        for thread in self.threads:
-            thread.join(60)
-            assert not thread.is_alive(), "a client waits for an answer that never comes"
-
-
-def processes(network: Network) -> dict[str, int]:
-    """Return role -> process id."""
-    import json
-
-    status = json.loads((network.host_directory / "node0" / "status.json").read_text())
-    return {"host": status["pid"], **status["pids"]}
-
-
-def all_gone(pids: list[int]) -> bool:
-    return not any(os.path.exists(f"/proc/{pid}") and not _is_zombie(pid) for pid in pids)
-
-
-def _is_zombie(pid: int) -> bool:
-    try:
-        with open(f"/proc/{pid}/stat") as stat:
-            return stat.read().rsplit(")", 1)[1].split()[0] == "Z"
-    except OSError:
-        return True
 
 
 def state_of(network: Network, senders: list[LocalAccount]) -> dict[str, Any]:
@@ -112,7 +45,7 @@ def test_what_was_answered_survives(make_network: Callable[..., Network], victim
         send_value(connection, purse, CHAIN_ID, nonce, account.address, value=10**18)
     before = state_of(network, senders)
 
-    load = Load(network, senders)
+    load = Load(network, senders, CHAIN_ID)
     load.start()
     load.wait_for(ANSWERED_BEFORE_THE_KILL)
     running = processes(network)
@@ -121,12 +54,8 @@ def test_what_was_answered_survives(make_network: Callable[..., Network], victim
             if name.startswith(role):
                 os.kill(pid, signal.SIGKILL)
     load.join()
-    # A gateway that outlives the manager for a moment says that it does not know, or that it sends nothing on any more.
     assert [each for each in load.surprises if not any(said in each for said in HONEST_REFUSALS)] == []
-    deadline = time.monotonic() + 30
-    while not all_gone(list(running.values())):
-        assert time.monotonic() < deadline, "processes of the node are left over"
-        time.sleep(0.05)
+    until_gone(network, list(running.values()))
 
     network.coco("network", "start", "crash")
     after = state_of(network, senders)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from core.errors import AuthenticationFailed
+from core.governance.manifests import TeeEntry
 from core.ports import ReportClaims
 
 
@@ -50,6 +54,36 @@ class FakeAttestor:
     async def quote(self, report_data: bytes) -> bytes:
         self.quoted.append(report_data)
         return b"fake quote over " + report_data
+
+
+@dataclass(slots=True)
+class FakeVerify:
+    """Takes FakeAttestor's quotes for a manager's on a simulated SGX machine. changes: other claims of theirs."""
+
+    changes: dict[str, Any] = field(default_factory=dict)
+    at: datetime | None = None
+
+    def __call__(
+        self, evidence: bytes, collateral: bytes, *, at: datetime, tee_manifest: Sequence[TeeEntry]
+    ) -> ReportClaims:
+        self.at = at
+        prefix, _, report_data = evidence.partition(b"fake quote over ")
+        if prefix:
+            raise AuthenticationFailed("not a quote")
+        claims = ReportClaims(
+            measurement=bytes(32),
+            signer=bytes(32),
+            security_version=1,
+            report_data=report_data,
+            platform="fake",
+            tee="sgx",
+            debug=False,
+            simulated=True,
+            product=1,
+            root=bytes(32),
+            tcb_status="UpToDate",
+        )
+        return replace(claims, **self.changes)
 
 
 @dataclass(slots=True)

@@ -222,7 +222,7 @@ def constitution(*left_out: str) -> Constitution:
         for name, token in TOKENS.items()
         if name not in left_out
     )
-    return Constitution(1, "test", identities, {"probe": {}, "other": {}}, "probe")
+    return Constitution(2, "test", identities, {"probe": {}, "other": {}}, "probe")
 
 
 def front_end(rules: Constitution, default: str = "probe") -> FrontEnd:

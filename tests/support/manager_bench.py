@@ -20,14 +20,20 @@ from core.node.messages import (
     TO_MANAGER,
     BlockCommitted,
     EntryDraft,
+    LedgerNews,
     ProposeBlock,
     Ready,
     Replay,
     ReplayedEntry,
+    SnapshotBegin,
+    StateBegin,
+    StateRows,
 )
+from core.ports import ReportClaims
 from core.types import NO_CLAIMS
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
-from tests.support.fakes import FakeAttestor, FakeClock, FakeSealer
+from tests.support.fakes import FakeAttestor, FakeClock, FakeSealer, FakeVerify
+from tests.support.manifests import FAKE_ROOT, FAKE_WORKER, admitting
 from tests.support.memory_disk import MemoryDisk
 
 MEMBER_KEY = PrivateKey.generate()
@@ -39,7 +45,7 @@ PARTICIPANT_CERTIFICATE = self_signed("carrier", PARTICIPANT_KEY, not_before=_ST
 
 def make_constitution(network: str = "bench") -> Constitution:
     return Constitution(
-        version=1,
+        version=2,
         network=network,
         identities=(
             Identity("manufacturer", "member", MEMBER_CERTIFICATE),
@@ -47,13 +53,17 @@ def make_constitution(network: str = "bench") -> Constitution:
         ),
         adapters={"kv": {}, "ethereum": {}},
         default_adapter="ethereum",
+        **admitting("kv", "ethereum", roots=(FAKE_ROOT,), signers=(FAKE_WORKER.signer,)),
     )
 
 
-def make_config(genesis: bytes | None = None, chunk_bytes_min: int = 5_000_000) -> ManagerConfig:
+def make_config(
+    genesis: bytes | None = None, chunk_bytes_min: int = 5_000_000, snapshot_entries: int = 10_000
+) -> ManagerConfig:
     if genesis is None:
         genesis = make_constitution().encode()
-    return ManagerConfig(genesis, ("localhost", "127.0.0.1"), bytes(32), chunk_bytes_min)
+    names = ("localhost", "127.0.0.1")
+    return ManagerConfig(genesis, names, bytes(32), chunk_bytes_min, snapshot_entries=snapshot_entries)
 
 
 def kv_draft(key: bytes, value: bytes, *, public: bytes | None = None) -> EntryDraft:
@@ -73,6 +83,8 @@ class Machine:
     clock: FakeClock = field(default_factory=FakeClock)
     config: ManagerConfig = field(default_factory=make_config)
     log: list[str] = field(default_factory=list)
+    worker: ReportClaims = FAKE_WORKER
+    verify: FakeVerify = field(default_factory=FakeVerify)
 
     @contextlib.asynccontextmanager
     async def node(self) -> AsyncIterator[Node]:
@@ -94,6 +106,8 @@ class Machine:
             sealer=self.sealer,
             attestor=self.attestor,
             executor=manager_end,
+            worker=self.worker,
+            verify=self.verify,
             clock=self.clock,
             log=self.log.append,
         )
@@ -112,7 +126,8 @@ class Machine:
         found = []
         for chunk in arrange_chunks(await self.disk.list_files("ledger")):
             async for record in read_records(self.disk, chunk):
-                found.append((record.place.file, record.place.offset, len(record.data)))
+                if record.whole:
+                    found.append((record.place.file, record.place.offset, len(record.data)))
         return found
 
 
@@ -124,12 +139,24 @@ class Node:
     replayed: list[ReplayedEntry] = field(default_factory=list)
     ready: Ready | None = None
     next_seqno: int = 0
+    restored_at: int = 0
+    rows: dict[str, bytes] = field(default_factory=dict)
+    news: list[bytes] = field(default_factory=list)
+    room: int = 0
+    begun: SnapshotBegin | None = None
+    written: list[tuple[int, EntryDraft]] = field(default_factory=list)
 
     async def until_ready(self) -> Ready:
         while True:
-            message = await self._next()
+            message = await self.next()
             if isinstance(message, Replay):
                 self.replayed.extend(message.entries)
+                continue
+            if isinstance(message, StateBegin):
+                self.restored_at, self.rows = message.seqno, {}
+                continue
+            if isinstance(message, StateRows):
+                self.rows[message.table] = self.rows.get(message.table, b"") + message.data
                 continue
             assert isinstance(message, Ready)
             self.ready, self.next_seqno = message, message.last_seqno + 1
@@ -138,11 +165,12 @@ class Node:
     async def propose(self, *drafts: EntryDraft) -> None:
         assert self.ready is not None
         message = ProposeBlock(self.ready.view, self.next_seqno, drafts)
+        self.written += [(self.next_seqno + at, draft) for at, draft in enumerate(drafts)]
         self.next_seqno += len(drafts) + 1
         await self.executor.send(TO_MANAGER.encode(message))
 
     async def committed(self) -> BlockCommitted:
-        message = await self._next()
+        message = await self.next()
         assert isinstance(message, BlockCommitted)
         return message
 
@@ -154,8 +182,14 @@ class Node:
         """What an executor would hold after the replay."""
         return replayed_state(self.replayed)
 
-    async def _next(self) -> object:
-        """The manager's next message; raises what stopped it, if it stops instead."""
+    async def next(self) -> object:
+        """The manager's next message, news aside; raises what stopped it, if it stops instead."""
+        while isinstance(message := await self.next_or_news(), LedgerNews):
+            self.news.append(message.status)
+        return message
+
+    async def next_or_news(self) -> object:
+        """The manager's next message; raises as `next`."""
         receiving = asyncio.create_task(self.executor.receive())
         await asyncio.wait((receiving, self.running), return_when=asyncio.FIRST_COMPLETED)
         if not receiving.done():

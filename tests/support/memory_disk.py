@@ -62,6 +62,13 @@ class MemoryDisk:
         self.changes += 1
         self.files[name] = data
 
+    async def patch(self, name: str, offset: int, data: bytes) -> None:
+        held = self._existing(name)
+        if len(data) > limits.DISK_PATCH_BYTES_MAX or not 0 <= offset <= len(held) - len(data):
+            raise StorageFailed("the patch is out of bounds")
+        self.changes += 1
+        self.files[name] = held[:offset] + data + held[offset + len(data) :]
+
     async def truncate(self, name: str, size_bytes: int) -> None:
         if size_bytes > len(self._existing(name)):
             raise StorageFailed(f"{name} is shorter than {size_bytes} bytes")
@@ -75,6 +82,11 @@ class MemoryDisk:
         self._existing(old)
         self.changes += 1
         self.files[new] = self.files.pop(old)
+
+    async def remove(self, name: str) -> None:
+        self._existing(name)
+        self.changes += 1
+        del self.files[name]
 
     def _existing(self, name: str) -> bytes:
         self._check(name)

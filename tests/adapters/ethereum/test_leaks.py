@@ -101,6 +101,9 @@ class _Checks:
             transaction = await self.ask("eth_getTransactionByHash", one)
             assert (transaction is not None) == shown, self.place
             assert (await self.ask("eth_getRawTransactionByHash", one) != "0x") == shown, self.place
+            # A call of any of the contracts logs once. Whoever does not see that gets no proof of the transaction.
+            proven = shown and seen is not None and len(seen.logs) == (seen.sent.kind in CONTRACTS)
+            assert (await self.ask("coco_getTransactionReceiptProof", one) is not None) == proven, self.place
             receipt = await self.ask("eth_getTransactionReceipt", one)
             assert (receipt is not None) == (seen is not None), self.place
             if seen is not None:

@@ -154,6 +154,7 @@ def calls_of(own: str, contract: str, block: dict[str, Any], hashes: list[str]) 
         *(("eth_getTransactionByHash", [one]) for one in (*hashes, "0x" + "11" * 32)),
         *(("eth_getTransactionReceipt", [one]) for one in (*hashes, "0x" + "11" * 32)),
         *(("eth_getRawTransactionByHash", [one]) for one in (*hashes, "0x" + "11" * 32)),
+        *(("coco_getTransactionReceiptProof", [one]) for one in (*hashes, "0x" + "11" * 32)),
         ("eth_getBlockReceipts", ["0x2"]),
         ("eth_getBlockReceipts", [{"blockHash": block["hash"]}]),
         ("eth_getBalance", [own, "latest"]),

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import ssl
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
 
 from core.crypto.certificates import (
     common_name_of,
@@ -144,3 +146,39 @@ def shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> by
             except ssl.SSLWantReadError:
                 pass
     return ends[1].getpeercert(binary_form=True)
+
+
+def test_no_flipped_byte_of_a_certificate_raises_anything_of_another_kind() -> None:
+    """What the package raises for a version, a serial number or an algorithm that cannot be is nobody's business."""
+    key, authority = make_authority()
+    leaf = issue("leaf", key.public_key(), issuer=authority, issuer_key=key, not_before=START, days=5, names=("a.b",))
+    der = to_der(leaf)
+    for at in range(len(der)):
+        for mask in (0x01, 0x20, 0x80):
+            flipped = bytearray(der)
+            flipped[at] ^= mask
+            body = base64.b64encode(flipped).decode()
+            pem = f"-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n"
+            with pytest.raises(CocoError):
+                verify_whole(pem, authority)
+
+
+def verify_whole(pem: str, authority: str) -> None:
+    public_key_of(pem)
+    verify_issued_under(pem, authority, at=None)
+
+
+def test_a_signature_in_whole_bytes_is_the_only_form() -> None:
+    """DER lets a bit string say that its last bits are unused where they are zero: one certificate, other bytes."""
+    key, authority = make_authority()
+    signature_bits = 1
+    while signature_bits & 1:
+        leaf = issue("leaf", key.public_key(), issuer=authority, issuer_key=key, not_before=START, days=5)
+        der = bytearray(to_der(leaf))
+        signature_bits = der[-1]
+    size = len(x509.load_der_x509_certificate(bytes(der)).signature)
+    at = len(der) - size - 1
+    assert der[at] == 0
+    der[at] = 1
+    with pytest.raises(MalformedMessage):
+        from_der(bytes(der))

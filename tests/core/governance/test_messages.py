@@ -28,7 +28,7 @@ KEYS = {
 }
 CERTIFICATES = {name: self_signed(name, key, not_before=START, days=3650) for name, key in KEYS.items()}
 CONSTITUTION = Constitution(
-    version=1,
+    version=2,
     network="test",
     identities=(
         Identity("unreadable", "member", "no certificate"),
@@ -94,7 +94,7 @@ def test_message_built_by_hand_from_the_standard_is_accepted() -> None:
     assert verify_message(forge(), CONSTITUTION, NOW).actions == (set_default_adapter("kv"),)
 
 
-OTHER_NETWORK = Constitution(1, "other", CONSTITUTION.identities, CONSTITUTION.adapters, "kv")
+OTHER_NETWORK = Constitution(2, "other", CONSTITUTION.identities, CONSTITUTION.adapters, "kv")
 
 REFUSED: dict[str, tuple[bytes, type[CocoError], str]] = {
     "stranger": (sign("stranger"), AuthenticationFailed, "not an actor"),
@@ -186,6 +186,6 @@ def test_arbitrary_bytes_raise_nothing_but_coco_errors(data: bytes) -> None:
 def test_constitution_refuses_reserved_and_misshapen_adapter_names() -> None:
     CONSTITUTION.check()
     for name in ("ccf", "coco", "node", "public", "", "Kv", "k.v", "k" * 33, "1k", "kv\n"):
-        unfit = Constitution(1, "x", CONSTITUTION.identities, {name: {}}, name)
+        unfit = Constitution(2, "x", CONSTITUTION.identities, {name: {}}, name)
         with pytest.raises(CocoError, match="adapter's name"):
             unfit.check()

@@ -140,3 +140,14 @@ def test_compaction_keeps_what_the_horizon_still_sees() -> None:
     assert list(store.begin(Seqno(1)).table("a.t").keys(b"k")) == [b"k"]
     store.rollback(Seqno(1))
     assert store.begin().table("a.t").get(b"k") == b"one"
+
+
+def test_a_keys_version_is_the_entry_that_last_wrote_it() -> None:
+    store = Store()
+    store.apply(Seqno(3), WriteSet({"one": {b"kept": b"1", b"gone": b"1"}}))
+    store.apply(Seqno(5), WriteSet({"one": {b"kept": b"2", b"gone": None}}))
+    table = store.begin().table("one")
+    assert [table.version(key) for key in (b"kept", b"gone", b"never")] == [5, 0, 0]
+    assert [store.begin(Seqno(4)).table("one").version(key) for key in (b"kept", b"gone", b"never")] == [3, 3, 0]
+    table.put(b"kept", b"not committed")
+    assert table.version(b"kept") == 5

@@ -9,7 +9,8 @@ import pytest
 from core import limits
 from core.crypto.hashing import sha256
 from core.errors import AuthenticationFailed, CocoError, InvariantBroken, LimitExceeded, MalformedMessage
-from core.ledger.entry import EntrySealer, EntryType, framed_bytes, nonce_of, open_entry, position_of
+from core.kv.write_set import encode_domain
+from core.ledger.entry import EntrySealer, framed_bytes, nonce_of, open_entry, position_of, signature_evidence
 from core.ledger.secrets import EntryKey, EpochSecret, Keyring
 from core.types import NO_CLAIMS, Digest, NodeId, Seqno, View
 
@@ -30,21 +31,42 @@ def test_entry_is_laid_out_as_documented() -> None:
     public_bytes = int.from_bytes(data[36:44], "little")
     domain = data[44 : 44 + public_bytes]
     evidence = hashlib.sha256(make_key().commit_evidence(Seqno(9)).encode()).digest()
-    assert domain == b"\4" + (9).to_bytes(8, "little") + CLAIMS + evidence + b"PUBLIC"
+    assert domain == b"\4" + (9).to_bytes(8, "little") + CLAIMS + evidence + bytes(8) + b"PUBLIC"
     assert len(data) == 44 + public_bytes + len(b"private")
     assert b"private" not in data
 
 
+ROOT = Digest(bytes(range(32, 64)))
+SIGNATURES = encode_domain({"public:ccf.internal.signatures": {bytes(8): b"{}"}})
+
+
 def test_what_is_sealed_opens_with_its_leaf() -> None:
     sealer = EntrySealer(make_key(), Seqno(0))
-    write_set, signature = sealer.seal(Seqno(1), b"p", b"s", CLAIMS), sealer.seal_signature(Seqno(2), b"q", b"")
+    write_set, signature = sealer.seal(Seqno(1), b"p", b"s", CLAIMS), sealer.seal_signature(Seqno(2), SIGNATURES, ROOT)
     opened = open_entry(write_set.data, make_key())
-    assert (opened.type, opened.seqno, opened.view, opened.claims) == (EntryType.WRITE_SET, 1, 3, CLAIMS)
+    assert (opened.is_signature, opened.seqno, opened.view, opened.claims) == (False, 1, 3, CLAIMS)
     assert (opened.public, opened.private, opened.leaf) == (b"p", b"s", write_set.leaf)
     evidence = sha256(make_key().commit_evidence(Seqno(1)).encode())
     assert write_set.leaf == sha256(sha256(write_set.data) + evidence + CLAIMS)
     opened = open_entry(signature.data, make_key())
-    assert (opened.type, opened.claims, opened.leaf) == (EntryType.SIGNATURE, NO_CLAIMS, sha256(signature.data))
+    assert (opened.is_signature, opened.claims, opened.public) == (True, NO_CLAIMS, SIGNATURES)
+    assert opened.evidence == signature_evidence(View(3), Seqno(2), ROOT) == sha256(f"ce:3.2:{ROOT.hex()}".encode())
+    assert opened.leaf == signature.leaf == sha256(sha256(signature.data) + opened.evidence + NO_CLAIMS)
+
+
+def test_a_signature_entry_holds_its_signatures_and_nothing_else() -> None:
+    data = EntrySealer(make_key(), Seqno(0)).seal_signature(Seqno(1), SIGNATURES, ROOT).data
+    for change in (8, 23):
+        changed = bytearray(data)
+        changed[change] ^= 1
+        with pytest.raises(MalformedMessage, match="more than its signatures"):
+            open_entry(bytes(changed), make_key())
+    with pytest.raises(MalformedMessage, match="more than its signatures"):
+        open_entry((len(data) - 7 << 16 | 1).to_bytes(8, "little") + data[8:] + b"x", make_key())
+    with pytest.raises(InvariantBroken, match="begins with the table"):
+        EntrySealer(make_key(), Seqno(0)).seal_signature(Seqno(1), b"", ROOT)
+    with pytest.raises(InvariantBroken, match="may not begin"):
+        EntrySealer(make_key(), Seqno(0)).seal(Seqno(1), SIGNATURES, b"")
 
 
 def test_every_flipped_bit_is_refused() -> None:

@@ -41,10 +41,17 @@ from core.node.messages import (
     FromGateway,
     FrontEnd,
     GovernanceResult,
+    LedgerNews,
     ProposeBlock,
     Ready,
     Replay,
     ReplayedEntry,
+    SnapshotBegin,
+    SnapshotEnd,
+    SnapshotMore,
+    SnapshotRows,
+    SnapshotTable,
+    SnapshotWritten,
     Submit,
     WireCaller,
 )
@@ -254,7 +261,7 @@ class Bench:
 
 def constitution(default: str = "one") -> Constitution:
     identities = (Identity("admin", "member", "PEM"), Identity("alice", "participant", "PEM"))
-    return Constitution(1, "test", identities, {"one": {}, "two": {}}, default)
+    return Constitution(2, "test", identities, {"one": {}, "two": {}}, default)
 
 
 @pytest.fixture
@@ -549,6 +556,53 @@ async def test_refused_governance_changes_nothing(bench: Bench) -> None:
     assert {front_end.default_adapter for front_end in bench.front_ends} == {"one"}
 
 
+async def test_a_snapshot_is_sent_and_its_evidence_proposed_as_a_block_of_its_own(bench: Bench) -> None:
+    [before] = await bench.submit(b"a")
+    await bench.proposed()
+    await bench.commit()
+    assert (await bench.answer(before)).failure == ""
+    for message in (SnapshotBegin(bench.seqno), SnapshotMore(4)):
+        await bench.manager.send(FROM_MANAGER.encode(message))
+    parts = [await bench.from_executor()]
+    while not isinstance(parts[-1], SnapshotEnd):
+        parts.append(await bench.from_executor())
+        if isinstance(parts[-1], SnapshotRows):
+            await bench.manager.send(FROM_MANAGER.encode(SnapshotMore(4)))
+    tables = [part.table for part in parts if isinstance(part, SnapshotTable)]
+    assert tables == sorted(tables, key=lambda name: not name.startswith("public:"))
+    assert {"one.log", "one.meta", "public:one.seen"} <= set(tables)
+    assert not any(name.startswith(("public:coco.", "public:ccf.")) for name in tables)
+    await bench.manager.send(FROM_MANAGER.encode(SnapshotWritten()))
+    block = await bench.proposed()
+    assert [(entry.adapter, entry.public, entry.private) for entry in block.entries] == [("coco.snapshot", b"", b"")]
+    [after] = await bench.submit(b"b")
+    evidence = encode_domain({"public:ccf.internal.snapshot_evidence": {bytes(8): b"{}"}})
+    await bench.commit(governance=(GovernanceResult(block.first_seqno, evidence, ""),))
+    await bench.proposed()
+    await bench.commit()
+    assert (await bench.answer(after)).failure == ""
+    assert len(bench.front_ends) == 1
+
+
+@pytest.mark.parametrize("message", [SnapshotBegin(10_000), SnapshotBegin(1)], ids=["the future", "the past"])
+async def test_a_snapshot_of_a_state_that_is_not_kept_stops_the_node(bench: Bench, message: SnapshotBegin) -> None:
+    [ticket] = await bench.submit(b"a")
+    await bench.proposed()
+    await bench.commit()
+    await bench.answer(ticket)
+    await bench.manager.send(FROM_MANAGER.encode(message))
+    with pytest.raises(InvariantBroken, match="not kept"):
+        await asyncio.wait_for(bench.run, 5)
+
+
+async def test_what_the_manager_tells_of_the_ledger_stands_in_the_status(bench: Bench) -> None:
+    await bench.manager.send(FROM_MANAGER.encode(LedgerNews(b'{"snapshot":7,"verified":"all"}')))
+    for _ in range(100):
+        if (await bench.status())["ledger"]:
+            break
+    assert (await bench.status())["ledger"] == {"snapshot": 7, "verified": "all"}
+
+
 async def test_a_renewed_certificate_reaches_the_front_end(bench: Bench) -> None:
     renewal = asyncio.create_task(bench.executor._front_end_keys._request())
     assert isinstance(await bench.from_executor(), CertificateRequest)
@@ -564,6 +618,13 @@ async def test_a_renewed_certificate_reaches_the_front_end(bench: Bench) -> None
         second.service,
         second.session,
     )
+    renewal = asyncio.create_task(bench.executor._front_end_keys._request())
+    assert isinstance(await bench.from_executor(), CertificateRequest)
+    await renewal
+    await bench.manager.send(FROM_MANAGER.encode(CertificateIssued(b"AGAIN", b"NEW SERVICE")))
+    while len(bench.front_ends) < 3:
+        await bench.hear()
+    assert bench.front_ends[-1].service == b"NEW SERVICE"
     (ticket,) = await bench.submit(b"still at work")
     await bench.proposed()
     await bench.commit()

@@ -31,7 +31,7 @@ PERSON = signed("person", DEPARTMENT, LEAF, PURPOSE)
 
 async def serve(bench: Bench, **actors: Credential) -> None:
     identities = tuple(Identity(name, "member", actor.certificate) for name, actor in actors.items())
-    await bench.serve(Constitution(1, "test", identities, {"probe": {}, "other": {}}, "probe"), "other")
+    await bench.serve(Constitution(2, "test", identities, {"probe": {}, "other": {}}, "probe"), "other")
     client = await bench.connect()
     while (await client.request("GET", "/node/network")).json["default_adapter"] != "other":
         pass
@@ -116,7 +116,7 @@ async def test_the_nearest_actor_is_the_one(bench: Bench) -> None:
     assert await caller(bench, person) == "subsidiary"
     assert await caller(bench, subsidiary) == "subsidiary"
     alone = (Identity("acme", "member", ACME.certificate),)
-    await bench.serve(Constitution(1, "test", alone, {"probe": {}, "other": {}}, "probe"))
+    await bench.serve(Constitution(2, "test", alone, {"probe": {}, "other": {}}, "probe"))
     client = await bench.connect()
     while (await client.request("GET", "/node/network")).json["default_adapter"] != "probe":
         pass

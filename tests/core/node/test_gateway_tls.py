@@ -20,17 +20,22 @@ KEY = PrivateKey.generate()
 CHAIN = self_signed("front end", KEY, not_before=datetime.now(UTC), days=2).encode()
 
 
-def no_memory_files(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tls, "_DESCRIPTORS", Path("/nonexistent"))
+WAYS = ("memory", "memory file", "encrypted file")
 
 
-@pytest.mark.parametrize("memory", [True, False])
-def test_the_key_never_touches_the_disk_in_the_clear(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, memory: bool
-) -> None:
+def take(monkeypatch: pytest.MonkeyPatch, way: str) -> None:
+    """Leave only this way, or worse ones, to give OpenSSL the key."""
+    if way != "memory":
+        monkeypatch.setattr(tls.tls_memory, "is_possible", lambda: False)
+    if way == "encrypted file":
+        monkeypatch.setattr(tls, "_DESCRIPTORS", Path("/nonexistent"))
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_key_never_touches_the_disk_in_the_clear(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, way: str) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    if not memory:
-        no_memory_files(monkeypatch)
+    take(monkeypatch, way)
+    memory = way != "encrypted file"
     written: list[bytes] = []
     load = ssl.SSLContext.load_cert_chain
 
@@ -56,10 +61,9 @@ def test_client_certificates_are_optional_and_checked() -> None:
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
 
 
-@pytest.mark.parametrize("memory", [True, False])
+@pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("key", [PrivateKey.generate().to_pkcs8_pem(), b"", b"nonsense"], ids=["other", "none", "bad"])
-def test_chain_and_key_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, memory: bool, key: bytes) -> None:
-    if not memory:
-        no_memory_files(monkeypatch)
+def test_chain_and_key_that_do_not_fit(monkeypatch: pytest.MonkeyPatch, way: str, key: bytes) -> None:
+    take(monkeypatch, way)
     with pytest.raises(CocoError, match="certificate and key do not work"):
         server_context(CHAIN, key, [])

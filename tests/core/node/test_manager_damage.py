@@ -9,6 +9,7 @@ import pytest
 from core import limits
 from core.errors import LedgerDamaged
 from core.ledger.entry import OpenedEntry
+from core.ledger.files import encode_positions
 from core.ledger.replay import replay
 from core.ledger.secrets import EntryKey, EpochSecret, Keyring
 from core.ledger.verify import LedgerVerifier
@@ -186,7 +187,7 @@ async def test_zeros_at_the_end_of_a_closed_file_are_damage() -> None:
     machine = await make_ledger(starts=1, blocks=12, chunk_bytes_min=3_000)
     file = min(name for name in machine.disk.files if name.endswith(".committed"))
     machine.disk.files[file] += bytes(100)
-    with pytest.raises(LedgerDamaged, match="ends within an entry") as caught:
+    with pytest.raises(LedgerDamaged, match="not that of its entries") as caught:
         await machine.refuse()
     assert caught.value.file == file
 
@@ -204,9 +205,14 @@ async def test_missing_repeated_and_swapped_files_are_named() -> None:
         ({second: None}, second, "missing"),
         ({second: files[third], third: files[second]}, second, "belongs here"),
         ({second: files[third]}, second, "belongs here"),
-        ({first: files[first] + files[second]}, first, "promises"),
-        ({second: files[second][:-1]}, second, "ends within an entry"),
-        ({second: b""}, second, "promises"),
+        ({first: files[first] + files[second]}, first, "not that of its entries"),
+        ({second: files[second][:-1]}, second, "not that of its entries"),
+        ({second: files[second][:-50]}, second, "ends within an entry"),
+        ({second: files[second][:6]}, second, "does not say where its table begins"),
+        ({second: b""}, second, "does not say where its table begins"),
+        ({second: bytes(8) + files[second][8:]}, second, "does not say where its table begins"),
+        ({second: (8).to_bytes(8, "little") + files[second][8:]}, second, "not that of its entries"),
+        ({second: (80).to_bytes(8, "little") + files[second][8:]}, second, "runs into the file's table"),
         ({first.partition("-")[0]: files[first]}, first.partition("-")[0], "already holds"),
         ({f"ledger/ledger_{last_of_second}": b""}, f"ledger/ledger_{last_of_second}", "already holds"),
         ({second: None, second.partition("-")[0]: files[second]}, second.partition("-")[0], "later ones follow"),
@@ -221,6 +227,71 @@ async def test_missing_repeated_and_swapped_files_are_named() -> None:
             await Machine(disk, machine.sealer, config=machine.config).refuse()
         assert caught.value.file == named
         assert disk.changes == 0
+
+
+@pytest.mark.parametrize("table_at", [1, 7, 8, 9, 2**32, 2**63])
+async def test_an_open_files_header_that_points_anywhere_is_damage_and_nothing_is_cut(table_at: int) -> None:
+    machine = await make_ledger()
+    (file,) = (name for name in machine.disk.files if name.startswith("ledger/"))
+    machine.disk.files[file] = table_at.to_bytes(8, "little") + machine.disk.files[file][8:]
+    with pytest.raises(LedgerDamaged):
+        await machine.refuse()
+    assert machine.disk.changes == 0
+
+
+async def test_every_flipped_byte_of_headers_and_tables_is_found() -> None:
+    machine = await make_ledger(starts=2, blocks=4, chunk_bytes_min=3_000)
+    secrets = await secrets_of(machine)
+    places = []
+    for name, data in machine.disk.files.items():
+        if name.startswith("ledger/"):
+            places += [(name, place) for place in range(8)]
+        if name.endswith(".committed"):
+            places += [(name, place) for place in range(int.from_bytes(data[:8], "little"), len(data))]
+    assert len(places) > 50
+    for name, place in places:
+        changed = bytearray(machine.disk.files[name])
+        changed[place] ^= 1 << place % 8
+        with pytest.raises(LedgerDamaged) as caught:
+            await replay(MemoryDisk({**machine.disk.files, name: bytes(changed)}), verifier_of(secrets), ignore)
+        assert caught.value.file == name
+
+
+@pytest.mark.parametrize("zeros", [False, True])
+async def test_a_closing_that_was_cut_short_is_told_from_damage(zeros: bool) -> None:
+    """The table is there in part, or whole, or the header is there too: each time the node goes on."""
+    machine = await make_ledger(starts=1, blocks=3, chunk_bytes_min=100_000)
+    (file,) = (name for name in machine.disk.files if name.startswith("ledger/"))
+    whole = machine.disk.files[file]
+    table = encode_positions([offset for _, offset, _ in await machine.record_bounds()])
+    cases = [whole + table[:kept] + bytes(len(table) - kept if zeros else 0) for kept in range(1, len(table) + 1)]
+    cases.append(len(whole).to_bytes(8, "little") + whole[8:] + table)
+    for data in cases:
+        torn = Machine(MemoryDisk({**machine.disk.files, file: data}), machine.sealer, config=machine.config)
+        async with torn.node() as node:
+            assert node.state()["kv.data"][b"2"] == b"value"
+            await node.commit(kv_draft(b"new", b"1"))
+        async with torn.node() as node:
+            assert node.state()["kv.data"][b"new"] == b"1"
+    assert any(name.endswith(".committed") for name in torn.disk.files)
+    other = Machine(MemoryDisk({**machine.disk.files, file: whole + table[:-1] + b"\x77"}), machine.sealer)
+    with pytest.raises(LedgerDamaged):
+        await other.refuse()
+
+
+async def test_a_new_file_may_end_anywhere_in_its_header() -> None:
+    machine = await make_ledger(starts=1, blocks=12, chunk_bytes_min=3_000)
+    last = max(int(name.split("_")[1].split("-")[0]) for name in machine.disk.files if name.startswith("ledger/"))
+    open_chunk = f"ledger/ledger_{last}"
+    if open_chunk not in machine.disk.files:
+        following = max(int(n.split("-")[1].split(".")[0]) for n in machine.disk.files if n.endswith(".committed")) + 1
+        open_chunk = f"ledger/ledger_{following}"
+    for size in range(9):
+        torn = Machine(MemoryDisk({**machine.disk.files, open_chunk: bytes(size)}), machine.sealer)
+        async with torn.node() as node:
+            await node.commit(kv_draft(b"new", b"1"))
+        async with torn.node() as node:
+            assert node.state()["kv.data"][b"new"] == b"1"
 
 
 async def test_other_files_in_the_folder_are_left_alone() -> None:

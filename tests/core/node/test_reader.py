@@ -40,7 +40,7 @@ from core.node.messages import (
 from core.node.reader import Reader
 from enclave_sim.boundary.memory_transport import memory_pair
 
-CONSTITUTION = Constitution(1, "test", (Identity("a", "member", b"certificate"),), {"one": {}}, "one").encode()
+CONSTITUTION = Constitution(2, "test", (Identity("a", "member", b"certificate"),), {"one": {}}, "one").encode()
 SESSION = bytes(range(32))
 
 

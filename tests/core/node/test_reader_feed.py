@@ -26,7 +26,7 @@ from core.ports import Transport
 from core.types import Seqno
 from enclave_sim.boundary.memory_transport import memory_pair
 
-CONSTITUTION = Constitution(1, "test", (Identity("a", "member", b"certificate"),), {"one": {}}, "one").encode()
+CONSTITUTION = Constitution(2, "test", (Identity("a", "member", b"certificate"),), {"one": {}}, "one").encode()
 TABLES = ("one.a", "one.b", "public:one.c")
 KEYS = tuple(bytes([number]) * 2 for number in range(6))
 

@@ -23,12 +23,15 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     DiskList,
+    DiskPatch,
     DiskRead,
+    DiskRemove,
     DiskRename,
     DiskReplace,
     DiskResult,
     DiskTruncate,
     Failed,
+    Isolated,
     LogLine,
     Refused,
     Running,
@@ -38,6 +41,7 @@ from enclave_sim.boundary.messages import (
     StartManager,
     Stop,
     Stopped,
+    TakeSnapshot,
 )
 
 MANAGER = ManagerConfig(b"{}", ("localhost",), bytes(32))
@@ -70,6 +74,20 @@ async def enclave() -> AsyncIterator[Enclave]:
 async def test_the_configuration_arrives(enclave: Enclave) -> None:
     await enclave.say(StartManager(MANAGER))
     assert await enclave.link.started == MANAGER
+    assert enclave.link.isolation_required is False
+
+
+async def test_isolation_may_be_required(enclave: Enclave) -> None:
+    await enclave.say(StartManager(MANAGER, isolation_required=True))
+    await enclave.link.started
+    assert enclave.link.isolation_required is True
+
+
+async def test_what_has_been_given_up_is_told_before_what_is_logged_later(enclave: Enclave) -> None:
+    enclave.link.report_isolated(("files",), ("sockets: not here",))
+    enclave.link.log("later")
+    assert await enclave.hear() == Isolated(("files",), ("sockets: not here",))
+    assert await enclave.hear() == LogLine("later")
 
 
 BAD = [
@@ -143,6 +161,22 @@ async def test_stop_is_passed_on(enclave: Enclave) -> None:
     await enclave.link.stop_requested.wait()
 
 
+async def test_a_request_for_a_snapshot_reaches_the_manager(enclave: Enclave) -> None:
+    await enclave.say(TakeSnapshot())
+    await enclave.link.snapshot_requested.wait()
+    assert not enclave.link.stop_requested.is_set()
+
+
+async def test_a_snapshot_is_asked_of_the_manager_only() -> None:
+    host, end = memory_pair()
+    serving = asyncio.create_task(HostLink(end, "executor").serve())
+    await host.send(TO_ENCLAVE.encode(TakeSnapshot()))
+    assert isinstance(TO_HOST.decode(await host.receive()), Refused)
+    await host.close()
+    with pytest.raises(ChannelClosed):
+        await serving
+
+
 async def test_log_lines_reach_the_host_on_one_line(enclave: Enclave) -> None:
     enclave.link.log("forged\nline \x1b[2J" + "x" * 5000)
     line = await enclave.hear()
@@ -190,8 +224,10 @@ async def test_every_disk_call_and_its_result(enclave: Enclave) -> None:
         (disk.read("a", 1, 2), DiskRead(2, "a", 1, 2), DiskData(2, b"xy"), b"xy"),
         (disk.append("a", 3, b"z"), DiskAppend(3, "a", 3, b"z"), DiskDone(3), None),
         (disk.replace("a", b"new"), DiskReplace(4, "a", b"new"), DiskDone(4), None),
-        (disk.truncate("a", 1), DiskTruncate(5, "a", 1), DiskDone(5), None),
-        (disk.rename("a", "b"), DiskRename(6, "a", "b"), DiskDone(6), None),
+        (disk.patch("a", 0, b"p"), DiskPatch(5, "a", 0, b"p"), DiskDone(5), None),
+        (disk.truncate("a", 1), DiskTruncate(6, "a", 1), DiskDone(6), None),
+        (disk.rename("a", "b"), DiskRename(7, "a", "b"), DiskDone(7), None),
+        (disk.remove("b"), DiskRemove(8, "b"), DiskDone(8), None),
     ]
     for work, call, result, value in calls:
         task = asyncio.ensure_future(work)

@@ -10,7 +10,16 @@ import pytest
 from core.errors import IncompatibleData, StorageFailed
 from core.node import manager_keys
 from enclave_sim.host_config import NodePaths
-from enclave_sim.platform.fuses import load_or_create_fuses, sealed_keys_beside
+from enclave_sim.pki.pem import encode_chain
+from enclave_sim.platform.cpu import SimulatedCpu
+from enclave_sim.platform.fuses import (
+    AUTHORITY_FILE,
+    evidence_beside,
+    load_or_create_authority,
+    load_or_create_fuses,
+    sealed_keys_beside,
+)
+from enclave_sim.platform.vsm import SimulatedVsm
 
 
 def test_made_once_and_private(tmp_path: Path) -> None:
@@ -77,3 +86,47 @@ def test_where_a_node_keeps_what_its_fuses_seal() -> None:
     """The platform is told where its fuses are, and finds the rest of the node's directory from there."""
     paths = NodePaths(Path("/network"))
     assert sealed_keys_beside(paths.fuses) == paths.disk / manager_keys.FILE
+
+
+def issue(fuses: Path, root: bytes) -> Path:
+    """Lay down the root under which evidence was issued."""
+    issued = evidence_beside(fuses) / "root.pem"
+    issued.parent.mkdir()
+    issued.write_bytes(root)
+    return issued
+
+
+def test_no_new_authority_where_evidence_was_issued_under_an_old_one(tmp_path: Path) -> None:
+    fuses = tmp_path / "node0" / "platform" / "fuses"
+    secret = load_or_create_authority(fuses)
+    issued = issue(fuses, encode_chain((SimulatedCpu(bytes(32), secret).root_certificate,)))
+    file = fuses.with_name(AUTHORITY_FILE)
+    file.unlink()
+    with pytest.raises(IncompatibleData, match="is missing") as caught:
+        load_or_create_authority(fuses)
+    assert str(file) in caught.value.message
+    assert str(issued) in caught.value.message
+    assert "Restore" in caught.value.hint
+    assert not file.exists()
+
+
+def test_an_authority_that_is_not_the_old_one_is_refused_and_kept(tmp_path: Path) -> None:
+    fuses = tmp_path / "node0" / "platform" / "fuses"
+    secret = load_or_create_authority(fuses)
+    issued = issue(
+        fuses, encode_chain((SimulatedCpu(bytes(32), b"another authority's secret......").root_certificate,))
+    )
+    for root in (issued.read_bytes(), b"", b"damaged"):
+        issued.write_bytes(root)
+        with pytest.raises(IncompatibleData, match="under another root"):
+            load_or_create_authority(fuses)
+    assert fuses.with_name(AUTHORITY_FILE).read_bytes() == secret
+
+
+def test_an_authority_is_the_old_one_for_both_kinds_of_machine(tmp_path: Path) -> None:
+    fuses = tmp_path / "node0" / "platform" / "fuses"
+    secret = load_or_create_authority(fuses)
+    issued = issue(fuses, b"")
+    for machine in (SimulatedCpu(bytes(32), secret), SimulatedVsm(bytes(32), secret)):
+        issued.write_bytes(encode_chain((machine.root_certificate,)))
+        assert load_or_create_authority(fuses) == secret

@@ -7,19 +7,27 @@ import contextlib
 import os
 import socket
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from enclave_sim.boundary.descriptors import DescriptorReceiver, DescriptorSender
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
+from enclave_sim.loader.channel import REFUSED_EXIT_CODE
 from enclave_sim.platform import main
-from enclave_sim.platform.cpu import SimulatedCpu
+from enclave_sim.platform.code_list import CodeList
+from enclave_sim.platform.code_service import CodeService, CodeStore
+from enclave_sim.platform.cpu import EnclaveIdentity, EnclaveKind, SimulatedCpu
 from enclave_sim.platform.main import Platform
+from enclave_sim.platform.measurement import measure_node
 from enclave_sim.platform.messages import (
     FROM_PLATFORM,
     TO_PLATFORM,
+    CodeRefused,
+    Exited,
     Kill,
     Launch,
+    Launched,
     Measure,
     Measured,
     PlatformRefused,
@@ -29,13 +37,15 @@ FUSES = bytes(range(32))
 
 
 class Bench:
-    def __init__(self) -> None:
+    def __init__(self, code: CodeList | None = None) -> None:
         self.host, theirs = memory_pair()
         passing, passed = socket.socketpair()
         self.passing = DescriptorSender(passing)
         self.receiver = DescriptorReceiver(passed)
-        measurements = {"manager": bytes(32), "worker": bytes([1]) * 32}
-        self.platform = Platform(theirs, SimulatedCpu(FUSES, FUSES), measurements, self.receiver)  # type: ignore[arg-type]
+        manager, worker = EnclaveIdentity(bytes(32), "manager"), EnclaveIdentity(bytes([1]) * 32, "worker")
+        identities: dict[EnclaveKind, EnclaveIdentity] = {"manager": manager, "worker": worker}
+        services: dict[EnclaveKind, CodeService] = {} if code is None else {"manager": CodeService(code, CodeStore())}
+        self.platform = Platform(theirs, SimulatedCpu(FUSES, FUSES), identities, self.receiver, code=services)
         self.task = asyncio.create_task(self.platform.run())
 
     async def answer(self) -> object:
@@ -124,3 +134,26 @@ async def test_the_end_of_the_host_ends_it() -> None:
     await host.close()
     with contextlib.closing(bench.receiver), contextlib.closing(bench.passing):
         await asyncio.wait_for(bench.task, 5)
+
+
+@pytest.mark.parametrize(
+    ("changed", "launched"), [("enclave_sim/enclave_main.py", True), ("enclave_sim/loader/boot.py", False)]
+)
+async def test_an_enclave_whose_code_was_changed_is_not_run(changed: str, launched: bool) -> None:
+    """The file is told, and the process ends: by itself, or is not started where it would run the file first."""
+    code = measure_node()[0].code
+    wrong = replace(code.files[changed], digest=bytes(32))
+    bench = Bench(replace(code, files={**code.files, changed: wrong}))
+    given, other = socket.socketpair()
+    await bench.host.send(TO_PLATFORM.encode(Launch(3, "manager", given.detach(), (), -1)))
+    answers = [FROM_PLATFORM.decode(await asyncio.wait_for(bench.host.receive(), 60)) for _ in range(2 + launched)]
+    assert launched == any(isinstance(one, Launched) for one in answers)
+    assert Exited(3, REFUSED_EXIT_CODE) in answers
+    [refused] = [one for one in answers if isinstance(one, CodeRefused)]
+    assert refused.enclave == 3
+    assert changed in refused.reason
+    other.close()
+    await bench.host.close()
+    await bench.task
+    bench.passing.close()
+    bench.receiver.close()

@@ -90,10 +90,11 @@ def test_the_manifest_names_every_adapter_and_library_by_its_code() -> None:
     assert manifest["worker"]["measurement"] == worker.mrenclave.hex()
     ethereum = next(one for one in manifest["worker"]["adapters"] if one["name"] == "ethereum")
     assert len(ethereum["sha256"]) == 64
+    assert (ethereum["distribution"], bool(ethereum["version"])) == ("coco-ledger", True)
     assert manifest["manager"]["adapters"] == []
     libraries = {one["name"]: one for one in manifest["manager"]["libraries"]}
     assert {"cryptography", "msgspec", "py-evm", "pycryptodome"} <= set(libraries)
-    assert all(one["files"] for one in libraries.values())
+    assert all(one["files"] and one["version"] for one in libraries.values())
     assert "pytest" not in libraries
 
 
@@ -126,6 +127,43 @@ def test_an_installed_adapter_is_measured(tmp_path: Path, monkeypatch: pytest.Mo
     assert len({before[0], with_adapter, measure("worker")}) == 3
     assert measure("manager") == before[1]
     assert "their_adapter" not in sys.modules
+    manager, worker = measure_node()
+    [theirs] = [
+        one
+        for one in msgspec.json.decode(code_manifest(manager, worker))["worker"]["adapters"]
+        if one["name"] == "theirs"
+    ]
+    assert (theirs["distribution"], theirs["version"], theirs["files"] > 0) == ("their-adapter", "1.0", True)
+    assert worker.code.files["their_adapter/main.py"].file == package / "main.py"
+    assert "their_adapter/main.py" not in manager.code.files
+    [installed] = [one for one in worker.code.installed if one.name == "their-adapter"]
+    assert installed.entry_points == "[coco.adapters]\ntheirs = their_adapter.main:Adapter\n"
+    assert not any(one.entry_points for one in manager.code.installed)
+
+
+def test_what_is_handed_over_is_what_is_in_the_image() -> None:
+    """The code that the loader gives has the digests of the records, and covers nothing that is not measured."""
+    for measured in measure_node():
+        records = image_records(parse_sgxs(measured.sgxs))
+        own = {path: file for path, file in measured.code.files.items() if file.name in records}
+        assert {"core/errors.py", "enclave_sim/enclave_main.py", "enclave_sim/loader/boot.py"} <= set(own)
+        assert all(hashlib.sha256(records[file.name]).digest() == file.digest for file in own.values())
+        assert set(records) == {file.name for file in own.values()} | {".configuration"}
+        assert {"json/__init__.py", "cryptography/__init__.py"} <= set(measured.code.files)
+        assert not any(path.endswith((".pyc", ".pth")) for path in measured.code.files)
+
+
+def test_a_distribution_with_two_adapters_is_measured_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    third_party(tmp_path, monkeypatch, "_editable.pth,,\n")
+    (tmp_path / "their_adapter-1.0.dist-info" / "entry_points.txt").write_text(
+        "[coco.adapters]\none = their_one:Adapter\ntwo = their_two:Adapter\n"
+    )
+    for name in ("their_one.py", "their_two.py"):
+        (tmp_path / name).write_text("class Adapter: pass\n")
+    manager, worker = measure_node()
+    assert {"their_one.py", "their_two.py"} <= set(worker.code.files)
+    adapters = msgspec.json.decode(code_manifest(manager, worker))["worker"]["adapters"]
+    assert [one["files"] for one in adapters if one["distribution"] == "their-adapter"] == [2, 2]
 
 
 def test_an_adapter_that_cannot_be_found_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

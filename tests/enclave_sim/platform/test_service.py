@@ -29,7 +29,7 @@ def cpu() -> SimulatedCpu:
 @pytest.fixture
 async def channel(cpu: SimulatedCpu) -> AsyncIterator[Transport]:
     enclave, platform = memory_pair()
-    serving = asyncio.create_task(serve_enclave(cpu, IDENTITY, platform, b'{"code": 1}'))
+    serving = asyncio.create_task(serve_enclave(cpu, IDENTITY, platform, lambda: b'{"code": 1}'))
     yield enclave
     await enclave.close()
     await serving

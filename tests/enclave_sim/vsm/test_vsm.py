@@ -56,10 +56,25 @@ def test_the_layout() -> None:
     assert package.modules[0].name == "coco.dll"
     assert len(IDENTITY.encode()) == 152
     assert REPORT[:4] == len(REPORT).to_bytes(4, "little")
-    assert REPORT[24:28] == (224).to_bytes(4, "little")
+    statement = len(REPORT) - 24 - 256
+    assert REPORT[24:28] == REPORT[12:16] == statement.to_bytes(4, "little")  # Modules included.
+    assert KERNEL.report(IDENTITY, REPORT_DATA)[24:28] == (224).to_bytes(4, "little")
     assert REPORT[32:96] == REPORT_DATA
     assert REPORT[96:248] == IDENTITY.encode()
     assert len(package.signature) == 256
+
+
+def test_a_report_of_windows_has_this_size() -> None:
+    """Of an enclave with these three modules, as others measured it on Windows 11: 936 bytes with its signature."""
+    names = ("rawenclave.dll", "ucrtbase_enclave.dll", "vertdll.dll")
+    modules = [VbsModule(b"u" * 32, b"a" * 32, b"f" * 16, b"i" * 16, 1, name) for name in names]
+    report = KERNEL.report(IDENTITY, REPORT_DATA, modules)
+    assert len(report) == 936
+    assert [one.name for one in parse_package(report).modules] == list(names)
+
+
+def test_a_size_that_leaves_the_modules_out_is_refused() -> None:
+    refuse(errors.EvidenceMalformed, REPORT[:24] + (224).to_bytes(4, "little") + REPORT[28:])
 
 
 def test_the_verdict() -> None:

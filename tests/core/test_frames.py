@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from core import limits
 from core.errors import LimitExceeded
-from enclave_sim.boundary.frames import FrameReader, frame_header
+from core.frames import FrameReader, frame_header
 
 
 def encoded(messages: list[bytes]) -> bytes:

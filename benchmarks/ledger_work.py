@@ -1,0 +1,265 @@
+"""What benchmarks/ledger.py measures: transfers executed, sealed into a ledger, replayed, and put into a snapshot."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from eth_account import Account
+from eth_account.messages import encode_defunct
+from eth_account.signers.local import LocalAccount
+
+from adapters.ethereum.adapter import EthereumAdapter
+from adapters.ethereum.requests import COMMANDS, SendTransaction
+from adapters.ethereum.settings import Settings, parse_settings
+from adapters.ethereum.transactions import decode_transaction, encode_stored
+from core.adapter.harness import AdapterHarness
+from core.adapter.interface import Caller
+from core.crypto.keys import PrivateKey
+from core.governance.constitution import Constitution, Identity
+from core.kv.store import Store
+from core.kv.write_set import WriteSet, encode_domain
+from core.ledger.cose import RootSigner
+from core.ledger.entry import OpenedEntry
+from core.ledger.files import LedgerWriter
+from core.ledger.merkle import MerkleFrontier
+from core.ledger.replay import replay
+from core.ledger.secrets import EpochSecret, Keyring
+from core.ledger.snapshot_evidence import SnapshotEvidence
+from core.ledger.snapshot_format import (
+    PREFIX_BYTES,
+    Prefix,
+    Row,
+    SnapshotName,
+    SnapshotPoint,
+    cut_rows,
+    encode_rows,
+    partial_file,
+    row_bytes,
+)
+from core.ledger.snapshot_reader import VerifiedSnapshot, hash_file, read_tables
+from core.ledger.snapshot_writer import SnapshotWriter
+from core.ledger.tables import NodeInfo, QuoteInfo
+from core.ledger.verify import LedgerVerifier
+from core.node.manager_blocks import BlockSealer
+from core.node.manager_keys import NodeSecrets, make_secrets
+from core.node.manager_tables import WRITE_SETS, SystemState, genesis_writes, start_writes
+from core.node.messages import EntryDraft, ProposeBlock
+from core.node.system_tables import SystemTables
+from core.types import NO_CLAIMS, Digest, Seqno, View
+from enclave_sim.disk import DirectoryDisk
+
+CHAIN_ID = 77_123
+NOW = 1_800_000_000.0
+CALLER = Caller("sender", is_member=True, credential="certificate")
+SLICE_ROWS = 500
+ACCOUNTS, TRANSACTIONS, RECEIPTS = "ethereum.accounts", "ethereum.transactions", "ethereum.receipts"
+BLOCK_COMMANDS = 1_000
+WRITE_BLOCK_ENTRIES = 200
+
+
+@dataclass(slots=True)
+class Ethereum:
+    """An Ethereum adapter in the harness, with one funded account."""
+
+    harness: AdapterHarness
+    account: LocalAccount
+    settings: Settings
+
+    @classmethod
+    async def make(cls) -> Ethereum:
+        account: LocalAccount = Account.from_key(b"\x01" * 32)
+        given = {"chain_id": CHAIN_ID, "alloc": {account.address: {"balance": str(10**27)}}}
+        adapter = EthereumAdapter(given, "Benchmark")
+        found = cls(AdapterHarness(adapter), account, parse_settings(given))
+        message = await found._call("coco_bindMessage", account.address)
+        signature = account.sign_message(encode_defunct(text=message)).signature
+        await found._call("coco_bind", message, "0x" + bytes(signature).hex())
+        return found
+
+    def commands(self, count: int) -> list[bytes]:
+        """Return transfers, each to an account that is not there yet, as a gateway passes them on."""
+        return [self._command(nonce) for nonce in range(count)]
+
+    def run(self, commands: Sequence[bytes]) -> None:
+        """Execute commands in blocks."""
+        for at in range(0, len(commands), BLOCK_COMMANDS):
+            for command in commands[at : at + BLOCK_COMMANDS]:
+                self.harness.enqueue(command, CALLER)
+            self.harness.run()
+
+    def _command(self, nonce: int) -> bytes:
+        fields = {"to": recipient(nonce), "value": 1, "gas": 21_000, "gasPrice": 0, "nonce": nonce}
+        raw = self.account.sign_transaction(fields | {"chainId": CHAIN_ID}).raw_transaction
+        signed = decode_transaction(bytes(raw), self.settings)
+        return COMMANDS.encode(
+            SendTransaction(encode_stored(signed), signed.sender, signed.nonce, signed.hash, b"", b"")
+        )
+
+    async def _call(self, method: str, *params: str) -> str:
+        body = json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
+        answer = json.loads(bytes((await self.harness.request("POST", "/", body, CALLER)).body))
+        return str(answer["result"])
+
+
+def recipient(number: int) -> bytes:
+    """Return an address that differs in its first bytes from the next one's."""
+    return (number * 0x9E3779B97F4A7C15 % 2**64).to_bytes(8, "big") + number.to_bytes(12, "big")
+
+
+class Ledger:
+    """One network's keys, one node, one view, and a disk in a directory."""
+
+    def __init__(self, disk: DirectoryDisk) -> None:
+        self.disk = disk
+        member = make_secrets(Digest(bytes(32)), "member", NOW).service_certificate
+        constitution = Constitution(1, "bench", (Identity("m", "member", member),), {"ethereum": {}}, "ethereum")
+        kept = make_secrets(constitution.digest(), "bench", NOW)
+        self.node_key = PrivateKey.generate()
+        node = self.node_key.public_key().node_id()
+        self.epoch = EpochSecret(1, Seqno(1), View(1), node, b"\x07" * 32)
+        self.secrets: NodeSecrets = kept
+        self.keyring = Keyring([self.epoch])
+        self._state = SystemState(constitution)
+        self._writer = LedgerWriter(disk, 5_000_000, None)
+        self.sealer = self.make_sealer()
+
+    def make_sealer(self) -> BlockSealer:
+        """Return a sealer at the beginning of the ledger."""
+        key = self.keyring.find(View(1), Seqno(1))
+        if key is None:
+            raise LookupError("the one view has no key")
+        service = RootSigner(self.secrets.service_key)
+        tables = SystemTables()
+        return BlockSealer(key, self.node_key, service, MerkleFrontier(), self._state, tables, lambda: NOW)
+
+    async def begin(self) -> None:
+        """Write the first block."""
+        public = self.node_key.public_key()
+        info = NodeInfo("Trusted", public.to_pem(), QuoteInfo(""))
+        kept = self.secrets
+        certificate = kept.endorse_node(public, NOW)
+        starting = start_writes(
+            self._state, info, certificate, self.epoch, kept.service_certificate, kept.front_end_certificate
+        )
+        block = self.sealer.seal_system(
+            [encode_domain(writes) for writes in (genesis_writes(self._state.constitution), starting)]
+        )
+        await self._writer.append(block.data, block.first)
+
+    async def write(self, entries: Sequence[EntryDraft]) -> None:
+        """Seal and write entries, in blocks."""
+        for at in range(0, len(entries), WRITE_BLOCK_ENTRIES):
+            first = Seqno(self.sealer.last_seqno + 1)
+            block = self.sealer.seal_proposed(
+                ProposeBlock(View(1), first, tuple(entries[at : at + WRITE_BLOCK_ENTRIES])), _no_evidence
+            )
+            await self._writer.append(block.data, block.first)
+
+    async def replay(self) -> int:
+        """Do what a start without a snapshot does, in manager and executor; returns the number of entries."""
+        store = Store()
+
+        async def deliver(block: Sequence[OpenedEntry]) -> None:
+            for entry in block:
+                if not entry.is_signature:
+                    store.apply(entry.seqno, WriteSet.decode(entry.public, entry.private))
+            store.compact(store.head)
+
+        verifier = LedgerVerifier(self.keyring, WRITE_SETS, self.secrets.service_certificate)
+        replayed = await replay(self.disk, verifier, deliver)
+        return replayed.signed.seqno
+
+
+def _no_evidence(seqno: Seqno) -> tuple[bytes, Digest]:
+    raise LookupError(f"no evidence is due at {seqno}")
+
+
+def state_rows(accounts: int, *, with_transactions: bool, sample: Store) -> Iterator[tuple[str, int, Iterator[Row]]]:
+    """Yield (table, rows, their bytes in all, them) of a state of so many accounts, shaped as `sample`'s are."""
+
+    def shaped(table: str, key_bytes: int) -> tuple[int, bytes]:
+        values = [value for _, value in sample.table(table).current.values() if value is not None]
+        return key_bytes, max(values, key=lambda value: sum(len(one) == len(value) for one in values[:100]))
+
+    tables = {ACCOUNTS: shaped(ACCOUNTS, 20)}
+    if with_transactions:
+        tables |= {TRANSACTIONS: shaped(TRANSACTIONS, 32), RECEIPTS: shaped(RECEIPTS, 12)}
+    for table, (key_bytes, value) in tables.items():
+        size = accounts * row_bytes(bytes(key_bytes), value)
+        yield table, size, _rows(accounts, key_bytes, value)
+
+
+def _rows(count: int, key_bytes: int, value: bytes) -> Iterator[Row]:
+    for number in range(count):
+        yield recipient(number).ljust(key_bytes, b"\0")[:key_bytes], 1 + number % 1_000_000, bytes(value)
+
+
+@dataclass(slots=True)
+class SnapshotFile:
+    """A snapshot of a made-up state, on disk, as if its evidence had been verified."""
+
+    ledger: Ledger
+    name: SnapshotName
+    key: bytes
+    rows: int = 0
+    size_bytes: int = 0
+
+    @classmethod
+    async def write(cls, ledger: Ledger, tables: Iterator[tuple[str, int, Iterator[Row]]]) -> SnapshotFile:
+        frontier = MerkleFrontier()
+        seqno = Seqno(1_000_000)
+        while frontier.last_seqno < seqno:
+            frontier.append(Digest(bytes(32)))
+        key = ledger.keyring.snapshot_key(View(1), seqno)
+        if key is None:
+            raise LookupError("the one view has no key")
+        made = cls(ledger, SnapshotName(seqno, Seqno(seqno + 1)), key)
+        writer = SnapshotWriter(ledger.disk, key, SnapshotPoint(seqno, View(1), frontier, ((View(1), Seqno(1)),)))
+        for table, size, rows in tables:
+            await writer.add_table(table, size, is_public=False)
+            batch: list[Row] = []
+            for row in rows:
+                batch.append(row)
+                if len(batch) == SLICE_ROWS:
+                    await writer.add_rows(encode_rows(batch))
+                    made.rows, batch = made.rows + len(batch), []
+            await writer.add_rows(encode_rows(batch))
+            made.rows += len(batch)
+        made.size_bytes = (await writer.finish()).size_bytes
+        return made
+
+    async def load(self) -> Store:
+        """Do what a start from it does, in manager and executor, and return the executor's state."""
+        disk, file = self.ledger.disk, partial_file(self.name.seqno)
+        prefix = Prefix.decode(await disk.read(file, 0, PREFIX_BYTES))
+        digest, blocks = await hash_file(disk, file, prefix.size_bytes)
+        evidence = SnapshotEvidence.make(digest, self.name.seqno, NO_CLAIMS)
+        verified = VerifiedSnapshot(file, self.name, prefix, evidence, blocks)
+        store = Store()
+        store.advance(self.name.seqno)
+        store.compact(self.name.seqno)
+        rest, table = b"", ""
+        async for part in read_tables(disk, verified, self.key, lambda point: None):
+            rest = rest if part.table == table else b""
+            data = rest + part.data
+            rows, end = cut_rows(data)
+            store.load(part.table, rows)
+            rest, table = data[end:], part.table
+        return store
+
+    async def remove(self) -> None:
+        await self.ledger.disk.remove(partial_file(self.name.seqno))
+
+
+@asynccontextmanager
+async def temporary_ledger() -> AsyncIterator[Ledger]:
+    """Give a ledger in a directory that is removed afterwards."""
+    with tempfile.TemporaryDirectory() as directory, closing(DirectoryDisk(Path(directory) / "disk")) as disk:
+        ledger = Ledger(disk)
+        await ledger.begin()
+        yield ledger
