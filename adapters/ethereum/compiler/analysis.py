@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 from adapters.ethereum.compiler import opcodes as op
+from adapters.ethereum.machine import instruction_starts
 
 LOOK_AHEAD = 64
 """Instructions that are looked at for the end of a branch."""
 JUMPS_AHEAD = 4
 
 
-def jump_destinations(code: bytes) -> frozenset[int]:
-    """Return the positions of every JUMPDEST that is an instruction and not the data of a PUSH."""
-    found, position, end = [], 0, len(code)
-    while position < end:
-        opcode = code[position]
-        if opcode == op.JUMPDEST:
-            found.append(position)
-        position += opcode - 0x5E if op.PUSH1 <= opcode <= op.PUSH32 else 1
-    return frozenset(found)
+class JumpDestinations:
+    """The positions of every JUMPDEST that is an instruction and not the data of a PUSH.
+
+    One byte for each of the code: a set would take seventy, for code that is nothing but JUMPDESTs.
+    """
+
+    __slots__ = ("_code", "_starts")
+
+    def __init__(self, code: bytes) -> None:
+        self._code = code
+        self._starts = instruction_starts(code)
+
+    def __contains__(self, position: int) -> bool:
+        code = self._code
+        return position < len(code) and code[position] == op.JUMPDEST and self._starts[position] == 1
 
 
 def only_fails(code: bytes, position: int) -> bool:

@@ -13,6 +13,7 @@ from eth.exceptions import Halt, InsufficientFunds, OutOfGas, StackDepthLimit, V
 
 from adapters.ethereum.compiler.calls import CALL_DEPTH_MAX
 from adapters.ethereum.compiler.program import TRANSACTION_COST_MAX, ProgramCache
+from adapters.ethereum.compiler.runtime import poll
 from adapters.ethereum.instructions import JUMPDEST, Instruction
 from adapters.ethereum.machine import AnalysedCode, FrameGas, FrameMemory, FrameStack
 from adapters.ethereum.vm import (
@@ -22,9 +23,8 @@ from adapters.ethereum.vm import (
     CocoPragueState,
 )
 
-CHECK_TRACES = 16
-"""How often a deadline without a timer is looked at, beside loops within a trace."""
 CHECK_INSTRUCTIONS = 1_000
+"""How often an interpreted frame looks at a deadline without a timer; compiled code does by gas (POLL_GAS)."""
 
 
 class _ComeBack(Exception):
@@ -176,12 +176,11 @@ def _run(computation: Any, code: bytes, state: Any) -> None:
             while trace is not None:
                 trace = trace(computation, q, s, m)
             return
+        tick = q.gas_remaining + 1
         while trace is not None:
-            state.deadline.check()
-            for _ in range(CHECK_TRACES):
-                trace = trace(computation, q, s, m)
-                if trace is None:
-                    break
+            if q.gas_remaining < tick:
+                tick = poll(computation, q.gas_remaining)
+            trace = trace(computation, q, s, m)
     except Halt:
         return
 

@@ -6,6 +6,7 @@ Nothing of the real stack is changed before the trace is left: `spill` says how 
 
 from __future__ import annotations
 
+from adapters.ethereum.compiler.analysis import JumpDestinations
 from adapters.ethereum.compiler.contexts import FREE_POINTER, KNOWN_ITEMS_MAX, Context
 from adapters.ethereum.compiler.values import Value, constant
 
@@ -51,12 +52,12 @@ class SymbolicStack:
             return f"s[-{replaced}:] = ({items[:-1]})" if replaced else f"s += ({items[:-1]})"
         return f"del s[-{replaced}:]" if replaced else ""
 
-    def constants(self, targets: frozenset[int]) -> tuple[tuple[int, int], ...]:
+    def constants(self, targets: JumpDestinations) -> tuple[tuple[int, int], ...]:
         """Return the constants near the top that may be jumped to, as a context holds them."""
         found = []
         for place in range(1, min(KNOWN_ITEMS_MAX, len(self.values)) + 1):
             number = self.values[-place].number
-            if number in targets and number is not None:
+            if number is not None and number in targets:
                 found.append((place, number))
         # What lies below the values is as it was when the trace began.
         for place, number in self._known.items():

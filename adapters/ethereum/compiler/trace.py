@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from adapters.ethereum.compiler import opcodes as op
+from adapters.ethereum.compiler.analysis import JumpDestinations
 from adapters.ethereum.compiler.contexts import NOTHING_KNOWN, Context
 from adapters.ethereum.compiler.expressions import Expression
 from adapters.ethereum.compiler.operations import operate
@@ -38,8 +39,10 @@ class Linker(Protocol):
     """The program that a trace belongs to."""
 
     code: bytes
-    targets: frozenset[int]
     continued: set[int]
+
+    @property
+    def targets(self) -> JumpDestinations: ...
 
     def link(self, position: int, context: Context) -> str:
         """Return the name of the trace to go on with: of this context, or of one that knows less."""
@@ -70,6 +73,7 @@ class Tracer:
     def __init__(self, program: Linker, position: int, context: Context, name: str) -> None:
         self.program = program
         self.code = program.code
+        self.targets = program.targets
         self.position = position
         self.stack = SymbolicStack(context)
         self.memory = SymbolicMemory(context)
@@ -187,7 +191,7 @@ class Tracer:
     def jump(self, target: Value) -> None:
         """Go on at a target: follow it, or leave."""
         number = target.number
-        if number is None or number not in self.program.targets:
+        if number is None or number not in self.targets:
             self.exit(f"jump(c, {self.use(target)})")
             return
         known = self._known()
@@ -215,7 +219,7 @@ class Tracer:
             test = self.use(condition)
             opposite = f"not {test}"
         following, number = self.position + 1, target.number
-        if number is None or number not in self.program.targets:
+        if number is None or number not in self.targets:
             self.exit(f"jump(c, {self.use(target)})", test=test)
             self.position = following
             return
@@ -250,7 +254,7 @@ class Tracer:
         return self._source()
 
     def _known(self) -> Context:
-        return Context(self.stack.constants(self.program.targets), self.memory.free, self.memory.size)
+        return Context(self.stack.constants(self.targets), self.memory.free, self.memory.size)
 
     def _out(self, spill: str, following: str) -> str:
         parts = [spill] if spill else []

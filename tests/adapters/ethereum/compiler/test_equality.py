@@ -5,81 +5,19 @@ The differential fuzzer (tests/fuzz) does this on whole cases; here stand the ed
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.ethereum.call_state import CallDatabase, CallSight
 from adapters.ethereum.compiler.computation import interpret
 from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.evm import make_state
-from adapters.ethereum.settings import AllocatedAccount, Evm, Settings
-from adapters.ethereum.state_transition import Invocation, apply
-from adapters.ethereum.vm import BlockEnvironment
-from tests.adapters.ethereum.evm_support import ALICE, Chain, settings_with
+from adapters.ethereum.settings import AllocatedAccount, Settings
+from tests.adapters.ethereum.compiler_support import CONTRACT, ENVIRONMENT, OTHER, assert_equal, one_run, ran
+from tests.adapters.ethereum.evm_support import Chain, settings_with
 
-CONTRACT = b"\xcc" * 20
-OTHER = b"\xdd" * 20
 FORKS = pytest.mark.parametrize("fork", ["cancun", "prague"])
-ENVIRONMENT = BlockEnvironment(9, 1_700_000_100, b"\xc0" * 20, 60_000_000, 7, b"\x05" * 32, lambda number: bytes(32))
-
-
-@dataclass(frozen=True)
-class Ran:
-    """All that a call leaves. error: its class, which decides what a client is told."""
-
-    gas_used: int
-    error: str
-    output: bytes
-    logs: tuple[Any, ...]
-    storage: dict[Any, int]
-    touched: tuple[Any, ...]
-
-
-def ran(
-    code: bytes,
-    evm: Evm,
-    *,
-    gas: int = 200_000,
-    data: bytes = b"",
-    fork: str = "prague",
-    threshold: int = 0,
-    runs: int = 1,
-) -> list[Ran]:
-    """Run code several times on the same state, each time from the beginning."""
-    alloc = {
-        CONTRACT: AllocatedAccount(nonce=1, balance=1000, code=code, storage={1: 7}),
-        OTHER: AllocatedAccount(nonce=1, code=bytes.fromhex("60016000f3")),
-    }
-    network = Chain(settings_with(alloc=alloc, fork=fork, evm=evm))
-    return [one_run(network, gas, data, ProgramCache(interpret, threshold)) for _ in range(runs)]
-
-
-def one_run(network: Chain, gas: int, data: bytes, programs: ProgramCache) -> Ran:
-    database = CallDatabase(CallSight(lambda address: True, lambda address: True))
-    database.begin(network.read())
-    state = make_state(database, network.settings, ENVIRONMENT, Deadline(60), programs)
-    call = Invocation(ALICE, CONTRACT, 0, data, gas + 21_000, 0, 0, 21_000)
-    outcome = apply(state, database, call, network.settings)
-    return Ran(
-        outcome.gas_used,
-        "" if outcome.error is None else type(outcome.error).__name__,
-        outcome.output,
-        outcome.logs,
-        {key: value for key, value in database._storage.items() if value != database.get_storage(*key, False)},
-        tuple(database.touched),
-    )
-
-
-def assert_equal(code: bytes, **options: Any) -> Ran:
-    (compiled,) = ran(code, "compiled", **options)
-    (interpreted,) = ran(code, "interpreted", **options)
-    assert compiled == interpreted
-    return compiled
 
 
 def return_top() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 
 from adapters.ethereum.compiler import program as module
 from adapters.ethereum.compiler.computation import interpret, shared_programs
-from adapters.ethereum.compiler.contexts import NOTHING_KNOWN
+from adapters.ethereum.compiler.contexts import NOTHING_KNOWN, Context
 from adapters.ethereum.compiler.listing import list_traces
 from adapters.ethereum.compiler.program import (
     CONTEXTS_PER_POSITION_MAX,
@@ -189,25 +190,70 @@ def test_many_short_codes_are_bounded_and_do_not_push_out_what_is_used(monkeypat
     assert b"\x5b\x00" in programs._programs
 
 
-def test_generated_bytes_of_all_codes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "CACHE_BYTES_MAX", 20_000)
+def compiled_at(programs: ProgramCache, code: bytes) -> Program:
+    """Have the beginning of a code compiled."""
+    program = programs.make(code)
+    name = program.link(0, NOTHING_KNOWN)
+    assert program.compile(name, 0, NOTHING_KNOWN, SimpleNamespace(compile_cost_left=10**9)) is not None
+    return program
+
+
+def test_bytes_of_all_codes_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "CACHE_BYTES_MAX", 100_000)
     programs = ProgramCache(interpret, threshold=0)
-    budget = SimpleNamespace(compile_cost_left=10**9)
     for number in range(40):
-        code = repeated("5f358001", 300) + number.to_bytes(2, "big")
-        program = programs.make(code)
-        name = program.link(0, NOTHING_KNOWN)
-        assert program.compile(name, 0, NOTHING_KNOWN, budget) is not None
-        assert programs.generated_bytes <= 20_000 + program.generated_bytes
+        program = compiled_at(programs, repeated("5f358001", 300) + number.to_bytes(2, "big"))
+        assert programs.kept_bytes <= 100_000 + program.kept_bytes
     assert 0 < len(programs) < 40
+
+
+def test_codes_of_which_little_is_compiled_count_by_their_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A flood of long initcode that is all JUMPDESTs: what is known of where each begins takes memory, too."""
+    monkeypatch.setattr(module, "CACHE_BYTES_MAX", 1_000_000)
+    programs = ProgramCache(interpret, threshold=0)
+    for number in range(30):
+        compiled_at(programs, b"\x61" + number.to_bytes(2, "big") + repeated("5b", INITCODE_BYTES_MAX - 3))
+        assert programs.kept_bytes <= 1_000_000 + 2 * INITCODE_BYTES_MAX + 20_000
+    assert 0 < len(programs) <= 10
+
+
+@pytest.mark.parametrize("name", ["JUMPDESTs of initcode", "computed jumps", "PUSH1"])
+def test_memory_of_a_code_is_what_it_counts_for(name: str) -> None:
+    """As Python counts it: generated source takes several times its length, marks of a code no more than it."""
+    code, programs = HOSTILE[name], ProgramCache(interpret, threshold=0)
+    tracemalloc.start()
+    try:
+        program = compiled_at(programs, code)
+        taken, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert taken <= 8 * program.kept_bytes
+
+
+def test_looking_for_jump_destinations_counts_as_compiling() -> None:
+    program = Program(repeated("5b", INITCODE_BYTES_MAX), interpret, lambda: None)
+    name = program.link(0, NOTHING_KNOWN)
+    spent = []
+    for _ in range(2):
+        budget = SimpleNamespace(compile_cost_left=10**6)
+        program.compile(name, 0, NOTHING_KNOWN, budget)
+        spent.append(10**6 - budget.compile_cost_left)
+    assert spent[0] - spent[1] == INITCODE_BYTES_MAX // module.CODE_BYTES_PER_COST
+
+
+def test_a_code_that_may_not_be_compiled_is_not_looked_at() -> None:
+    program = Program(repeated("5b"), interpret, lambda: None)
+    name = program.link(0, NOTHING_KNOWN)
+    assert program.compile(name, 0, NOTHING_KNOWN, SimpleNamespace(compile_cost_left=0)) is None
+    assert program._targets is None
 
 
 def test_a_position_has_few_contexts() -> None:
     program = Program(b"\x5b" * 50, interpret, lambda: None)
-    names = {program.link(3, module.Context(size=32 * number)) for number in range(1, 40)}
+    names = {program.link(3, Context(size=32 * number)) for number in range(1, 40)}
     assert len(names) == CONTEXTS_PER_POSITION_MAX
-    assert program.link(3, module.Context(size=10_000)) in names, "the most that is known and holds"
-    assert program.link(3, module.Context(((1, 5),))) not in names
+    assert program.link(3, Context(size=10_000)) in names, "the most that is known and holds"
+    assert program.link(3, Context(((1, 5),))) not in names
 
 
 def test_names_run_out_and_the_interpreter_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

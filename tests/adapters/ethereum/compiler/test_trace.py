@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from adapters.ethereum.compiler.analysis import jump_destinations, only_fails
+from adapters.ethereum.compiler.analysis import JumpDestinations, only_fails
 from adapters.ethereum.compiler.contexts import NOTHING_KNOWN, Context
 from adapters.ethereum.compiler.listing import list_traces
 from adapters.ethereum.compiler.symbolic import SymbolicStack
@@ -103,7 +103,8 @@ def test_known_items_below_those_taken_stay_known() -> None:
     assert stack.pop().number == 5
     stack.values.append(constant(8))
     stack.values.append(constant(1))
-    assert stack.constants(frozenset({5, 8, 9})) == ((2, 8), (5, 9))
+    targets = JumpDestinations(bytes.fromhex("00000000005b00005b5b"))  # 5, 8 and 9.
+    assert stack.constants(targets) == ((2, 8), (5, 9))
 
 
 @pytest.mark.parametrize(
@@ -123,4 +124,6 @@ def test_only_fails(code: str, fails: bool) -> None:
 
 
 def test_jump_destinations() -> None:
-    assert jump_destinations(bytes.fromhex("5b605b615b5b5b7f")) == {0, 6}
+    targets = JumpDestinations(bytes.fromhex("5b605b615b5b5b7f5b"))
+    assert [position for position in range(40) if position in targets] == [0, 6]
+    assert 2**255 not in targets
