@@ -37,7 +37,7 @@ class AccountDatabase:
         self._accounts: dict[Any, AccountRecord] = {}
         self._loaded: dict[bytes, AccountRecord] = {}
         self._storage: dict[Any, int] = {}
-        self._original: dict[bytes, int] = {}
+        self._original: dict[Any, int] = {}
         self._code: dict[bytes, bytes] = {}
         self._transient: dict[Any, bytes] = {}
         self._warm: dict[Any, bool] = {}
@@ -144,11 +144,10 @@ class AccountDatabase:
             value = self._storage.get(key)
             if value is not None:
                 return value
-        raw_key = address + slot.to_bytes(32, "big")
-        original = self._original.get(raw_key)
+        original = self._original.get(key)
         if original is None:
-            original = records.decode_integer(self._storage_table.get(raw_key))
-            self._original[raw_key] = original
+            raw_key = address + slot.to_bytes(32, "big")
+            original = self._original[key] = records.decode_integer(self._storage_table.get(raw_key))
         return original
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
@@ -195,8 +194,8 @@ class AccountDatabase:
         writes: Writes = {name: {} for name in STATE_TABLES}
         self._flush_accounts(writes)
         for (address, slot), value in self._storage.items():
-            raw_key = address + slot.to_bytes(32, "big")
             if value != self.get_storage(address, slot, from_journal=False):
+                raw_key = address + slot.to_bytes(32, "big")
                 writes["storage"][raw_key] = records.encode_integer(value) if value else None
         tables = {"accounts": self._accounts_table, "code": self._code_table, "storage": self._storage_table}
         for name, changes in writes.items():

@@ -187,7 +187,8 @@ def _finish(
     computation: Any,
     created_address: bytes | None,
 ) -> Outcome:
-    gas_left = computation.get_gas_remaining()
+    error = computation._error
+    gas_left = 0 if error is not None and error.burns_gas else computation._gas_meter.gas_remaining
     gas_peak = call.gas_limit - gas_left
     gas_used = gas_peak - min(computation.get_gas_refund(), gas_peak // REFUND_QUOTIENT)
     if settings.is_prague:
@@ -199,18 +200,18 @@ def _finish(
         if call.tip:
             coinbase = state.coinbase
             database.set_balance(coinbase, database.get_balance(coinbase) + gas_used * call.tip)
-    for address in computation.get_accounts_for_deletion():
-        database.delete_account(address)
-    logs = tuple(
-        Log(address, tuple(topic.to_bytes(32, "big") for topic in topics), data)
-        for address, topics, data in computation.get_log_entries()
-    )
+    logs: list[Log] = []
+    if error is None:
+        for address in computation.get_accounts_for_deletion():
+            database.delete_account(address)
+        for _, address, topics, data in computation._log_entries:
+            logs.append(Log(address, tuple([topic.to_bytes(32, "big") for topic in topics]), data))
     return Outcome(
         gas_used=gas_used,
         gas_peak=gas_peak,
-        error=computation._error,
+        error=error,
         output=bytes(computation.output),
-        logs=logs,
+        logs=tuple(logs),
         contract_address=created_address,
         created=tuple(getattr(computation, "contracts_created", ())),
     )

@@ -140,13 +140,12 @@ class _FoldedComputation:
 
     def get_gas_refund(self) -> int:
         this: Any = self
-        if this.is_error:
-            return int(this.msg.refund)
-        return int(this.msg.refund + this._gas_meter.gas_refunded + this.folded_refund)
+        refund: int = this.msg.refund
+        return refund if this._error is not None else refund + this._gas_meter.gas_refunded + this.folded_refund
 
     def get_accounts_for_deletion(self) -> list[bytes]:
         this: Any = self
-        if this.is_error:
+        if this._error is not None or not (this.folded_deletions or this.accounts_to_delete):
             return []
         return sorted(this.folded_deletions | set(this.accounts_to_delete))
 

@@ -142,4 +142,33 @@ def deep_swaps(p: Program) -> None:
         p.sink()
 
 
-SHAPES = (memory_that_changes, free_memory, internal_function, counted_loop, deep_swaps)
+def same_again(p: Program) -> None:
+    """Compute a mapping's slot from the same data twice over, perhaps with its words changed in between."""
+    data, start, number = p.random.choice((0, 4, 31)), p.random.choice((0, 0, 32, 100)), p.random.randrange(3)
+    operation = p.random.choice(c.BINARY)
+    for _ in range(2):
+        p.push(data)
+        p.op("CALLDATALOAD")
+        p.push(2**160 - 1)
+        p.op(*p.random.choice((("AND",), ("SWAP1", "AND"))))
+        p.op("DUP1", operation)
+        p.push(start)
+        p.op("MSTORE")
+        p.push(number)
+        p.push(start + 32)
+        p.op("MSTORE")
+        if p.random.random() < 0.4:
+            _overlap(p, max(0, start + p.random.choice((-32, -1, 0, 31, 32, 63, 64))))
+        p.push(p.random.choice((64, 64, 64, 32, 96, 63)))
+        p.push(start)
+        p.op("KECCAK256")
+        if p.random.random() < 0.6:
+            load, store = p.random.choice((("SLOAD", "SSTORE"), ("TLOAD", "TSTORE")))
+            p.op("DUP1", load)
+            p.push(1)
+            p.op("ADD", "SWAP1", store)
+        else:
+            p.sink()
+
+
+SHAPES = (memory_that_changes, free_memory, internal_function, counted_loop, deep_swaps, same_again)

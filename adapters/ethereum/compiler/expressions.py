@@ -41,6 +41,8 @@ def binary(opcode: int, left: Value, right: Value, use: Use) -> Made:
     """Return what an opcode makes of the top of the stack (left) and the item below."""
     if left.number is not None and right.number is not None:
         return constant(FOLD_TWO[opcode](left.number, right.number))
+    if left.number is not None and opcode in _COMMUTATIVE:
+        left, right = right, left
     return _TWO[opcode](left, right, use)
 
 
@@ -224,5 +226,6 @@ _TWO: dict[int, Callable[[Value, Value, Use], Made]] = {
     0x1D: _shift_arithmetic,
 }
 
+_COMMUTATIVE = frozenset({0x01, 0x02, 0x14, 0x16, 0x17, 0x18})
 BINARY_OPCODES = frozenset(_TWO)
 TERNARY_OPCODES = frozenset(FOLD_THREE)

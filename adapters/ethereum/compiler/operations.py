@@ -33,7 +33,7 @@ def operate(trace: Tracer, opcode: int) -> None:
         _push(trace, opcode - op.PUSH0)
     elif opcode in BINARY_OPCODES:
         left, right = trace.stack.pop(), trace.stack.pop()
-        trace.push(binary(opcode, left, right, trace.use))
+        trace.push_once(binary(opcode, left, right, trace.use))
         trace.position += 1
     elif op.DUP1 <= opcode <= op.DUP16:
         depth = opcode - op.DUP1 + 1
@@ -67,7 +67,7 @@ def operate(trace: Tracer, opcode: int) -> None:
 def _other(trace: Tracer, opcode: int) -> None:
     if opcode in TERNARY_OPCODES:
         left, right, modulus = trace.stack.pop(), trace.stack.pop(), trace.stack.pop()
-        trace.push(ternary(opcode, left, right, modulus, trace.use))
+        trace.push_once(ternary(opcode, left, right, modulus, trace.use))
         trace.position += 1
     elif opcode in op.ENVIRONMENT:
         known = trace.environment.get(opcode)
@@ -152,7 +152,7 @@ def _is_zero(trace: Tracer) -> None:
 def _not(trace: Tracer) -> None:
     value = trace.stack.pop()
     number = value.number
-    trace.push(Expression(f"{trace.use(value)} ^ M") if number is None else constant(WORD_MAX - number))
+    trace.push_once(Expression(f"{trace.use(value)} ^ M") if number is None else constant(WORD_MAX - number))
 
 
 def _power(trace: Tracer) -> None:
@@ -166,7 +166,7 @@ def _power(trace: Tracer) -> None:
     if base.number is not None:
         trace.push(constant(pow(base.number, exponent.number, 2**256)))
     else:
-        trace.push(Expression(f"pow({trace.use(base)}, {trace.use(exponent)}, 2**256)"))
+        trace.push_once(Expression(f"pow({trace.use(base)}, {trace.use(exponent)}, 2**256)"))
 
 
 def _digest(trace: Tracer) -> None:
@@ -179,7 +179,12 @@ def _digest(trace: Tracer) -> None:
     trace.charge(6 * (size.number + 31 >> 5))
     trace.touch(start, size.number)
     span = f"{literal(start.number)}:{literal(start.number + size.number)}"
-    trace.push(Expression(f"from_bytes(keccak_256(m[{span}]).digest(), 'big')"))
+    made = Expression(f"from_bytes(keccak_256(m[{span}]).digest(), 'big')")
+    known = trace.memory.text(start.number, size.number)
+    if known:
+        trace.push_once(made, f"keccak_256({known})")
+    else:
+        trace.push(made)
 
 
 def _data(trace: Tracer) -> str:
@@ -192,7 +197,7 @@ def _data(trace: Tracer) -> str:
 
 def _load_data(trace: Tracer) -> None:
     data, start = _data(trace), trace.stack.pop()
-    trace.push(Expression(f"from_bytes({data}[{_span(trace, start)}], 'big')"))
+    trace.push_once(Expression(f"from_bytes({data}[{_span(trace, start)}], 'big')"))
 
 
 def _copy(source: str) -> _Handler:
@@ -243,6 +248,8 @@ def _load_memory(trace: Tracer) -> None:
 def _store_memory(trace: Tracer) -> None:
     start, value = trace.stack.pop(), trace.stack.pop()
     trace.touch(start, 32)
+    if trace.memory.holds(start, value):
+        return
     text = trace.program.word(value.number) if value.number is not None else f"{trace.use(value)}.to_bytes(32, 'big')"
     trace.emit(f"m[{_span(trace, start)}] = {text}")
     trace.memory.write(start, value)

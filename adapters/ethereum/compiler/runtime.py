@@ -171,15 +171,16 @@ def store(c: Any, g: int, slot: int, value: int) -> int:
     if g <= SSTORE_GAS_MIN:
         raise OutOfGas("Net-metered SSTORE always fails below 2300 gas, per EIP-2200")
     database, address = c.database, c.address
-    current = database.get_storage(address, slot)
+    key = (address, slot)
+    original = database.get_storage(address, slot, False)
+    current = database._storage.get(key, original)
     if value == current:
         g -= WARM_GAS
     else:
-        original = database.get_storage(address, slot, False)
-        if original == current:
-            g -= SSTORE_RESET_GAS if original else SSTORE_SET_GAS
-        else:
+        if original != current:
             g -= WARM_GAS
+        else:
+            g -= SSTORE_RESET_GAS if original else SSTORE_SET_GAS
         if g < 0:
             raise short()
         if original or current != original:
@@ -187,7 +188,7 @@ def store(c: Any, g: int, slot: int, value: int) -> int:
         database.set_storage(address, slot, value)
     if g < 0:
         raise short()
-    if (address, slot) not in database._warm:
+    if key not in database._warm:
         database.mark_storage_warm(address, slot)
         g -= COLD_SLOT_GAS
         if g < 0:

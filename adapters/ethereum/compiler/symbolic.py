@@ -91,6 +91,19 @@ class SymbolicMemory:
         if start.number is not None:
             self.words[start.number] = value
 
+    def holds(self, start: Value, value: Value) -> bool:
+        """Say whether a word is known to stand at a place already."""
+        known = self.words.get(start.number) if start.number is not None else None
+        return known is not None and (known is value or (known.number is not None and known.number == value.number))
+
+    def text(self, start: int, size: int) -> str:
+        """Return the names of the words that stand from a place on; empty where one is not known, or cut off."""
+        if size % WORD_BYTES or size > WORD_BYTES * len(self.words):
+            return ""
+        words = [self.words.get(offset) for offset in range(start, start + size, WORD_BYTES)]
+        known = [word.text for word in words if word is not None]
+        return ", ".join(known) if len(known) == len(words) else ""
+
     @property
     def free(self) -> int | None:
         word = self.words.get(FREE_POINTER)

@@ -78,6 +78,7 @@ class Tracer:
         self.stack = SymbolicStack(context)
         self.memory = SymbolicMemory(context)
         self.environment: dict[int, Value] = {}
+        self._once: dict[str, Value] = {}
         self.steps = 0
         self.bytes = 0
         self.ended = False
@@ -114,11 +115,21 @@ class Tracer:
 
     def push(self, made: Value | Expression) -> None:
         """Push a value; an expression is computed here."""
+        self.stack.values.append(self._computed(made) if isinstance(made, Expression) else made)
+
+    def push_once(self, made: Value | Expression, key: str = "") -> None:
+        """Push a value; an expression is computed unless it has been. key: what it depends on beside its text."""
         if isinstance(made, Expression):
-            name = self.variable()
-            self.emit(f"{name} = {made.text}")
-            made = Value(name, made.most)
+            known = self._once.get(key or made.text)
+            if known is None:
+                known = self._once[key or made.text] = self._computed(made)
+            made = known
         self.stack.values.append(made)
+
+    def _computed(self, made: Expression) -> Value:
+        name = self.variable()
+        self.emit(f"{name} = {made.text}")
+        return Value(name, made.most)
 
     def charge(self, gas: int) -> None:
         """Add to what the open segment costs."""
