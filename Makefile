@@ -8,9 +8,10 @@ BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 CCF := .venv-ccf
 MINUTES ?= 60
+SEEDS ?= 1000
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run crash test test-all test-tools lint types layers check contracts oracle ccf fuzz lock bench clean python
+.PHONY: help run crash test test-all test-tools simulate lint types layers check contracts oracle ccf fuzz lock bench clean python
 
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
@@ -62,6 +63,10 @@ test-tools: $(VENV)/dev.stamp
 		(cd $(TOOLS)/$$p && npm install --no-save --loglevel=error --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.brought) || exit 1; \
 	done
 	@$(BIN)/python -m pytest $(TOOLS)
+
+# Consensus in simulated time, one seed after another in two processes: docs/consensus.md.
+simulate: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.simulation --seeds $(SEEDS)
 
 lint: $(VENV)/dev.stamp
 	@$(BIN)/ruff check .

@@ -84,6 +84,18 @@ BLOCK_BYTES_MAX = 16 * MEBIBYTE
 BLOCKS_IN_FLIGHT_MAX = 2
 """Blocks proposed to the manager and not yet committed."""
 
+# Consensus.
+CONSENSUS_NODES_MAX = 128
+"""Voters and learners of one configuration, and changes in one proposal."""
+CONSENSUS_ENTRY_BYTES_MAX = 32 * MEBIBYTE
+"""One block with its configuration change."""
+CONSENSUS_APPEND_ENTRIES_MAX = 4_096
+CONSENSUS_READYS_MAX = 1_024
+"""Readys handed out that wait for the disk."""
+CONSENSUS_READS_MAX = 20_000
+"""Reads that wait for a quorum, or for the leader's answer."""
+CONSENSUS_READ_CONTEXT_BYTES_MAX = 256
+
 FRONT_END_DAYS = 90
 """Life of the front end's certificate, which is renewed at two thirds of it."""
 

@@ -204,7 +204,7 @@ def _finish(
     if error is None:
         for address in computation.get_accounts_for_deletion():
             database.delete_account(address)
-        for _, address, topics, data in computation._log_entries:
+        for _, address, topics, data in computation.get_raw_log_entries():
             logs.append(Log(address, tuple([topic.to_bytes(32, "big") for topic in topics]), data))
     return Outcome(
         gas_used=gas_used,

@@ -11,7 +11,7 @@ import struct
 from collections import deque
 
 from core import limits
-from core.consensus.engine import LogEntry, Ready, Role, Status
+from core.consensus.engine import ChangeRefused, LogEntry, Ready, Role, Status
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.types import NodeId, View
 
@@ -40,11 +40,19 @@ class SingleNodeEngine:
         del payload
         raise CocoError(f"a consensus message from {sender[:16]}, but this network has one node")
 
+    def campaign(self) -> None:
+        """Do nothing: this node leads."""
+
     def propose(self, data: bytes) -> int:
         """Append a block; returns its index."""
         self._last_index += 1
         self._log.append(LogEntry(self._last_index, self._term, data))
         return self._last_index
+
+    def propose_conf_change(self, change: bytes, block: bytes) -> int:
+        """Raise ChangeRefused: this engine's configuration is fixed."""
+        del change, block
+        raise ChangeRefused("the single-node engine takes no other nodes")
 
     def has_ready(self) -> bool:
         if self._outstanding is not None:
@@ -76,7 +84,7 @@ class SingleNodeEngine:
                 raise InvariantBroken(f"entry {entry.index} was committed out of order")
             self._applied = entry.index
 
-    def apply_conf_change(self, change: bytes) -> None:
+    def apply_conf_change(self, change: bytes) -> bytes:
         """Raise CocoError: this engine's configuration is fixed."""
         del change
         raise CocoError("the single-node engine takes no other nodes")
@@ -96,10 +104,21 @@ class SingleNodeEngine:
         """Return version, term and commit index."""
         return _SNAPSHOT.pack(SNAPSHOT_VERSION, self._term, self._persisted)
 
+    def restore(self, snapshot: bytes) -> None:
+        """Raise CocoError: there is no other node whose snapshot it could be."""
+        del snapshot
+        raise CocoError("the single-node engine takes no snapshot of another node")
+
+    def report_unreachable(self, node: NodeId) -> None:
+        """Do nothing: there are no peers."""
+
+    def report_snapshot(self, node: NodeId, *, delivered: bool) -> None:
+        """Do nothing: no snapshot is ever asked for."""
+
     def compact(self, index: int) -> None:
         """Check the bound; applied entries are forgotten anyway, for nobody could ask for them."""
         if index > self._applied:
             raise InvariantBroken(f"entry {index} is not applied yet (applied: {self._applied})")
 
     def status(self) -> Status:
-        return Status(Role.LEADER, self._term, self._node, self._last_index, self._persisted)
+        return Status(Role.LEADER, self._term, self._node, self._last_index, self._persisted, self._applied)
