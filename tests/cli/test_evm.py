@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,15 @@ def test_readable_source_is_printed(coco: Coco, tmp_path: Path) -> None:
     file.write_text("6001\n5f5500\n")
     assert coco("evm", "compile", str(file)).out == shown.out
     assert coco("evm", "compile", "-", "--fork", "cancun", input="60015f5500\n").out == shown.out
+
+
+def test_the_example_of_the_documentation(coco: Coco) -> None:
+    """A loop: once its JUMPDEST is known, it stays in a function of its own."""
+    code = re.search(r"coco evm compile (0x[0-9a-f]+)", (ROOT / "docs" / "cli.md").read_text())
+    assert code is not None
+    shown = coco("evm", "compile", code[1]).out
+    exec(compile(shown, "shown", "exec"), {})  # noqa: S102 - what is shown is Python
+    assert "while True:" in shown
 
 
 def test_an_artifacts_deployed_code_is_compiled(coco: Coco) -> None:

@@ -35,7 +35,7 @@ def test_the_command_line_is_as_planned() -> None:
         *(f"network {verb}" for verb in ("create", "start", "stop", "status", "destroy", "list", "use")),
         *(f"account {verb}" for verb in ("new", "list", "bind", "import", "show")),
         *(f"adapter {verb}" for verb in ("list", "use", "info")),
-        "transaction show",
+        *("transaction show", "evm compile"),
         *("node status", "node snapshot", "deploy", "call", "send", "proxy", "attest show", "attest verify"),
         *(f"ledger {verb}" for verb in ("show", "verify", "state", "rebuild")),
         *(f"receipt {verb}" for verb in ("get", "verify", "certificate")),
