@@ -30,7 +30,7 @@ def test_the_example_of_the_documentation(coco: Coco) -> None:
     code = re.search(r"coco evm compile (0x[0-9a-f]+)", (ROOT / "docs" / "cli.md").read_text())
     assert code is not None
     shown = coco("evm", "compile", code[1]).out
-    exec(compile(shown, "shown", "exec"), {})  # noqa: S102 - what is shown is Python
+    exec(compile(shown, "shown", "exec"), {})
     assert "while True:" in shown
 
 

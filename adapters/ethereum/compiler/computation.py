@@ -158,7 +158,8 @@ class _CompiledComputation:
             elif not message.is_delegation:
                 precompile(computation)
         except VMError as error:
-            computation._error = error
+            # With its traceback the error would hold the frame, and so itself, until Python's collector runs.
+            computation._error = error.with_traceback(None)
             if error.burns_gas:
                 computation._gas_meter.gas_remaining = 0
             if error.erases_return_data:

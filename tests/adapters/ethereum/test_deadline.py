@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
 import time
@@ -59,6 +60,15 @@ def network(request: pytest.FixtureRequest) -> Chain:
     code = {LOOP: LOOP_CODE, STATIC_RECURSION: recursion(STATIC_RECURSION), PAIRINGS: PAIRING_LOOP}
     alloc = {address: AllocatedAccount(nonce=1, code=one) for address, one in code.items()}
     return Chain(settings_with(alloc=alloc, transaction_seconds_max=SHORT, evm=request.param))
+
+
+@pytest.fixture(autouse=True)
+def _no_callbacks_of_the_collector() -> Iterator[None]:
+    """Hypothesis has one, in which most signals of a deep recursion come, which makes Python collect all the time."""
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = callbacks
 
 
 @pytest.fixture

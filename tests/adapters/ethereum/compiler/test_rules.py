@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import gc
 from itertools import product
 
 import pytest
 
-from adapters.ethereum.compiler.computation import interpret
+from adapters.ethereum.compiler.computation import CompiledPragueComputation, interpret
 from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.settings import AllocatedAccount
 from tests.adapters.ethereum.compiler_support import (
@@ -284,6 +285,23 @@ def test_a_call_without_the_money_or_the_depth_fails_alone() -> None:
     for kind in ("CALL", "CALLCODE"):
         ran = with_every_gas(f"0 0 0 0 1001 0xffff 30000 {kind} GAS SWAP1 0 MSTORE 32 MSTORE 64 0 RETURN")
         assert int.from_bytes(ran.output[:32], "big") == 0
+
+
+def test_frames_that_fail_leave_nothing_for_the_collector() -> None:
+    """A failed call's memory is free at once: the loop would hold a frame for each round, else."""
+    both = Both(
+        assemble(f"20 again: 0 0 0 0 0x{ODD.hex()} 20000 STATICCALL POP 1 SWAP1 SUB DUP1 @again JUMPI"),
+        others=account("1 5000 MSTORE 0 0 REVERT"),
+    )
+    both.call(PLENTY)
+    gc.collect()
+    gc.disable()
+    try:
+        both.call(PLENTY)
+        left = [one for one in gc.get_objects() if isinstance(one, CompiledPragueComputation)]
+    finally:
+        gc.enable()
+    assert left == []
 
 
 # Accounts that come and go.
