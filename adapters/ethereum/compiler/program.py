@@ -52,8 +52,8 @@ CACHE_BYTES_MAX = 16 * 1024 * 1024
 PROGRAM_BYTES = 8 * 1024
 DROPPED_AMONG = 8
 COLD_CODES_MAX = 8_192
-TRANSACTION_COST_MAX = 32_000
-"""What one transaction, or call, may have compiled (see compile_cost): about a tenth of a second's worth."""
+TRANSACTION_COST_MAX = 64_000
+"""What one transaction, or call, may have compiled (see compile_cost): about a fifth of a second's worth."""
 TRACE_COST = 64
 CODE_BYTES_PER_COST = 16
 """Of finding the jump destinations of a code, once."""
