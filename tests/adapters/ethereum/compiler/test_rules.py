@@ -9,6 +9,8 @@ import pytest
 
 from adapters.ethereum.compiler.computation import CompiledPragueComputation, interpret
 from adapters.ethereum.compiler.program import ProgramCache
+from adapters.ethereum.compiler.runtime import POLL_GAS
+from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.settings import AllocatedAccount
 from tests.adapters.ethereum.compiler_support import (
     CONTRACT,
@@ -344,6 +346,41 @@ def test_calls_of_delegated_accounts(kind: str, target: str, fork: str) -> None:
     )
     with_every_gas(text, fork=fork, others=others)
     with_every_gas(f"0x{ODD.hex()} EXTCODESIZE 0x{ODD.hex()} EXTCODEHASH ADD {RETURN}", fork=fork, others=others)
+
+
+# The clock.
+
+
+class Watched(Deadline):
+    """One without a timer, that counts how often it is looked at, and never is up."""
+
+    def __init__(self) -> None:
+        super().__init__(3600)
+        self.polling = True
+        self.looks = 0
+
+    def check(self) -> None:
+        self.looks += 1
+
+
+ENDLESS = {
+    "a loop within a trace": "again: 1 POP @again JUMP",
+    "from trace to trace": "again: 1 POP CALLDATASIZE JUMP",
+    "two traces in turn": "again: CALLDATASIZE @other JUMPI 1 POP @again JUMP other: STOP",
+    "instructions of the interpreter": "again: 8 BLOCKHASH POP CALLDATASIZE JUMP",
+    "calls of itself": "again: 0 0 0 0 0 ADDRESS GAS CALL POP @again JUMP",
+    "powers": "again: CALLDATASIZE NOT DUP1 EXP POP @again JUMP",
+}
+
+
+@pytest.mark.parametrize("name", ENDLESS)
+@pytest.mark.parametrize("threshold", [0, 8])
+def test_the_clock_is_looked_at_by_the_gas(name: str, threshold: int) -> None:
+    network = network_with(assemble(ENDLESS[name]), "compiled", "prague")
+    watched = Watched()
+    ran = one_run(network, PLENTY, b"", ProgramCache(interpret, threshold), deadline=watched)
+    assert ran.error == "OutOfGas" or name == "calls of itself"
+    assert watched.looks >= PLENTY // (2 * POLL_GAS)
 
 
 def test_programs_depend_on_nothing_but_the_code() -> None:

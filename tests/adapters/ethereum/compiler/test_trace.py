@@ -9,6 +9,7 @@ from adapters.ethereum.compiler.contexts import NOTHING_KNOWN, Context
 from adapters.ethereum.compiler.listing import list_traces
 from adapters.ethereum.compiler.symbolic import SymbolicStack
 from adapters.ethereum.compiler.values import constant
+from tests.adapters.ethereum.compiler_support import assemble
 
 
 def traces(code: str) -> dict[str, str]:
@@ -127,3 +128,58 @@ def test_jump_destinations() -> None:
     targets = JumpDestinations(bytes.fromhex("5b605b615b5b5b7f5b"))
     assert [position for position in range(40) if position in targets] == [0, 6]
     assert 2**255 not in targets
+
+
+SLOT = "0 CALLDATALOAD 0xffff AND 0 MSTORE 3 32 MSTORE 64 0 SHA3 "
+"""The slot of a mapping."""
+
+
+@pytest.mark.parametrize(
+    ("between", "digests"),
+    [
+        ("", 1),
+        ("1 SLOAD POP 2 1 SSTORE", 1),
+        ("7 64 MSTORE", 1),
+        ("3 32 MSTORE", 1),
+        ("1 63 MSTORE8 3 32 MSTORE", 1),
+        ("1 0 CALLDATALOAD MSTORE 0 MLOAD POP", 1),
+    ],
+)
+def test_a_slot_is_computed_once(between: str, digests: int) -> None:
+    """What stands in memory is what counts: here the same stands there when the slot is computed again."""
+    source = list_traces(assemble(f"{SLOT} SLOAD {between} {SLOT} SLOAD ADD 0 SSTORE")).traces["t_0"]
+    assert source.count("keccak_256(") == digests
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "4 32 MSTORE 64 0 SHA3",
+        "1 63 MSTORE8 64 0 SHA3",
+        "1 0 CALLDATALOAD MSTORE 64 0 SHA3",
+        "1 0 0 CALLDATACOPY 64 0 SHA3",
+        "1 9 0 MCOPY 64 0 SHA3",
+        "1 9 0 0 0 4 GAS CALL POP 64 0 SHA3",
+        "32 0 SHA3",
+        "64 32 SHA3",
+        "65 0 SHA3",
+    ],
+)
+def test_another_digest_is_computed(change: str) -> None:
+    source = list_traces(assemble(f"{SLOT} SLOAD {change} SLOAD ADD 0 SSTORE")).traces["t_0"]
+    assert source.count("keccak_256(") == 2
+
+
+def test_the_same_arithmetic_is_done_once_whichever_side_a_constant_is_on() -> None:
+    lines = body(assemble("0 CALLDATALOAD DUP1 0xff AND SWAP1 0xff SWAP1 AND 1 SSTORE 2 SSTORE").hex())
+    assert sum("& 0xff" in line for line in lines) == 1
+    assert any(line.startswith("g = store(c, g, 1, v2)") for line in lines)
+    assert any(line.startswith("g = store(c, g, 2, v2)") for line in lines)
+
+
+def test_what_may_differ_is_asked_again() -> None:
+    """Gas, balance, sizes of memory and of what was returned, transient storage."""
+    text = "GAS POP SELFBALANCE POP RETURNDATASIZE POP MSIZE POP 0 TLOAD POP "
+    asked = [line.partition(" = ")[2] for line in body(assemble(text * 2).hex()) if line.startswith("v")]
+    assert len(asked) == 10
+    assert asked[:5] == asked[5:]
