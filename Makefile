@@ -11,7 +11,8 @@ MINUTES ?= 60
 SEEDS ?= 1000
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run crash test test-all test-tools simulate lint types layers check contracts oracle ccf fuzz lock bench clean python
+.PHONY: help run crash test test-all test-tools simulate lint types layers check contracts oracle ccf fuzz fuzz-parsers lock bench \
+	clean python
 
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
@@ -112,6 +113,10 @@ ccf: $(CCF)/stamp
 
 fuzz: $(VENV)/dev.stamp $(ORACLE)/stamp
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
+
+# The ledger's parsers under atheris, which is not among what the tests need: docs/fuzzing.md.
+fuzz-parsers: $(VENV)/dev.stamp
+	@$(BIN)/python -m tests.fuzz.parsers --minutes $(MINUTES)
 
 lock:
 	@test -x .venv-lock/bin/uv || { $(PYTHON) -m venv .venv-lock && .venv-lock/bin/pip --quiet install uv; }

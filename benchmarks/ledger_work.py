@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,10 +33,8 @@ from core.ledger.snapshot_evidence import SnapshotEvidence
 from core.ledger.snapshot_format import (
     PREFIX_BYTES,
     Prefix,
-    Row,
     SnapshotName,
     SnapshotPoint,
-    cut_rows,
     encode_rows,
     partial_file,
     row_bytes,
@@ -45,7 +43,8 @@ from core.ledger.snapshot_reader import VerifiedSnapshot, hash_file, read_tables
 from core.ledger.snapshot_writer import SnapshotWriter
 from core.ledger.tables import NodeInfo, QuoteInfo
 from core.ledger.verify import LedgerVerifier
-from core.node.manager_blocks import BlockSealer
+from core.node.executor_start import Loading
+from core.node.manager_blocks import BlockSealer, SealedBlock
 from core.node.manager_keys import NodeSecrets, make_secrets
 from core.node.manager_tables import WRITE_SETS, SystemState, genesis_writes, start_writes
 from core.node.messages import EntryDraft, ProposeBlock
@@ -57,9 +56,8 @@ CHAIN_ID = 77_123
 NOW = 1_800_000_000.0
 CALLER = Caller("sender", is_member=True, credential="certificate")
 SLICE_ROWS = 500
-ACCOUNTS, TRANSACTIONS, RECEIPTS = "ethereum.accounts", "ethereum.transactions", "ethereum.receipts"
 BLOCK_COMMANDS = 1_000
-WRITE_BLOCK_ENTRIES = 200
+WRITE_BLOCK_ENTRIES = 1_000
 
 
 @dataclass(slots=True)
@@ -81,9 +79,9 @@ class Ethereum:
         await found._call("coco_bind", message, "0x" + bytes(signature).hex())
         return found
 
-    def commands(self, count: int) -> list[bytes]:
-        """Return transfers, each to an account that is not there yet, as a gateway passes them on."""
-        return [self._command(nonce) for nonce in range(count)]
+    def commands(self, first: int, count: int) -> list[bytes]:
+        """Return transfers from nonce `first` on, each to an account that is not there yet, as a gateway sends them."""
+        return [self._command(nonce) for nonce in range(first, first + count)]
 
     def run(self, commands: Sequence[bytes]) -> None:
         """Execute commands in blocks."""
@@ -91,6 +89,11 @@ class Ethereum:
             for command in commands[at : at + BLOCK_COMMANDS]:
                 self.harness.enqueue(command, CALLER)
             self.harness.run()
+
+    def take_entries(self) -> list[EntryDraft]:
+        """Return the entries made since the last call."""
+        made, self.harness.entries = self.harness.entries, []
+        return [EntryDraft("ethereum", one.public, one.private, one.claims) for one in made]
 
     def _command(self, nonce: int) -> bytes:
         fields = {"to": recipient(nonce), "value": 1, "gas": 21_000, "gasPrice": 0, "nonce": nonce}
@@ -127,6 +130,7 @@ class Ledger:
         self._state = SystemState(constitution)
         self._writer = LedgerWriter(disk, 5_000_000, None)
         self.sealer = self.make_sealer()
+        self.frontier = MerkleFrontier()
 
     def make_sealer(self) -> BlockSealer:
         """Return a sealer at the beginning of the ledger."""
@@ -149,7 +153,7 @@ class Ledger:
         block = self.sealer.seal_system(
             [encode_domain(writes) for writes in (genesis_writes(self._state.constitution), starting)]
         )
-        await self._writer.append(block.data, block.first)
+        await self._append(block)
 
     async def write(self, entries: Sequence[EntryDraft]) -> None:
         """Seal and write entries, in blocks."""
@@ -158,10 +162,14 @@ class Ledger:
             block = self.sealer.seal_proposed(
                 ProposeBlock(View(1), first, tuple(entries[at : at + WRITE_BLOCK_ENTRIES])), _no_evidence
             )
-            await self._writer.append(block.data, block.first)
+            await self._append(block)
 
-    async def replay(self) -> int:
-        """Do what a start without a snapshot does, in manager and executor; returns the number of entries."""
+    async def _append(self, block: SealedBlock) -> None:
+        await self._writer.append(block.data, block.first)
+        self.frontier = block.frontier
+
+    async def replay(self) -> Store:
+        """Do what a start without a snapshot does, in manager and executor, and return the executor's state."""
         store = Store()
 
         async def deliver(block: Sequence[OpenedEntry]) -> None:
@@ -172,36 +180,17 @@ class Ledger:
 
         verifier = LedgerVerifier(self.keyring, WRITE_SETS, self.secrets.service_certificate)
         replayed = await replay(self.disk, verifier, deliver)
-        return replayed.signed.seqno
+        store.advance(replayed.signed.seqno)
+        return store
 
 
 def _no_evidence(seqno: Seqno) -> tuple[bytes, Digest]:
     raise LookupError(f"no evidence is due at {seqno}")
 
 
-def state_rows(accounts: int, *, with_transactions: bool, sample: Store) -> Iterator[tuple[str, int, Iterator[Row]]]:
-    """Yield (table, rows, their bytes in all, them) of a state of so many accounts, shaped as `sample`'s are."""
-
-    def shaped(table: str, key_bytes: int) -> tuple[int, bytes]:
-        values = [value for _, value in sample.table(table).current.values() if value is not None]
-        return key_bytes, max(values, key=lambda value: sum(len(one) == len(value) for one in values[:100]))
-
-    tables = {ACCOUNTS: shaped(ACCOUNTS, 20)}
-    if with_transactions:
-        tables |= {TRANSACTIONS: shaped(TRANSACTIONS, 32), RECEIPTS: shaped(RECEIPTS, 12)}
-    for table, (key_bytes, value) in tables.items():
-        size = accounts * row_bytes(bytes(key_bytes), value)
-        yield table, size, _rows(accounts, key_bytes, value)
-
-
-def _rows(count: int, key_bytes: int, value: bytes) -> Iterator[Row]:
-    for number in range(count):
-        yield recipient(number).ljust(key_bytes, b"\0")[:key_bytes], 1 + number % 1_000_000, bytes(value)
-
-
 @dataclass(slots=True)
 class SnapshotFile:
-    """A snapshot of a made-up state, on disk, as if its evidence had been verified."""
+    """A snapshot of tables of a state, on disk, as if its evidence had been verified."""
 
     ledger: Ledger
     name: SnapshotName
@@ -210,26 +199,22 @@ class SnapshotFile:
     size_bytes: int = 0
 
     @classmethod
-    async def write(cls, ledger: Ledger, tables: Iterator[tuple[str, int, Iterator[Row]]]) -> SnapshotFile:
-        frontier = MerkleFrontier()
-        seqno = Seqno(1_000_000)
-        while frontier.last_seqno < seqno:
-            frontier.append(Digest(bytes(32)))
+    async def write(cls, ledger: Ledger, store: Store, tables: Sequence[str]) -> SnapshotFile:
+        seqno = ledger.sealer.last_seqno
         key = ledger.keyring.snapshot_key(View(1), seqno)
         if key is None:
             raise LookupError("the one view has no key")
         made = cls(ledger, SnapshotName(seqno, Seqno(seqno + 1)), key)
-        writer = SnapshotWriter(ledger.disk, key, SnapshotPoint(seqno, View(1), frontier, ((View(1), Seqno(1)),)))
-        for table, size, rows in tables:
-            await writer.add_table(table, size, is_public=False)
-            batch: list[Row] = []
-            for row in rows:
-                batch.append(row)
-                if len(batch) == SLICE_ROWS:
-                    await writer.add_rows(encode_rows(batch))
-                    made.rows, batch = made.rows + len(batch), []
-            await writer.add_rows(encode_rows(batch))
-            made.rows += len(batch)
+        writer = SnapshotWriter(
+            ledger.disk, key, SnapshotPoint(seqno, View(1), ledger.frontier, ((View(1), Seqno(1)),))
+        )
+        for name in tables:
+            rows = [(key, row[0], row[1]) for key, row in store.table(name).current.items() if row[1] is not None]
+            size = sum(row_bytes(key, value) for key, _, value in rows)
+            await writer.add_table(name, size, is_public=False)
+            for at in range(0, len(rows), SLICE_ROWS):
+                await writer.add_rows(encode_rows(rows[at : at + SLICE_ROWS]))
+            made.rows += len(rows)
         made.size_bytes = (await writer.finish()).size_bytes
         return made
 
@@ -240,17 +225,11 @@ class SnapshotFile:
         digest, blocks = await hash_file(disk, file, prefix.size_bytes)
         evidence = SnapshotEvidence.make(digest, self.name.seqno, NO_CLAIMS)
         verified = VerifiedSnapshot(file, self.name, prefix, evidence, blocks)
-        store = Store()
-        store.advance(self.name.seqno)
-        store.compact(self.name.seqno)
-        rest, table = b"", ""
+        loading = Loading(self.name.seqno)
         async for part in read_tables(disk, verified, self.key, lambda point: None):
-            rest = rest if part.table == table else b""
-            data = rest + part.data
-            rows, end = cut_rows(data)
-            store.load(part.table, rows)
-            rest, table = data[end:], part.table
-        return store
+            loading.add(part.table, part.data)
+        loading.finish()
+        return loading.store
 
     async def remove(self) -> None:
         await self.ledger.disk.remove(partial_file(self.name.seqno))

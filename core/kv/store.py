@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
+from operator import itemgetter
 
 from core import limits
 from core.errors import InvariantBroken, LimitExceeded
@@ -23,6 +24,7 @@ from core.types import Seqno
 
 Versioned = tuple[int, bytes | None]
 ABSENT: Versioned = (0, None)
+_VERSION = itemgetter(0)
 
 
 class Table:
@@ -179,22 +181,21 @@ class Store:
             raise InvariantBroken(f"head moved back from {self._head} to {seqno}")
         self._head = seqno
 
-    def load(self, name: str, rows: Iterable[tuple[bytes, int, bytes]]) -> None:
-        """Take over rows (key, version, value) of another store as of the horizon, with nothing applied since."""
+    def load(self, name: str, rows: Mapping[bytes, tuple[int, bytes]]) -> None:
+        """Take over rows, key -> (version, value), of another store as of the horizon, with nothing applied since."""
         table = self.table(name)
         if self._undo or self._head != self._horizon:
             raise InvariantBroken("rows were loaded after entries had been applied")
-        loaded = [(key, (version, value)) for key, version, value in rows]
-        if not loaded:
+        if not rows:
             return
-        versions = [row[0] for _, row in loaded]
-        wanted = len(table.current) + len(loaded)
-        table.current.update(loaded)
+        versions = list(map(_VERSION, rows.values()))
+        wanted = len(table.current) + len(rows)
+        table.current.update(rows)
         if not 0 <= min(versions) <= max(versions) <= self._horizon or len(table.current) != wanted:
             raise InvariantBroken(f"a row was loaded twice, or of a version after the state at {self._head}")
         table.last_write = max(table.last_write, *versions)
         if table.prefix_bytes:
-            table.add_to_groups(key for key, _ in loaded)
+            table.add_to_groups(rows)
 
     def changes(self, start: int, count: int, up_to: Seqno) -> list[tuple[int, str, bytes]]:
         """Return (seqno, table, key) of writes after the horizon, in order, from position `start` on.

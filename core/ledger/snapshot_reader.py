@@ -45,7 +45,10 @@ class SnapshotRefused(CocoError):
 
 @dataclass(frozen=True, slots=True)
 class VerifiedSnapshot:
-    """A file whose every byte the ledger vouches for. blocks: SHA-256 of each BLOCK_BYTES of it."""
+    """A file whose every byte the ledger vouches for.
+
+    blocks: SHA-256 of all of it up to the end of each BLOCK_BYTES, which is had for next to nothing while it is hashed.
+    """
 
     file: str
     name: SnapshotName
@@ -92,12 +95,13 @@ async def read_tables(
     decryptor = StreamDecryptor(key, snapshot_nonce(prefix.view, prefix.seqno))
     public_end = PREFIX_BYTES + prefix.public_bytes
     public, private = DomainReader(), DomainReader()
-    head, has_point, at = b"", False, 0
+    head, has_point, at, hashed = b"", False, 0, hashlib.sha256()
     try:
         for number, digest in enumerate(snapshot.blocks):
             size = min(BLOCK_BYTES, prefix.size_bytes - number * BLOCK_BYTES)
             block = await read_exactly(disk, file, number * BLOCK_BYTES, size)
-            if hashlib.sha256(block).digest() != digest:
+            hashed.update(block)
+            if hashed.copy().digest() != digest:
                 raise AuthenticationFailed("the disk returned other bytes than when it was verified")
             body = block[PREFIX_BYTES:] if number == 0 else block
             split = max(0, min(len(body), public_end - max(at, PREFIX_BYTES)))
@@ -174,10 +178,10 @@ async def _read_entry(disk: Disk, seqno: Seqno) -> ParsedEntry | None:
 
 
 async def hash_file(disk: Disk, file: str, size_bytes: int) -> tuple[Digest, tuple[bytes, ...]]:
-    """Return the digest of a file up to its receipt, and those of its blocks."""
+    """Return the digest of a file up to its receipt, and `VerifiedSnapshot.blocks`."""
     whole, blocks = hashlib.sha256(), list[bytes]()
     for at in range(0, size_bytes, BLOCK_BYTES):
         data = await read_exactly(disk, file, at, min(BLOCK_BYTES, size_bytes - at))
         whole.update(data)
-        blocks.append(hashlib.sha256(data).digest())
+        blocks.append(whole.copy().digest())
     return Digest(whole.digest()), tuple(blocks)

@@ -22,12 +22,12 @@ async def replay(manager: Transport) -> tuple[Store, Ready]:
     Older states are kept for the last REPLAY_HISTORY_ENTRIES_MAX entries, none from before a snapshot. Raises
     InvariantBroken for a manager that says anything else, or replays entries out of order.
     """
-    loading = _Loading(Seqno(0))
+    loading = Loading(Seqno(0))
     while True:
         message = FROM_MANAGER.decode(await manager.receive())
         match message:
             case StateBegin(seqno):
-                loading = _Loading(Seqno(seqno))
+                loading = Loading(Seqno(seqno))
             case StateRows(table, data):
                 loading.add(table, data)
             case Replay(entries):
@@ -40,7 +40,7 @@ async def replay(manager: Transport) -> tuple[Store, Ready]:
                 raise InvariantBroken(f"the manager sent {type(message).__name__} before Ready")
 
 
-class _Loading:
+class Loading:
     """A store that takes the rows of a snapshot, which come in parts cut anywhere."""
 
     def __init__(self, seqno: Seqno) -> None:

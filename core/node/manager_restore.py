@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from core.errors import AuthenticationFailed, MalformedMessage
 from core.governance.constitution import Constitution
 from core.ledger.secrets import Keyring
-from core.ledger.snapshot_format import FOLDER, Row, SnapshotName, SnapshotPoint, cut_rows
+from core.ledger.snapshot_format import FOLDER, Rows, SnapshotName, SnapshotPoint, cut_rows
 from core.ledger.snapshot_reader import (
     SnapshotRefused,
     VerifiedSnapshot,
@@ -93,14 +93,14 @@ async def _load(
 
 def _take_system(
     point: SnapshotPoint,
-    rows: dict[str, list[Row]],
+    rows: dict[str, Rows],
     kept: NodeSecrets,
     constitution: Constitution,
     name: SnapshotName,
 ) -> Restored:
     """Take what the manager itself decides by. Raises MalformedMessage, AuthenticationFailed."""
     written: dict[str, dict[bytes, bytes | None]] = {
-        table: {key: value for key, _, value in its_rows} for table, its_rows in rows.items()
+        table: {key: value for key, (_, value) in its_rows.items()} for table, its_rows in rows.items()
     }
     state, tables, nodes = SystemState(constitution), SystemTables(), TrustedNodes()
     state.absorb_tables(written)
@@ -115,7 +115,7 @@ class _Rows:
     """Puts the rows of tables together that come in parts cut anywhere."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, list[Row]] = {}
+        self._tables: dict[str, Rows] = {}
         self._rest: dict[str, bytes] = {}
 
     def add(self, table: str, data: bytes, file: str) -> None:
@@ -124,10 +124,13 @@ class _Rows:
             rows, end = cut_rows(data)
         except MalformedMessage as error:
             raise SnapshotRefused(f"{file}: {error.message}") from None
-        self._tables.setdefault(table, []).extend(rows)
+        whole = self._tables.setdefault(table, {})
+        if not whole.keys().isdisjoint(rows):
+            raise SnapshotRefused(f"{file}: a system table has two rows of one key")
+        whole.update(rows)
         self._rest[table] = data[end:]
 
-    def finish(self, file: str) -> dict[str, list[Row]]:
+    def finish(self, file: str) -> dict[str, Rows]:
         if any(self._rest.values()):
             raise SnapshotRefused(f"{file}: a system table ends within a row")
         return self._tables

@@ -258,7 +258,7 @@ def _digest_rows(digest: StateDigest, table: str, data: bytes, seqno: Seqno) -> 
         raise InvariantBroken(f"the worker sent misshapen rows of {table[:140]!r}: {error.message}") from None
     if end != len(data) or not table:
         raise InvariantBroken(f"the worker sent misshapen rows of {table[:140]!r}")
-    for key, version, value in rows:
+    for key, (version, value) in rows.items():
         if not 0 < version <= seqno:
             raise InvariantBroken(f"the worker sent a row of version {version} in the state at {seqno}")
         digest.add(table, key, version, value)

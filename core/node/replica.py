@@ -7,7 +7,7 @@ would leave a gap raises InvariantBroken, since a wrong answer is worse than non
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, assert_never
 
 from core.adapter.block_builder import indexed_tables, settle
@@ -16,6 +16,7 @@ from core.errors import InvariantBroken, MalformedMessage
 from core.governance.constitution import Constitution
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
+from core.ledger.snapshot_format import Row
 from core.node.messages import FeedBegin, FeedEntries, FeedRows
 from core.types import Seqno
 
@@ -47,7 +48,7 @@ class Replica:
             case FeedBegin():
                 self._begin(message)
             case FeedRows(table, rows):
-                self.store.load(table, rows)
+                self._load_rows(table, rows)
             case FeedEntries():
                 self._apply(message)
             case _:
@@ -62,6 +63,12 @@ class Replica:
         self.store.compact(Seqno(message.horizon))
         self.store.index(indexed_tables(self.adapters.values()))
         self.session = message.session
+
+    def _load_rows(self, table: str, rows: Sequence[Row]) -> None:
+        by_key = {key: (version, value) for key, version, value in rows}
+        if len(by_key) != len(rows):
+            raise InvariantBroken(f"the feed has a row of {table} twice")
+        self.store.load(table, by_key)
 
     def _apply(self, message: FeedEntries) -> None:
         if message.after != self.store.head or message.last < self.store.head:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 
 from core.kv.store import Store
 from core.kv.write_set import PUBLIC_PREFIX, WriteSet, decode_domain, table_names
-from core.ledger.snapshot_format import Row
+from core.ledger.snapshot_format import Row, Rows
 from core.types import Seqno
 
 _PREFIXES = (f"{PUBLIC_PREFIX}ccf.", f"{PUBLIC_PREFIX}coco.")
@@ -32,7 +32,7 @@ class SystemTables:
         if any(is_system_table(name) for name in table_names(public)):
             self._store.apply(seqno, WriteSet(decode_domain(public)))
 
-    def load(self, seqno: Seqno, tables: Mapping[str, list[Row]]) -> None:
+    def load(self, seqno: Seqno, tables: Mapping[str, Rows]) -> None:
         """Begin with the state at a seqno, of a snapshot; raises InvariantBroken when there is one already."""
         self._store.advance(seqno)
         self._store.compact(seqno)

@@ -13,24 +13,11 @@ from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
 from tests.scenarios.conftest import Network, send_value
-from tests.support.crash_load import HONEST_REFUSALS, ROLES, Load, processes, until_gone
+from tests.support.crash_load import HONEST_REFUSALS, ROLES, Load, processes, state_of, unlock, until_gone
 
 CHAIN_ID = 77_001
 SENDERS = 4
 ANSWERED_BEFORE_THE_KILL = 60
-
-
-def state_of(network: Network, senders: list[LocalAccount]) -> dict[str, Any]:
-    """Return everything the identity can read: blocks with transactions, receipts, balances, nonces."""
-    connection = network.connect("alpha")
-    head = int(connection.rpc("eth_blockNumber"), 16)
-    blocks = [connection.rpc("eth_getBlockByNumber", hex(number), True) for number in range(head + 1)]
-    return {
-        "blocks": blocks,
-        "receipts": [connection.rpc("eth_getBlockReceipts", hex(number)) for number in range(head + 1)],
-        "balances": {each.address: int(connection.rpc("eth_getBalance", each.address), 16) for each in senders},
-        "nonces": {each.address: int(connection.rpc("eth_getTransactionCount", each.address), 16) for each in senders},
-    }
 
 
 @pytest.mark.parametrize("victims", [*((role,) for role in ROLES), ROLES], ids=lambda v: "+".join(v))
@@ -38,7 +25,7 @@ def test_what_was_answered_survives(make_network: Callable[..., Network], victim
     network = make_network("crash", "--organisation", "alpha", "--chain-id", str(CHAIN_ID), "--fund", "purse=1000")
     connection = network.connect("alpha")
     network.coco("account", "bind", "purse", "--network", "crash")
-    purse = _unlock(network)
+    purse = unlock(network, "purse")
     senders = [Account.create() for _ in range(SENDERS)]
     for nonce, account in enumerate(senders):
         network.bind(connection, account)
@@ -79,10 +66,3 @@ def check_against_model(after: dict[str, Any], before: dict[str, Any], senders: 
         count = sent[account.address.lower()]
         assert after["nonces"][account.address] == count
         assert after["balances"][account.address] == before["balances"][account.address] - count
-
-
-def _unlock(network: Network) -> LocalAccount:
-    from cli.store import Store
-    from cli.wallet import Wallet
-
-    return Wallet(Store(network.home).client("crash").accounts_directory).unlock("purse", "")

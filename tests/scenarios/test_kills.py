@@ -2,7 +2,8 @@
 
 After each kill the ledger must be whole (judged without keys, as by `coco ledger verify`), the node must start, and
 what was answered before the kill must be there; at the end, everything that ever was. `make crash KILLS=200` runs more
-of it than `make test`. A run prints its seed; SEED=n repeats its choices, though not the machine's timing.
+of it than `make test`. A run prints its seed; SEED=n repeats its choices, though not the machine's timing. It prints
+what was done after each kill, so that a run that is cut short counts for that; it ends at the first loss or damage.
 """
 
 from __future__ import annotations
@@ -25,11 +26,9 @@ from eth_account.signers.local import LocalAccount
 
 from cli.ledger_disk import ReadOnlyDisk
 from cli.main import root
-from cli.store import Store
-from cli.wallet import Wallet
 from core.node.audit import audit_ledgers
 from tests.scenarios.conftest import ROOT, Network, send_value
-from tests.support.crash_load import HONEST_REFUSALS, ROLES, Load, processes, until_gone
+from tests.support.crash_load import HONEST_REFUSALS, ROLES, Load, processes, unlock, until_gone
 
 CHAIN_ID = 77_002
 SENDERS = 4
@@ -38,6 +37,8 @@ SEED = int(os.environ.get("SEED", "0")) or random.randrange(1, 2**31)
 MOMENT_SECONDS_MAX = 2.5
 START_SECONDS_MAX = 6.0
 SHARE_DURING_START = 0.25
+KILLS_THAT_MEET_A_SNAPSHOT = 20
+"""After so many there was a start from a snapshot, on a network that writes them: each start is one, but the first."""
 
 
 class Story:
@@ -59,7 +60,7 @@ class Story:
         network.coco("network", "start", network.name)
         connection = network.connect("alpha")
         network.coco("account", "bind", "purse", "--network", network.name)
-        purse = Wallet(Store(network.home).client(network.name).accounts_directory).unlock("purse", "")
+        purse = unlock(network, "purse")
         self.senders = [Account.create() for _ in range(SENDERS)]
         for nonce, account in enumerate(self.senders):
             network.bind(connection, account)
@@ -121,6 +122,20 @@ class Story:
             each.close()
         self.network.connections.clear()
 
+    def report(self, kills: int) -> None:
+        """Print what was done so far, after so many kills of which none lost or damaged anything."""
+        done = {
+            "kills": kills,
+            "seed": SEED,
+            "answered": len(self.answered),
+            "lost": 0,
+            "damaged": 0,
+            "killed": dict(self.counts),
+            "started_from_snapshots": self.started_from_snapshots(),
+        }
+        sys.stdout.write(json.dumps(done) + "\n")
+        sys.stdout.flush()
+
     def started_from_snapshots(self) -> int:
         folder = self.network.host_directory / "node0"
         return sum(log.read_text().count("started from snapshots/") for log in folder.glob("host.log*"))
@@ -137,15 +152,8 @@ def test_nothing_answered_is_lost_at_any_moment(make_network: Callable[..., Netw
             story.kill_during_start()
         else:
             story.kill_under_load()
-        sys.stdout.write(f"kill {number + 1} of {kills}: {len(story.answered)} answered so far\n")
-        sys.stdout.flush()
+        story.report(number + 1)
     story.look_up(story.answered)
-    report = {
-        "kills": kills,
-        "seed": SEED,
-        "answered": len(story.answered),
-        "killed": dict(story.counts),
-        "started_from_snapshots": story.started_from_snapshots(),
-    }
-    sys.stdout.write(json.dumps(report) + "\n")
-    assert snapshot_entries or not report["started_from_snapshots"]
+    sys.stdout.write(f"after {kills} kills, each of {len(story.answered)} answered transactions is there\n")
+    started = story.started_from_snapshots()
+    assert not started if not snapshot_entries else started or kills < KILLS_THAT_MEET_A_SNAPSHOT

@@ -7,11 +7,14 @@ import os
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Any
 
 import pytest
 from eth_account.signers.local import LocalAccount
 
 from cli.errors import Refused, Unreachable
+from cli.store import Store
+from cli.wallet import Wallet
 from core.errors import CocoError
 from tests.scenarios.conftest import Network, send_value
 
@@ -91,3 +94,21 @@ def until_gone(network: Network, pids: list[int], seconds_max: float = 30) -> No
         if time.monotonic() > deadline:
             pytest.fail(f"processes of {network.name} are left over")
         time.sleep(0.05)
+
+
+def state_of(network: Network, senders: list[LocalAccount]) -> dict[str, Any]:
+    """Return everything the identity can read: blocks with transactions, receipts, balances, nonces."""
+    connection = network.connect("alpha")
+    head = int(connection.rpc("eth_blockNumber"), 16)
+    blocks = [connection.rpc("eth_getBlockByNumber", hex(number), True) for number in range(head + 1)]
+    return {
+        "blocks": blocks,
+        "receipts": [connection.rpc("eth_getBlockReceipts", hex(number)) for number in range(head + 1)],
+        "balances": {each.address: int(connection.rpc("eth_getBalance", each.address), 16) for each in senders},
+        "nonces": {each.address: int(connection.rpc("eth_getTransactionCount", each.address), 16) for each in senders},
+    }
+
+
+def unlock(network: Network, name: str) -> LocalAccount:
+    """Return an account of the command line's, whose password is empty."""
+    return Wallet(Store(network.home).client(network.name).accounts_directory).unlock(name, "")

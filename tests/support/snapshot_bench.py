@@ -43,7 +43,7 @@ def state_of(node: Node, at: int | None = None) -> dict[str, list[Row]]:
     for table, data in node.rows.items():
         rows, end = cut_rows(data)
         assert end == len(data)
-        state[table] = {key: (version, value) for key, version, value in rows}
+        state[table] = rows
     entries = [(entry.seqno, entry.public, entry.private) for entry in node.replayed]
     entries += [(at, draft.public, draft.private) for at, draft in node.written if not draft.adapter.startswith("coco")]
     for seqno, public, private in entries:

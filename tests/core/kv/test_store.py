@@ -151,3 +151,41 @@ def test_a_keys_version_is_the_entry_that_last_wrote_it() -> None:
     assert [store.begin(Seqno(4)).table("one").version(key) for key in (b"kept", b"gone", b"never")] == [3, 3, 0]
     table.put(b"kept", b"not committed")
     assert table.version(b"kept") == 5
+
+
+def restored() -> Store:
+    store = Store()
+    store.advance(Seqno(5))
+    store.compact(Seqno(5))
+    return store
+
+
+def test_loaded_rows_stand_as_of_the_horizon_with_their_versions() -> None:
+    store = restored()
+    store.index({"a.t": 1})
+    store.load("a.t", {b"k": (3, b"three"), b"l": (5, b"five")})
+    store.load("a.t", {b"m": (1, b"one")})
+    store.load("a.empty", {})
+    assert store.table("a.t").read(b"k", 5) == (3, b"three")
+    assert list(store.begin().table("a.t").keys(b"l")) == [b"l"]
+    put(store, 6, b"k", b"six")
+    assert store.begin(Seqno(5)).table("a.t").get(b"k") == b"three"
+    store.rollback(Seqno(5))
+    assert store.table("a.t").read(b"k", 5) == (3, b"three")
+
+
+@pytest.mark.parametrize("rows", [{b"k": (4, b"again")}, {b"l": (6, b"later")}, {b"l": (-1, b"never")}])
+def test_a_row_that_is_there_or_of_no_version_before_the_state_is_not_loaded(
+    rows: dict[bytes, tuple[int, bytes]],
+) -> None:
+    store = restored()
+    store.load("a.t", {b"k": (3, b"three")})
+    with pytest.raises(InvariantBroken, match="loaded twice, or of a version"):
+        store.load("a.t", rows)
+
+
+def test_no_row_is_loaded_after_an_entry() -> None:
+    store = restored()
+    put(store, 6, b"k", b"six")
+    with pytest.raises(InvariantBroken, match="after entries"):
+        store.load("a.t", {b"l": (3, b"three")})

@@ -28,7 +28,8 @@ from core.ledger.snapshot_format import (
 from core.types import Digest, NodeId, Seqno, View
 
 SEQNO = Seqno(9)
-rows = st.lists(st.tuples(st.binary(max_size=40), st.integers(1, 2**62), st.binary(max_size=60)), max_size=20)
+one_row = st.tuples(st.binary(max_size=40), st.integers(1, 2**62), st.binary(max_size=60))
+rows = st.lists(one_row, max_size=20, unique_by=lambda row: row[0])
 
 
 def frontier(last: int) -> MerkleFrontier:
@@ -48,7 +49,9 @@ def test_rows_come_back(found: list[Row]) -> None:
     data = encode_rows(found)
     assert len(data) == sum(row_bytes(key, value) for key, _, value in found)
     assert len(data) % 8 == 0
-    assert cut_rows(data) == (found, len(data))
+    cut, end = cut_rows(data)
+    assert end == len(data)
+    assert [(key, version, value) for key, (version, value) in cut.items()] == found
 
 
 def test_rows_over_their_bounds_are_refused() -> None:
@@ -60,6 +63,8 @@ def test_rows_over_their_bounds_are_refused() -> None:
     ):
         with pytest.raises(MalformedMessage):
             cut_rows(bad)
+    with pytest.raises(MalformedMessage, match="two rows of one key"):
+        cut_rows(good + encode_rows([(b"key", 8, b"other")]))
 
 
 @given(st.integers(1, 5_000))

@@ -309,6 +309,7 @@ def entry(seqno: int, private: bytes = PRIVATE) -> ReplayedEntry:
         [FeedEntries(0, (), 0, True, 0)],
         [FeedBegin(CONSTITUTION, b"", 4)],
         [BEGIN, BEGIN],
+        [BEGIN, FeedRows("one.a", ((b"key", 1, b"value"), (b"key", 2, b"again")))],
         [BEGIN, FeedRows("one.a", ((b"key", 5, b"value"),))],
         [BEGIN, FeedRows("one.a", ((b"key", -1, b"value"),))],
         [BEGIN, FeedRows("one.a", ((b"key", 1, b"value"),)), FeedRows("one.a", ((b"key", 1, b"value"),))],

@@ -12,7 +12,7 @@ from core import limits
 from core.errors import InvariantBroken
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
-from core.ledger.snapshot_format import Row, cut_rows, encode_rows
+from core.ledger.snapshot_format import Row, Rows, cut_rows, encode_rows
 from core.node.messages import (
     TO_MANAGER,
     SnapshotBegin,
@@ -60,12 +60,16 @@ class Bench:
                 case SnapshotRows(data):
                     rows, end = cut_rows(data)
                     assert end == len(data)
-                    tables[name] += rows
+                    tables[name] += listed(rows)
                     due -= len(data)
                     sizes.append(len(rows))
                 case SnapshotEnd(seqno):
                     assert due == 0
                     return tables, sizes, seqno
+
+
+def listed(rows: Rows) -> list[Row]:
+    return [(key, version, value) for key, (version, value) in rows.items()]
 
 
 @pytest.fixture
@@ -166,9 +170,10 @@ async def test_what_is_out_of_turn_is_refused(bench: Bench) -> None:
 def test_rows_are_cut_wherever_the_stream_is() -> None:
     rows: list[Row] = [(bytes(size), size + 1, bytes(3 * size)) for size in range(30)]
     data = encode_rows(rows)
-    assert cut_rows(data) == (rows, len(data))
+    whole, end = cut_rows(data)
+    assert (listed(whole), end) == (rows, len(data))
     for cut in range(0, len(data), 7):
         first, end = cut_rows(data[:cut])
         rest, last = cut_rows(data[:cut][end:] + data[cut:])
-        assert first + rest == rows
+        assert listed(first) + listed(rest) == rows
         assert last == len(data) - end

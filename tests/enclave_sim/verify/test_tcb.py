@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -12,6 +13,7 @@ from enclave_sim.pki.documents import Component, TcbInfo, TcbStatus, decode_docu
 from enclave_sim.pki.pck_extension import SGX_EXTENSION, PckExtension, parse_pck_extension
 from enclave_sim.pki.pem import parse_chain
 from enclave_sim.sgx.quote import parse_quote
+from enclave_sim.sgx.report import ReportBody
 from enclave_sim.sgx.tdx import TdReportBody
 from enclave_sim.verify.certificates import read_certificate
 from enclave_sim.verify.errors import DocumentInvalid, PlatformMismatch, TcbLevelUnknown, TdxModuleMismatch
@@ -21,23 +23,32 @@ from tests.support.attestation import NOW, hardware
 STATUS = TcbStatus
 
 
-def real(name: str) -> tuple[TcbInfo, PckExtension, Any]:
+class Real(NamedTuple):
+    info: TcbInfo
+    extension: PckExtension
+    body: ReportBody | TdReportBody
+
+
+@cache
+def real(name: str) -> Real:
+    """Read the evidence of real hardware, when a test asks for it, which is skipped where there is none."""
     quote, collateral = hardware(name)
     parsed = parse_quote(quote)
     leaf = read_certificate(parse_chain(parsed.signature.pck_chain_pem)[0])
     info = decode_document(collateral.tcb_info, TcbInfo)
-    return info, parse_pck_extension(leaf.extensions[SGX_EXTENSION]), parsed.body
+    return Real(info, parse_pck_extension(leaf.extensions[SGX_EXTENSION]), parsed.body)
 
 
-SGX_INFO, SGX_EXTENSION_, _ = real("sgx")
-TDX_INFO, TDX_EXTENSION, _TD = real("tdx")
-assert isinstance(_TD, TdReportBody)
-TD: TdReportBody = _TD
+def td() -> TdReportBody:
+    body = real("tdx").body
+    assert isinstance(body, TdReportBody)
+    return body
 
 
 def rate(first: int, pce_svn: int = 13, seventh: int = 0) -> TcbStatus:
     components = (first, first, 2, 2, 255, 1, seventh, *[0] * 9)
-    return rate_platform(SGX_INFO, replace(SGX_EXTENSION_, tcb_components=components, pce_svn=pce_svn), None).status
+    info, extension, _ = real("sgx")
+    return rate_platform(info, replace(extension, tcb_components=components, pce_svn=pce_svn), None).status
 
 
 def test_the_first_level_that_is_reached_counts() -> None:
@@ -54,18 +65,21 @@ def test_the_first_level_that_is_reached_counts() -> None:
 
 
 def test_the_documents_order_does_not_matter() -> None:
-    backwards = msgspec.structs.replace(SGX_INFO, tcb_levels=SGX_INFO.tcb_levels[::-1])
-    assert rate_platform(backwards, SGX_EXTENSION_, None) == rate_platform(SGX_INFO, SGX_EXTENSION_, None)
+    info, extension, _ = real("sgx")
+    backwards = msgspec.structs.replace(info, tcb_levels=info.tcb_levels[::-1])
+    assert rate_platform(backwards, extension, None) == rate_platform(info, extension, None)
 
 
 def test_another_platform() -> None:
-    for other in (replace(SGX_EXTENSION_, fmspc=bytes(6)), replace(SGX_EXTENSION_, pce_id=b"\1\0")):
+    info, extension, _ = real("sgx")
+    for other in (replace(extension, fmspc=bytes(6)), replace(extension, pce_id=b"\1\0")):
         with pytest.raises(PlatformMismatch):
-            rate_platform(SGX_INFO, other, None)
+            rate_platform(info, other, None)
 
 
 def rate_td(**changes: Any) -> TcbStatus:
-    return rate_platform(TDX_INFO, TDX_EXTENSION, replace(TD, **changes)).status
+    info, extension, _ = real("tdx")
+    return rate_platform(info, extension, replace(td(), **changes)).status
 
 
 def svn(*first: int) -> bytes:
@@ -81,7 +95,8 @@ def test_tdx_components_and_module() -> None:
     for below in (svn(1, 1, 2), svn(2, 3, 2), svn(6, 1, 1), svn(4, 0, 2)):
         with pytest.raises(TcbLevelUnknown):
             rate_td(tee_tcb_svn=below)
-    assert rate_platform(TDX_INFO, replace(TDX_EXTENSION, pce_svn=5), TD).status is STATUS.OUT_OF_DATE
+    info, extension, _ = real("tdx")
+    assert rate_platform(info, replace(extension, pce_svn=5), td()).status is STATUS.OUT_OF_DATE
 
 
 @pytest.mark.parametrize(
@@ -99,13 +114,14 @@ def test_another_tdx_module(changes: dict[str, object]) -> None:
 
 
 def test_tcb_info_for_tdx_that_lacks_something() -> None:
-    no_module = msgspec.structs.replace(TDX_INFO, tdx_module=None)
+    info, extension, _ = real("tdx")
+    no_module = msgspec.structs.replace(info, tdx_module=None)
     with pytest.raises(DocumentInvalid):
-        rate_platform(no_module, TDX_EXTENSION, replace(TD, tee_tcb_svn=svn(5, 0, 2)))
-    tcb = msgspec.structs.replace(TDX_INFO.tcb_levels[0].tcb, tdxtcbcomponents=None)
-    level = msgspec.structs.replace(TDX_INFO.tcb_levels[0], tcb=tcb)
+        rate_platform(no_module, extension, replace(td(), tee_tcb_svn=svn(5, 0, 2)))
+    tcb = msgspec.structs.replace(info.tcb_levels[0].tcb, tdxtcbcomponents=None)
+    level = msgspec.structs.replace(info.tcb_levels[0], tcb=tcb)
     with pytest.raises(DocumentInvalid):
-        rate_platform(msgspec.structs.replace(TDX_INFO, tcb_levels=(level,)), TDX_EXTENSION, TD)
+        rate_platform(msgspec.structs.replace(info, tcb_levels=(level,)), extension, td())
     assert Component(3).svn == 3
 
 
