@@ -88,7 +88,7 @@ check: lint types layers
 bench: $(VENV)/run.stamp
 	@$(BIN)/python benchmarks/rpc.py
 
-# Needs npm: brings solc and OpenZeppelin's contracts, then compiles the examples' artifacts again.
+# Needs npm: brings solc and OpenZeppelin's contracts, then compiles the artifacts of examples and benchmarks again.
 contracts: $(VENV)/dev.stamp
 	@command -v npm >/dev/null || { echo "make contracts needs npm, to bring solc and @openzeppelin/contracts"; exit 1; }
 	@cd examples && npm ci --silent --ignore-scripts

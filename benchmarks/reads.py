@@ -28,7 +28,8 @@ from benchmarks.temporary_network import TemporaryNetwork, accounts, temporary_n
 WRITERS = 16
 READERS = 16
 BALANCE_OF = "70a08231"
-LOOP = "0x5b600056"
+LOOP = "0x5b5a195a190a505f56"
+"""Raises large numbers to large powers until the gas is out: slow also when compiled."""
 """JUMPDEST, PUSH1 0, JUMP: runs until its gas is used up."""
 
 

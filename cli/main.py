@@ -21,6 +21,7 @@ from cli.bench import bench
 from cli.connection import default_home
 from cli.contract import call, deploy, send
 from cli.enclave import enclave
+from cli.evm import evm
 from cli.files import write_private
 from cli.governance import governance
 from cli.ledger import ledger
@@ -95,7 +96,7 @@ def root(context: click.Context, home: Path | None) -> None:
 
 GROUPS = (
     *(network, node, governance, account, deploy, call, send, transaction, receipt, adapter, ledger, proxy, attest),
-    *(enclave, bench),
+    *(enclave, evm, bench),
 )
 for command in GROUPS:
     root.add_command(command)

@@ -35,8 +35,9 @@ class AccountDatabase:
         self._storage_table = transaction.table("storage")
         self._code_table = transaction.table("code")
         self._accounts: dict[Any, AccountRecord] = {}
+        self._loaded: dict[bytes, AccountRecord] = {}
         self._storage: dict[Any, int] = {}
-        self._original: dict[bytes, int] = {}
+        self._original: dict[Any, int] = {}
         self._code: dict[bytes, bytes] = {}
         self._transient: dict[Any, bytes] = {}
         self._warm: dict[Any, bool] = {}
@@ -67,7 +68,8 @@ class AccountDatabase:
         if found is None:
             data = self._accounts_table.get(address)
             # Loading is not a change, so it is not in the undo log.
-            found = self._accounts[address] = NO_ACCOUNT if data is None else records.decode_account(data)
+            found = NO_ACCOUNT if data is None else records.decode_account(data)
+            self._accounts[address] = self._loaded[address] = found
         return found
 
     def get_balance(self, address: bytes) -> int:
@@ -142,11 +144,10 @@ class AccountDatabase:
             value = self._storage.get(key)
             if value is not None:
                 return value
-        raw_key = address + slot.to_bytes(32, "big")
-        original = self._original.get(raw_key)
+        original = self._original.get(key)
         if original is None:
-            original = records.decode_integer(self._storage_table.get(raw_key))
-            self._original[raw_key] = original
+            raw_key = address + slot.to_bytes(32, "big")
+            original = self._original[key] = records.decode_integer(self._storage_table.get(raw_key))
         return original
 
     def set_storage(self, address: bytes, slot: int, value: int) -> None:
@@ -193,8 +194,8 @@ class AccountDatabase:
         writes: Writes = {name: {} for name in STATE_TABLES}
         self._flush_accounts(writes)
         for (address, slot), value in self._storage.items():
-            raw_key = address + slot.to_bytes(32, "big")
             if value != self.get_storage(address, slot, from_journal=False):
+                raw_key = address + slot.to_bytes(32, "big")
                 writes["storage"][raw_key] = records.encode_integer(value) if value else None
         tables = {"accounts": self._accounts_table, "code": self._code_table, "storage": self._storage_table}
         for name, changes in writes.items():
@@ -207,7 +208,10 @@ class AccountDatabase:
         return writes
 
     def _flush_accounts(self, writes: Writes) -> None:
+        loaded = self._loaded
         for address, account in self._accounts.items():
+            if loaded.get(address) is account:
+                continue
             before = self._accounts_table.get(address)
             after = None if account == NO_ACCOUNT else records.encode_account(account)
             if after == before:

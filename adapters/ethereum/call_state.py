@@ -62,7 +62,7 @@ class CallDatabase(AccountDatabase):
                 nonce if one.nonce is None else one.nonce, balance if one.balance is None else one.balance, code_hash
             )
             for slot, value in one.state if one.state is not None else one.state_diff:
-                self._original[one.address + slot.to_bytes(32, "big")] = value
+                self._original[one.address, slot] = value
 
     def _account(self, address: bytes) -> AccountRecord:
         found = self._accounts.get(address)
@@ -75,13 +75,13 @@ class CallDatabase(AccountDatabase):
     def get_storage(self, address: bytes, slot: int, from_journal: bool = True) -> int:
         """from_journal False: the value at the start of the call."""
         if address in self._replaced:
-            self._original.setdefault(address + slot.to_bytes(32, "big"), 0)
+            self._original.setdefault((address, slot), 0)
         return super().get_storage(address, slot, from_journal)
 
     def _slots(self, address: bytes) -> list[int]:
         if address not in self._replaced:
             return super()._slots(address)
-        slots = {int.from_bytes(key[20:], "big") for key in self._original if key.startswith(address)}
+        slots = {slot for owner, slot in self._original if owner == address}
         slots.update(slot for owner, slot in self._storage if owner == address)
         return sorted(slot for slot in slots if self.get_storage(address, slot))
 

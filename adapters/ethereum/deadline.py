@@ -14,6 +14,7 @@ save that a default handler (which would end the process) is not put back under 
 
 from __future__ import annotations
 
+import _signal  # type: ignore[import-not-found]
 import signal
 import threading
 import time
@@ -24,6 +25,9 @@ from typing import TypeVar
 REPEAT_SECONDS = 0.25
 """After which the work is interrupted again: an exception raised inside a finalizer is lost."""
 TIMER_SECONDS_MIN = 0.001
+_PROFILE = int(signal.SIGPROF)
+_set_handler = _signal.signal
+"""What signal.signal wraps: turning numbers into enums and back takes it longer than a transfer's storage does."""
 
 _ResultT = TypeVar("_ResultT")
 
@@ -72,7 +76,7 @@ class Deadline:
     def _run_with_timer(self, work: Callable[[], _ResultT]) -> _ResultT:
         began = time.thread_time()
         delay, interval = signal.setitimer(signal.ITIMER_PROF, 0)
-        handler = signal.signal(signal.SIGPROF, self._on_signal)
+        handler = _set_handler(_PROFILE, self._on_signal)
         try:
             self._armed = True
             signal.setitimer(signal.ITIMER_PROF, self.seconds, REPEAT_SECONDS)
@@ -84,7 +88,7 @@ class Deadline:
             self._armed = False
             signal.setitimer(signal.ITIMER_PROF, 0)
             # Setting a handler first runs the one for a signal that has already come, which does nothing by now.
-            signal.signal(signal.SIGPROF, _ignore if handler in (signal.SIG_DFL, None) else handler)
+            _set_handler(_PROFILE, _ignore if handler in (signal.SIG_DFL, None) else handler)
             if delay or interval:
                 left = delay - (time.thread_time() - began)
                 signal.setitimer(signal.ITIMER_PROF, max(left, TIMER_SECONDS_MIN), interval)

@@ -15,7 +15,9 @@ from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase, Writes
 from adapters.ethereum.blocks import EMPTY_REQUESTS_HASH, encode_receipt, header_hash, next_state_root
 from adapters.ethereum.bloom import combine, logs_bloom
+from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.deadline import Deadline, TimeExceeded
+from adapters.ethereum.evm import make_state
 from adapters.ethereum.fees import FeeRules
 from adapters.ethereum.model import Block, Header, Receipt, SignedTransaction
 from adapters.ethereum.records import Head
@@ -25,7 +27,7 @@ from adapters.ethereum.system_contracts import BEACON_ROOTS_ADDRESS, HISTORY_STO
 from adapters.ethereum.transactions import check_intrinsic_gas
 from adapters.ethereum.tries import ordered_root
 from adapters.ethereum.validation import check_transaction
-from adapters.ethereum.vm import BlockEnvironment, make_state
+from adapters.ethereum.vm import BlockEnvironment
 from adapters.jsonrpc import SERVER_ERROR, RpcError
 from core.adapter.interface import BlockFull, ExecutionContext, ScopedTransaction
 from core.errors import InvariantBroken
@@ -58,10 +60,13 @@ class Checkpoint:
 
 
 class BlockExecutor:
-    """Runs transactions into blocks. fees: other than the settings' own, for the vectors of public tests."""
+    """Runs transactions into blocks. fees, programs: other than the settings' and the process's own, for tests."""
 
-    def __init__(self, settings: Settings, *, fees: FeeRules | None = None) -> None:
+    def __init__(
+        self, settings: Settings, *, fees: FeeRules | None = None, programs: ProgramCache | None = None
+    ) -> None:
         self.settings = settings
+        self._programs = programs
         self.fees = settings.fees if fees is None else fees
         self._database = AccountDatabase()
         self._deadline = Deadline(settings.transaction_seconds_max)
@@ -115,8 +120,11 @@ class BlockExecutor:
         try:
             if block is None:
                 block = self._open(transaction, context)
-            opening = database.flush() if not block.transactions else None
-            database.begin(transaction)
+            opening = None
+            if not block.transactions:
+                opening = database.flush()
+                database.begin(transaction)
+            # Else nothing but look-ups came before, whose results stay good.
             outcome = self._apply(block.state, signed, intrinsic)
             writes = database.flush()
             receipt = self._receipt(signed, outcome, block.gas_used + outcome.gas_used)
@@ -175,7 +183,8 @@ class BlockExecutor:
             prevrandao=context.entropy,
             block_hash=block_hash,
         )
-        block = _OpenBlock(parent, environment, make_state(self._database, settings, environment, self._deadline))
+        state = make_state(self._database, settings, environment, self._deadline, self._programs)
+        block = _OpenBlock(parent, environment, state)
         self._database.begin(transaction)
         system_call(block.state, self._database, BEACON_ROOTS_ADDRESS, PARENT_BEACON_BLOCK_ROOT)
         if settings.is_prague:

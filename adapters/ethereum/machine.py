@@ -8,10 +8,12 @@ A stack holds integers and byte strings of at most 32 bytes, as theirs does.
 from __future__ import annotations
 
 from functools import lru_cache
+from itertools import count
 from typing import Any
 
 from eth.exceptions import FullStack, InsufficientStack, OutOfGas
 from eth.vm.code_stream import CodeStream
+from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
 from eth.vm.gas_meter import GasMeter, allow_negative_refund_strategy
 from eth.vm.memory import Memory
 from eth.vm.message import Message
@@ -68,6 +70,7 @@ class FrameMessage(Message):  # type: ignore[misc]
         should_transfer_value: bool = True,
         is_static: bool = False,
         is_delegation: bool = False,
+        refund: int = 0,
     ) -> None:
         self.gas = gas
         self.to = to
@@ -81,7 +84,18 @@ class FrameMessage(Message):  # type: ignore[misc]
         self.should_transfer_value = should_transfer_value
         self.is_static = is_static
         self._is_delegation = is_delegation
-        self.refund = 0
+        self.refund = refund
+
+
+class TransactionContext(CancunTransactionContext):  # type: ignore[misc]
+    """What is the same for all frames of a transaction."""
+
+    def __init__(self, gas_price: int, origin: bytes) -> None:
+        self._gas_price = gas_price
+        self._origin = origin
+        self._blob_versioned_hashes = ()
+        self._authorization_list = ()
+        self._log_counter = count()
 
 
 class FrameGas(GasMeter):  # type: ignore[misc]

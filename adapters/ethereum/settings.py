@@ -11,6 +11,7 @@ from core.errors import CocoError
 
 Fork = Literal["cancun", "prague"]
 Policy = Literal["members", "public", "private"]
+Evm = Literal["compiled", "interpreted"]
 
 CHAIN_ID_MAX = 2**63 - 37
 """EIP-2294: larger ones do not fit in a legacy transaction's v."""
@@ -43,7 +44,9 @@ class AllocatedAccount:
 class Settings:
     """base_fee_wei 0: a free network. transaction_seconds_max: processor time.
 
-    predeploy: whether genesis holds the CREATE2 factory and Multicall3."""
+    predeploy: whether genesis holds the CREATE2 factory and Multicall3.
+    evm: how bytecode runs; results are the same.
+    """
 
     chain_id: int
     fork: Fork = "cancun"
@@ -55,6 +58,7 @@ class Settings:
     base_fee_wei: int = 0
     coinbase: bytes = ZERO_ADDRESS
     predeploy: bool = True
+    evm: Evm = "compiled"
 
     @property
     def is_free(self) -> bool:
@@ -95,6 +99,7 @@ def parse_settings(settings: Mapping[str, Any]) -> Settings:
         base_fee_wei=_take(fields, "base_fee_wei", 0, lambda name, value: parse_integer(name, value, 0, 2**63 - 1)),
         coinbase=_take(fields, "coinbase", "0x" + ZERO_ADDRESS.hex(), parse_address),
         predeploy=_take(fields, "predeploy", True, _boolean),
+        evm=_take(fields, "evm", "compiled", _one_of("compiled", "interpreted")),
     )
     if fields:
         raise _wrong(sorted(map(str, fields))[0], "is not a setting of the ethereum adapter", "Remove it.")

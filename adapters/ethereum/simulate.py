@@ -18,13 +18,14 @@ from adapters.ethereum.account_db import AccountDatabase
 from adapters.ethereum.call_errors import error_text, execution_error, revert_reason
 from adapters.ethereum.call_state import CallDatabase, sighted
 from adapters.ethereum.deadline import Deadline, TimeExceeded
+from adapters.ethereum.evm import make_state
 from adapters.ethereum.fees import FREE, FeeRules
 from adapters.ethereum.gas import CALL_STIPEND, TRANSACTION_GAS, floor_gas, intrinsic_gas
 from adapters.ethereum.model import Block, CallRequest, CallResult
 from adapters.ethereum.settings import Settings
 from adapters.ethereum.state_transition import Invocation, Outcome, apply
 from adapters.ethereum.transactions import INITCODE_BYTES_MAX
-from adapters.ethereum.vm import BlockEnvironment, make_state
+from adapters.ethereum.vm import BlockEnvironment
 from adapters.jsonrpc import RpcError
 from core.adapter.interface import ScopedTransaction
 

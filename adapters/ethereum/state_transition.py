@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from eth.exceptions import ContractCreationCollision, VMError
-from eth.vm.forks.cancun.transaction_context import CancunTransactionContext
-from eth.vm.message import Message
 
 from adapters.ethereum.account_db import AccountDatabase
 from adapters.ethereum.gas import AUTHORIZATION_REFUND, REFUND_QUOTIENT, floor_gas
 from adapters.ethereum.keccak import keccak
+from adapters.ethereum.machine import FrameMessage, TransactionContext
 from adapters.ethereum.model import Authorization, Log
 from adapters.ethereum.rlp_codec import encode_bytes, encode_int, encode_list
 from adapters.ethereum.settings import Settings
@@ -67,6 +66,7 @@ def contract_address(sender: bytes, nonce: int) -> bytes:
 
 def apply(state: Any, database: AccountDatabase, call: Invocation, settings: Settings) -> Outcome:
     """Run a transaction's content on the state: py-evm's state object and the database under it, already begun."""
+    state.renew()
     sender = call.sender
     nonce = database.get_nonce(sender)
     if call.price:
@@ -75,7 +75,7 @@ def apply(state: Any, database: AccountDatabase, call: Invocation, settings: Set
     created_address = contract_address(sender, nonce) if call.to is None else None
     refund = process_authorizations(database, call.authorizations, settings.chain_id)
     _warm(database, call, state.coinbase)
-    context = CancunTransactionContext(gas_price=call.price, origin=sender)
+    context = TransactionContext(gas_price=call.price, origin=sender)
     computation = _run(state, database, _message(database, call, created_address, refund, settings), context)
     return _finish(state, database, call, settings, computation, created_address)
 
@@ -85,8 +85,9 @@ def system_call(state: Any, database: AccountDatabase, address: bytes, data: byt
     code = database.get_code(address)
     if not code:
         return
-    message = Message(gas=SYSTEM_GAS, to=address, sender=SYSTEM_ADDRESS, value=0, data=data, code=code)
-    context = CancunTransactionContext(gas_price=0, origin=SYSTEM_ADDRESS)
+    state.renew()
+    message = FrameMessage(gas=SYSTEM_GAS, to=address, sender=SYSTEM_ADDRESS, value=0, data=data, code=code, depth=0)
+    context = TransactionContext(gas_price=0, origin=SYSTEM_ADDRESS)
     state.computation_class.apply_message(state, message, context)
 
 
@@ -134,16 +135,17 @@ def _warm(database: AccountDatabase, call: Invocation, coinbase: bytes) -> None:
 
 def _message(
     database: AccountDatabase, call: Invocation, created_address: bytes | None, refund: int, settings: Settings
-) -> Message:
+) -> FrameMessage:
     gas = call.gas_limit - call.intrinsic
     if call.to is None:
-        return Message(
+        return FrameMessage(
             gas=gas,
             to=b"",
             sender=call.sender,
             value=call.value,
             data=b"",
             code=call.data,
+            depth=0,
             create_address=created_address,
             refund=refund,
         )
@@ -152,19 +154,20 @@ def _message(
     if target is not None:
         database.mark_address_warm(target)
         code = database.get_code(target)
-    return Message(
+    return FrameMessage(
         gas=gas,
         to=call.to,
         sender=call.sender,
         value=call.value,
         data=call.data,
         code=code,
+        depth=0,
         refund=refund,
         is_delegation=target is not None,
     )
 
 
-def _run(state: Any, database: AccountDatabase, message: Message, context: CancunTransactionContext) -> Any:
+def _run(state: Any, database: AccountDatabase, message: FrameMessage, context: TransactionContext) -> Any:
     database.mark_address_warm(message.storage_address)
     computations = state.computation_class
     if not message.is_create:
@@ -184,7 +187,8 @@ def _finish(
     computation: Any,
     created_address: bytes | None,
 ) -> Outcome:
-    gas_left = computation.get_gas_remaining()
+    error = computation._error
+    gas_left = 0 if error is not None and error.burns_gas else computation._gas_meter.gas_remaining
     gas_peak = call.gas_limit - gas_left
     gas_used = gas_peak - min(computation.get_gas_refund(), gas_peak // REFUND_QUOTIENT)
     if settings.is_prague:
@@ -196,18 +200,18 @@ def _finish(
         if call.tip:
             coinbase = state.coinbase
             database.set_balance(coinbase, database.get_balance(coinbase) + gas_used * call.tip)
-    for address in computation.get_accounts_for_deletion():
-        database.delete_account(address)
-    logs = tuple(
-        Log(address, tuple(topic.to_bytes(32, "big") for topic in topics), data)
-        for address, topics, data in computation.get_log_entries()
-    )
+    logs: list[Log] = []
+    if error is None:
+        for address in computation.get_accounts_for_deletion():
+            database.delete_account(address)
+        for _, address, topics, data in computation.get_raw_log_entries():
+            logs.append(Log(address, tuple([topic.to_bytes(32, "big") for topic in topics]), data))
     return Outcome(
         gas_used=gas_used,
         gas_peak=gas_peak,
-        error=computation._error,
+        error=error,
         output=bytes(computation.output),
-        logs=logs,
+        logs=tuple(logs),
         contract_address=created_address,
         created=tuple(getattr(computation, "contracts_created", ())),
     )

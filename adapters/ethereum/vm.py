@@ -32,7 +32,6 @@ from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.instructions import Instruction, instruction_table
 from adapters.ethereum.machine import AnalysedCode, FrameGas, FrameMemory, FrameMessage, FrameStack, expansion_gas
 from adapters.ethereum.precompiles import with_replacements
-from adapters.ethereum.settings import Settings
 
 BLOCK_HASHES_MAX = 256
 """How many blocks back BLOCKHASH reaches."""
@@ -141,13 +140,12 @@ class _FoldedComputation:
 
     def get_gas_refund(self) -> int:
         this: Any = self
-        if this.is_error:
-            return int(this.msg.refund)
-        return int(this.msg.refund + this._gas_meter.gas_refunded + this.folded_refund)
+        refund: int = this.msg.refund
+        return refund if this._error is not None else refund + this._gas_meter.gas_refunded + this.folded_refund
 
     def get_accounts_for_deletion(self) -> list[bytes]:
         this: Any = self
-        if this.is_error:
+        if this._error is not None or not (this.folded_deletions or this.accounts_to_delete):
             return []
         return sorted(this.folded_deletions | set(this.accounts_to_delete))
 
@@ -206,6 +204,9 @@ class _FlatState:
         self._block_hash = block_hash
         self.execution_context = context
 
+    def renew(self) -> None:
+        """Begin another transaction, or call: what is bounded for each starts anew."""
+
     def snapshot(self) -> tuple[bytes, int]:
         return b"", self._account_db.record()
 
@@ -234,21 +235,3 @@ class CocoCancunState(_FlatState, CancunState):  # type: ignore[misc]
 
 class CocoPragueState(_FlatState, PragueState):  # type: ignore[misc]
     computation_class = CocoPragueComputation
-
-
-def make_state(database: AccountDatabase, settings: Settings, environment: BlockEnvironment, deadline: Deadline) -> Any:
-    """Return py-evm's state of the network's fork for one block. deadline: that of each execution on it."""
-    context = VmContext(
-        coinbase=environment.coinbase,
-        timestamp=environment.timestamp,
-        block_number=environment.number,
-        difficulty=0,
-        mix_hash=environment.prevrandao,
-        gas_limit=environment.gas_limit,
-        prev_hashes=(),
-        chain_id=settings.chain_id,
-        base_fee_per_gas=environment.base_fee,
-        excess_blob_gas=0,
-    )
-    state_class = CocoPragueState if settings.is_prague else CocoCancunState
-    return state_class(database, context, environment.block_hash, deadline)

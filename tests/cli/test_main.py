@@ -35,7 +35,7 @@ def test_the_command_line_is_as_planned() -> None:
         *(f"network {verb}" for verb in ("create", "start", "stop", "status", "destroy", "list", "use")),
         *(f"account {verb}" for verb in ("new", "list", "bind", "import", "show")),
         *(f"adapter {verb}" for verb in ("list", "use", "info")),
-        "transaction show",
+        *("transaction show", "evm compile"),
         *(f"governance {verb}" for verb in ("proposals", "show", "vote", "withdraw", "slots")),
         *(f"node {verb}" for verb in ("approve", "remove", "ticket", "delegate", "start", "stop", "join")),
         *("node status", "node snapshot", "deploy", "call", "send", "bench", "proxy", "attest show", "attest verify"),

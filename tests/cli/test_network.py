@@ -82,7 +82,7 @@ def test_settings_reach_the_constitution(coco: Coco, home: Path) -> None:
         *("network", "create", "x", "--chain-id", "7", "--fork", "cancun", "--policy", "private", "--base-fee", "2"),
         *("--block-gas", "30_000_000", "--transaction-gas", "1_000_000", "-d", "kv", "-d", "ethereum"),
         *("--setting", "kv.entries_max=10", "--setting", "kv.title=a b", "--host-name", "node.example"),
-        *("--address", "10.1.2.3", "--port", "9000"),
+        *("--setting", "ethereum.evm=interpreted", "--address", "10.1.2.3", "--port", "9000"),
     )
     config, genesis = read_config(home / "networks" / "x")
     constitution = Constitution.decode(genesis)
@@ -96,6 +96,7 @@ def test_settings_reach_the_constitution(coco: Coco, home: Path) -> None:
         "block_gas_limit": 30_000_000,
         "transaction_gas_limit": 1_000_000,
         "alloc": {},
+        "evm": "interpreted",
     }
     assert (config.address, config.port) == ("10.1.2.3", 9000)
     assert {"node.example", "10.1.2.3"} <= set(config.names)
@@ -145,6 +146,7 @@ def test_wrong_use_is_refused(coco: Coco, home: Path, arguments: list[str], mess
 def test_a_network_that_cannot_be_made_leaves_nothing(coco: Coco, home: Path) -> None:
     ran = coco("network", "create", "x", "--transaction-gas", "1", "--fund", "a=1", "--no-password", code=1)
     assert "transaction_gas_limit" in ran.err
+    assert "evm" in coco("network", "create", "x", "--setting", "ethereum.evm=fast", code=1).err
     assert [path for path in home.rglob("*") if path.is_file()] == []
     coco("network", "create", "x")
 

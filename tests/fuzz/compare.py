@@ -13,10 +13,12 @@ from dataclasses import dataclass
 from adapters.ethereum.gas import floor_gas
 from tests.fuzz.case import CHAIN_ID, Case, Tx
 from tests.fuzz.eels import Eels
-from tests.fuzz.ours import Ours
+from tests.fuzz.ours import Ours, Way
 from tests.fuzz.results import Difference, Result, differences
 from tests.fuzz.signing import address_of
 from tests.fuzz.stock import Stock
+
+_OTHER_WAYS: tuple[Way, ...] = ("interpreted", "warming")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,23 +48,45 @@ class Comparer:
 
     def compare(self, case: Case, *, ask_eels: bool | Callable[[list[Result]], bool] = True) -> Comparison:
         """Run a case; ask_eels may decide from the adapter's results."""
-        ours = Ours(case)
-        try:
-            results = ours.run()
-        finally:
-            ours.close()
+        ours, results = _run(case, "compiled")
         asked = self.eels if (ask_eels if isinstance(ask_eels, bool) else ask_eels(results)) else None
         if asked is not None:
             asked.send(case, ours.raws)
+        by_ours = compare_ways(case, results)
         by_stock, excused = compare_stock(case, ours.raws, results) if self.with_stock else ([], [])
         if by_stock and asked is None and self.eels is not None:
             asked = self.eels
             asked.send(case, ours.raws)
         if asked is None:
-            return Comparison(results, tuple(by_stock), tuple(excused))
+            return Comparison(results, (*by_ours, *by_stock), tuple(excused))
         by_eels = _compare_all(case, "eels", results, asked.receive())
         found, outvoted = ((*by_stock, *by_eels), ()) if by_eels else ((), tuple(by_stock))
-        return Comparison(results, found, tuple(excused), outvoted, asked_eels=True)
+        return Comparison(results, (*by_ours, *found), tuple(excused), outvoted, asked_eels=True)
+
+
+def _run(case: Case, way: Way) -> tuple[Ours, list[Result]]:
+    ours = Ours(case, way)
+    try:
+        return ours, ours.run()
+    finally:
+        ours.close()
+
+
+def compare_ways(case: Case, compiled: list[Result]) -> list[Difference]:
+    """Compare compiled bytecode with the same interpreted, and half of each; the kind of an error counts, too."""
+    found = []
+    for way in _OTHER_WAYS:
+        for place, (mine, other) in enumerate(zip(compiled, _run(case, way)[1], strict=True)):
+            differing = differences(way, place, mine, other)
+            ends = [side.error.split(":")[0] for side in (mine, other)]
+            if not differing and ends[0] != ends[1]:
+                differing = [
+                    Difference(way, "error", place, f"ours {mine.error}, theirs {other.error}", "/".join(ends))
+                ]
+            found += differing
+            if differing:
+                break
+    return found
 
 
 def _compare_all(case: Case, oracle: str, ours: list[Result], theirs: list[Result]) -> list[Difference]:

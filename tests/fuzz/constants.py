@@ -23,6 +23,8 @@ OP = {
     for code, name in enumerate(names.split(), code)
 }
 PUSH1, DUP1, SWAP1 = 0x60, 0x80, 0x90
+OP.update({f"DUP{place}": DUP1 + place - 1 for place in range(1, 17)})
+OP.update({f"SWAP{place}": SWAP1 + place - 1 for place in range(1, 17)})
 
 UNARY = ("ISZERO", "NOT")
 BINARY = (

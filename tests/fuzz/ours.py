@@ -1,12 +1,18 @@
-"""The implementation under test: the adapter's BlockExecutor over a key-value store, each transaction committed."""
+"""The implementation under test: the adapter's BlockExecutor over a key-value store, each transaction committed.
+
+It runs in three ways that must not differ: bytecode compiled at first sight, bytecode compiled where it comes back (so
+that frames change between interpreter and compiled code in their midst), and interpreted.
+"""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from adapters.ethereum import chain, records
 from adapters.ethereum.account_db import AccountDatabase
+from adapters.ethereum.compiler.computation import interpret
+from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.execution import BlockExecutor
 from adapters.ethereum.fees import FREE, FeeRules
 from adapters.ethereum.keccak import EMPTY_CODE_HASH
@@ -52,10 +58,20 @@ def _base(number: int) -> Store:
     return store
 
 
+Way = Literal["compiled", "warming", "interpreted"]
+_ARRIVALS = {"compiled": 0, "warming": 1}
+
+
+@lru_cache(maxsize=2)
+def _programs(way: Way) -> ProgramCache:
+    """Return the programs of a way; as in a node, they stay from one case to the next."""
+    return ProgramCache(interpret, _ARRIVALS[way])
+
+
 class Ours:
     """Runs one case. raws: the transactions as they were signed, for the others."""
 
-    def __init__(self, case: Case) -> None:
+    def __init__(self, case: Case, way: Way = "compiled") -> None:
         self.case = case
         self.raws: list[bytes] = []
         self.settings = Settings(
@@ -66,9 +82,11 @@ class Ours:
             coinbase=case.coinbase,
             transaction_seconds_max=SECONDS_MAX,
             base_fee_wei=0 if case.free else case.base_fee,
+            evm="interpreted" if way == "interpreted" else "compiled",
         )
         fees = FREE if case.free else FeeRules(case.base_fee, charged=True)
-        self.executor = _Observed(self.settings, fees=fees)
+        programs = None if way == "interpreted" else _programs(way)
+        self.executor = _Observed(self.settings, fees=fees, programs=programs)
         self.store = _base(case.number)
         self.store.rollback(Seqno(1))
         self._write_accounts()

@@ -122,7 +122,7 @@ class Program:
     def value(self, depth: int = 0) -> None:
         kind = self.random.random()
         if kind < 0.4 or depth > 2:
-            self.push(self.number())
+            self.number_value(self.number())
         elif kind < 0.55:
             self.op(self.random.choice(c.NULLARY))
         elif kind < 0.75:
@@ -151,6 +151,16 @@ class Program:
             self.push(self.length())
             self.push(self.offset())
             self.op("KECCAK256")
+
+    def number_value(self, number: int) -> None:
+        """Push a number, by a detour now and then that nobody can follow without running it."""
+        if self.random.random() < 0.75:
+            self.push(number)
+            return
+        place = 32 * self.random.randrange(12, 20)
+        self.memory_blob((number % 2**256).to_bytes(32, "big"), place)
+        self.push(place)
+        self.op("MLOAD")
 
     def _computed(self, depth: int) -> None:
         kind = self.random.random()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from random import Random
 
 from tests.fuzz import constants as c
+from tests.fuzz.compiled_shapes import SHAPES
 from tests.fuzz.precompile_inputs import precompile_input
 from tests.fuzz.program import Program
 
@@ -309,6 +310,7 @@ _TABLE: dict[Callable[[Program], None], int] = {
     _warmth: 3,
 }
 _EFFECTS = (_storage, _storage, _transient, _transient, _warmth, _create, _log, _call, _self_destruct, _external_code)
+_TABLE.update(dict.fromkeys(SHAPES, 2))
 _STATEMENTS, _WEIGHTS = list(_TABLE), list(_TABLE.values())
 
 

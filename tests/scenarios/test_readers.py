@@ -20,7 +20,8 @@ from cli.errors import Refused
 from tests.scenarios.conftest import Network, send_value
 
 CHAIN_ID = 77_003
-LOOP = "0x5b600056"
+LOOP = "0x5b5a195a190a505f56"
+"""Raises large numbers to large powers until the gas is out: slow also when compiled."""
 """JUMPDEST, PUSH1 0, JUMP: runs until its gas or its time is used up."""
 
 

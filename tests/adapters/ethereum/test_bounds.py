@@ -8,7 +8,8 @@ from adapters.ethereum.queue import EthereumQueue
 from adapters.ethereum.quota import ExecutorQuota
 from tests.adapters.ethereum.rpc_support import COMPETITOR, SENDER, RpcNetwork, initcode
 
-LOOP = "5b5f56"
+LOOP = "5b6180005f20505f56"
+"""Hashes 32 KiB, for ever."""
 
 
 async def test_a_transaction_that_takes_too_long_is_refused_and_its_nonce_unused() -> None:

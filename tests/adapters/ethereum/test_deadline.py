@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import threading
 import time
@@ -28,7 +29,11 @@ from tests.adapters.ethereum.evm_support import ALICE, BOB, Chain, settings_with
 pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 
 LOOP = b"\xcc" * 20
-LOOP_CODE = bytes.fromhex("5b600056")
+LOOP_CODE = bytes.fromhex("5b6180005f20505f56")
+"""Hashes 32 KiB, for ever. Compiled, an empty loop uses up all its gas in time."""
+JUMPS = b"\xbb" * 20
+JUMPS_CODE = bytes.fromhex("5b6180005f20503656")
+"""The same by a jump to where the call's data says: compiled, from one trace to the next."""
 STATIC_RECURSION = b"\xdd" * 20
 PAIRINGS = b"\xee" * 20
 SHORT = 0.05
@@ -53,11 +58,20 @@ PAIRING_LOOP = POINTS + bytes.fromhex("5b5f5f60c05f60085afa5060") + bytes([len(P
 """Pairings of the two generators, for ever."""
 
 
-@pytest.fixture
-def network() -> Chain:
-    code = {LOOP: LOOP_CODE, STATIC_RECURSION: recursion(STATIC_RECURSION), PAIRINGS: PAIRING_LOOP}
+@pytest.fixture(params=["compiled", "interpreted"])
+def network(request: pytest.FixtureRequest) -> Chain:
+    code = {LOOP: LOOP_CODE, JUMPS: JUMPS_CODE, STATIC_RECURSION: recursion(STATIC_RECURSION), PAIRINGS: PAIRING_LOOP}
     alloc = {address: AllocatedAccount(nonce=1, code=one) for address, one in code.items()}
-    return Chain(settings_with(alloc=alloc, transaction_seconds_max=SHORT))
+    return Chain(settings_with(alloc=alloc, transaction_seconds_max=SHORT, evm=request.param))
+
+
+@pytest.fixture(autouse=True)
+def _no_callbacks_of_the_collector() -> Iterator[None]:
+    """Hypothesis has one, in which most signals of a deep recursion come, which makes Python collect all the time."""
+    callbacks = gc.callbacks[:]
+    gc.callbacks.clear()
+    yield
+    gc.callbacks[:] = callbacks
 
 
 @pytest.fixture
@@ -269,7 +283,9 @@ def state_of(network: Chain) -> dict[str, Any]:
 
 
 @RUNNERS
-@pytest.mark.parametrize("address", [LOOP, STATIC_RECURSION, PAIRINGS], ids=["loop", "static calls", "pairings"])
+@pytest.mark.parametrize(
+    "address", [LOOP, JUMPS, STATIC_RECURSION, PAIRINGS], ids=["loop", "jumps", "static calls", "pairings"]
+)
 def test_a_transaction_that_takes_too_long_leaves_nothing(network: Chain, address: bytes, run: Runner) -> None:
     network.send(1, to=BOB, value=1)
     before, number = state_of(network), network.executor.checkpoint()

@@ -14,7 +14,7 @@ ADDRESS = "0x" + "ab" * 20
 
 def test_defaults() -> None:
     parsed = parse_settings({"chain_id": 1337})
-    assert (parsed.fork, parsed.policy, parsed.predeploy) == ("cancun", "members", True)
+    assert (parsed.fork, parsed.policy, parsed.predeploy, parsed.evm) == ("cancun", "members", True, "compiled")
     assert (parsed.block_gas_limit, parsed.transaction_gas_limit) == (60_000_000, 16_777_216)
     assert parsed.is_free
     assert not parsed.fees.charged
@@ -33,6 +33,7 @@ def test_everything_given() -> None:
             "base_fee_wei": 7,
             "coinbase": ADDRESS,
             "predeploy": False,
+            "evm": "interpreted",
         }
     )
     assert parsed.alloc[b"\xab" * 20] == AllocatedAccount(16, 1, b"\x00", {1: 2})
@@ -61,6 +62,7 @@ def test_null_means_the_default() -> None:
         ({"coinbase": "0x00"}, "coinbase"),
         ({"coinbase": 0}, "coinbase"),
         ({"predeploy": "yes"}, "predeploy"),
+        ({"evm": "jit"}, "evm"),
         ({"gas": 1}, "gas"),
         ({"alloc": []}, "alloc"),
         ({"alloc": {"0x12": {}}}, "alloc"),

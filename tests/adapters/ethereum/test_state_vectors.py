@@ -1,4 +1,4 @@
-"""ethereum/tests GeneralStateTests (MIT licence), Cancun, through the block executor.
+"""ethereum/tests GeneralStateTests (MIT licence), Cancun, through the block executor, compiled and interpreted.
 
 The vectors lie beside the repository (../shared/vectors/state-tests); without them the tests are skipped. The executor
 keeps no state trie, so the Merkle-Patricia root that a vector expects is computed here from the flat state.
@@ -15,12 +15,14 @@ import pytest
 
 from adapters.ethereum import chain, records
 from adapters.ethereum.account_db import AccountDatabase
+from adapters.ethereum.compiler.computation import interpret
+from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.execution import BlockExecutor
 from adapters.ethereum.fees import FeeRules
 from adapters.ethereum.keccak import keccak
 from adapters.ethereum.model import Block, Header, Receipt, SignedTransaction
 from adapters.ethereum.rlp_codec import encode, encode_int
-from adapters.ethereum.settings import Settings
+from adapters.ethereum.settings import Evm, Settings
 from adapters.ethereum.signatures import check_signature, recover
 from adapters.ethereum.transaction_codec import parse, signing_hash
 from adapters.ethereum.transactions import decode_transaction
@@ -29,6 +31,8 @@ from adapters.jsonrpc import RpcError
 from core.adapter.interface import ANONYMOUS, ExecutionContext, ScopedTransaction
 from core.kv.store import Store
 from core.types import Seqno
+
+WAYS = pytest.mark.parametrize("way", ["compiled", "interpreted"])
 
 VECTORS = Path(__file__).resolve().parents[4] / "shared" / "vectors" / "state-tests"
 
@@ -113,8 +117,8 @@ def signed_transaction(raw: bytes, settings: Settings) -> SignedTransaction:
     return decode_transaction(raw, settings)
 
 
-def run(body: dict[str, Any], post: dict[str, Any]) -> tuple[str | None, bytes, bytes]:
-    """Return (error, state root, logs hash)."""
+def run(body: dict[str, Any], post: dict[str, Any], way: Evm) -> tuple[str | None, bytes, bytes]:
+    """Return (error, state root, logs hash). Compiled: at first sight, which a node does only for what comes back."""
     env = body["env"]
     settings = Settings(
         chain_id=1,
@@ -122,8 +126,10 @@ def run(body: dict[str, Any], post: dict[str, Any]) -> tuple[str | None, bytes, 
         transaction_gas_limit=2**63,
         transaction_seconds_max=3600,
         coinbase=to_bytes(env["currentCoinbase"]),
+        evm=way,
     )
-    executor = BlockExecutor(settings, fees=FeeRules(number(env["currentBaseFee"]), charged=True))
+    fees = FeeRules(number(env["currentBaseFee"]), charged=True)
+    executor = BlockExecutor(settings, fees=fees, programs=ProgramCache(interpret, threshold=0))
     store = Store({"ethereum.storage": 20})
     load(store, body)
     transaction = ScopedTransaction(store.begin(), "ethereum")
@@ -148,9 +154,9 @@ def logs_hash(receipt: Receipt | None) -> bytes:
     return keccak(encode([[log.address, list(log.topics), log.data] for log in logs]))
 
 
-def miss(body: dict[str, Any], post: dict[str, Any]) -> str | None:
+def miss(body: dict[str, Any], post: dict[str, Any], way: Evm) -> str | None:
     """Return how the executor differs from the vector, None when it agrees."""
-    error, got_root, got_logs = run(body, post)
+    error, got_root, got_logs = run(body, post, way)
     expected = post.get("expectException")
     if (error is None) != (expected is None):
         return f"expected {expected}, got {error}"
@@ -159,32 +165,35 @@ def miss(body: dict[str, Any], post: dict[str, Any]) -> str | None:
     return None if got_logs == to_bytes(post["logs"]) else "logs differ"
 
 
-def misses(name: str) -> dict[str, str]:
+def misses(name: str, way: Evm) -> dict[str, str]:
     found = {}
     for case, body, post in cases([name]):
-        difference = None if case in UNSUPPORTED else miss(body, post)
+        difference = None if case in UNSUPPORTED else miss(body, post, way)
         if difference is not None:
             found[case] = difference
     return found
 
 
 @pytest.mark.skipif(not VECTORS.is_dir(), reason="the state-test vectors do not lie beside the repository")
+@WAYS
 @pytest.mark.parametrize("name", [name for name in names() if name not in SLOW])
-def test_vectors(name: str) -> None:
-    assert misses(name) == {}
+def test_vectors(name: str, way: Evm) -> None:
+    assert misses(name, way) == {}
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(not VECTORS.is_dir(), reason="the state-test vectors do not lie beside the repository")
+@WAYS
 @pytest.mark.parametrize("name", [name for name in names() if name in SLOW])
-def test_slow_vectors(name: str) -> None:
-    assert misses(name) == {}
+def test_slow_vectors(name: str, way: Evm) -> None:
+    assert misses(name, way) == {}
 
 
+@WAYS
 @pytest.mark.skipif(not VECTORS.is_dir(), reason="the state-test vectors do not lie beside the repository")
-def test_a_wrong_expectation_is_noticed() -> None:
+def test_a_wrong_expectation_is_noticed(way: Evm) -> None:
     _, body, post = next(case for case in cases(["stExample"]) if "expectException" not in case[2])
-    assert miss(body, post) is None
-    assert miss(body, {**post, "hash": "0x" + "00" * 32}) is not None
-    assert miss(body, {**post, "logs": "0x" + "00" * 32}) is not None
-    assert miss(body, {**post, "expectException": "any"}) is not None
+    assert miss(body, post, way) is None
+    assert miss(body, {**post, "hash": "0x" + "00" * 32}, way) is not None
+    assert miss(body, {**post, "logs": "0x" + "00" * 32}, way) is not None
+    assert miss(body, {**post, "expectException": "any"}, way) is not None

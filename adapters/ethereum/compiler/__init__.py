@@ -1,0 +1,1 @@
+"""EVM bytecode compiled to Python functions: same results as the interpreter's, to the unit of gas."""
