@@ -1,7 +1,6 @@
 """The fault injector: does one thing after another to the nodes, undoes each, and keeps a record of both.
 
-At most a minority of the nodes is killed at a time, since a majority that is lost at once is a restart of the network
-(docs/restarts.md), which is another test's. Pausing a majority is allowed: nothing is lost by it.
+Nodes are killed one at a time, or a majority at once: then they start the network again by themselves (docs/restarts.md).
 """
 
 from __future__ import annotations
@@ -10,6 +9,7 @@ import random
 import signal
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from cli.membership import slots_of
@@ -53,6 +53,8 @@ class Injector:
         if several:
             kinds |= {
                 "pause a majority": self._pause_majority,
+                "kill a majority": self._kill_majority,
+                "kill all": lambda _: self._kill_at_once("kill all", self.cluster.slots),
                 "link down": self._cut,
                 "link of the leader down": lambda _: self._cut(self._leader()),
                 "slow link": self._slow,
@@ -96,6 +98,22 @@ class Injector:
         self._rest(0.3, 4.0)
         self._come_back(slot)
         self._record("kill", (slot,), began)
+
+    def _kill_majority(self, slot: str) -> None:
+        self._kill_at_once("kill a majority", tuple(one for one in self.cluster.slots if one != slot))
+
+    def _kill_at_once(self, kind: str, slots: tuple[str, ...]) -> None:
+        """Kill nodes at once, and start them again, all at once too, since they wait for one another."""
+        began = self._begin(f"{kind}: {', '.join(slots)}")
+        pids = [pid for slot in slots for pid in self.cluster.pids(slot)]
+        for slot in slots:
+            self.cluster.signal(slot, signal.SIGKILL)
+        self.cluster.wait_until_gone(pids, DEAD_SECONDS_MAX)
+        self._rest(0.3, 2.0)
+        with ThreadPoolExecutor(len(slots)) as pool:
+            for coming in [pool.submit(self._come_back, slot) for slot in slots]:
+                coming.result()
+        self._record(kind, slots, began, blocks=True)
 
     def _kill_process(self, slot: str) -> None:
         role = self.random.choice(ROLES)
