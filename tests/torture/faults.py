@@ -1,6 +1,6 @@
 """The fault injector: does one thing after another to the nodes, undoes each, and keeps a record of both.
 
-Nodes are killed one at a time, or a majority at once: then they start the network again by themselves (docs/restarts.md).
+A majority that is killed at once starts the network again by itself (docs/restarts.md).
 """
 
 from __future__ import annotations
