@@ -28,6 +28,7 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=4)
     parser.add_argument("--home", type=Path, default=Path(".torture"), help="made anew")
     parser.add_argument("--unprivileged", action="store_true", help="no network namespaces and no mounts, even as root")
+    parser.add_argument("--only", action="append", default=[], metavar="KIND", help="of fault; repeatable")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # What was made is undone, as for Ctrl-C.
     settings = Settings(
@@ -37,6 +38,7 @@ def main() -> int:
         nodes=arguments.nodes,
         clients=arguments.clients,
         privileged=not arguments.unprivileged,
+        only=tuple(arguments.only),
     )
     report = torture(settings, lambda text: print(f"{time.strftime('%H:%M:%S')} {text}", flush=True))
     print(table(report))

@@ -29,13 +29,14 @@ ROLES = ("host", "platform", "manager", "executor", "gateway")
 
 @dataclass(slots=True)
 class Injector:
-    """See the module. say: told each fault as it happens."""
+    """See the module. say: told each fault as it happens. only: these kinds of faults; () all there are."""
 
     cluster: Cluster
     wires: Wires
     disks: Disks
     random: random.Random
     say: Callable[[str], None]
+    only: tuple[str, ...] = ()
     faults: list[Fault] = field(default_factory=list)
     restarts: int = 0
 
@@ -62,7 +63,7 @@ class Injector:
             }
         if several and self.wires.can_part():
             kinds["part two nodes"] = self._part
-        return kinds
+        return {kind: do for kind, do in kinds.items() if not self.only or kind in self.only}
 
     def run(self, until: Callable[[], bool]) -> None:
         """Inject until told to stop; everything is healed at the end. Raises CocoError when a node stays away."""

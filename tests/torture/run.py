@@ -49,7 +49,10 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """home: a directory that is made anew. privileged: use namespaces and mounts where the system gives them."""
+    """home: a directory that is made anew. privileged: use namespaces and mounts where the system gives them.
+
+    only: kinds of faults; () all there are.
+    """
 
     home: Path
     seconds: float
@@ -57,6 +60,7 @@ class Settings:
     nodes: int = 3
     clients: int = 4
     privileged: bool = True
+    only: tuple[str, ...] = ()
 
 
 def election_seconds() -> float:
@@ -121,7 +125,7 @@ def _hurt(settings: Settings, cluster: Cluster, wires: Wires, disks: Disks, say:
     contract = _prepare(cluster, accounts, owners)
     load = Load(lambda number, slot: cluster.connect(slot, owners[number]), cluster.slots, CHAIN_ID, contract)
     clients = [Client(number, load, account, settings.seed + number) for number, account in enumerate(accounts)]
-    injector = Injector(cluster, wires, disks, random.Random(settings.seed), say)
+    injector = Injector(cluster, wires, disks, random.Random(settings.seed), say, settings.only)
     began = time.monotonic()
     failed = _under_load(clients, load, injector, settings.seconds)
     ended = time.monotonic()
