@@ -104,15 +104,22 @@ class Injector:
         self._kill_at_once("kill a majority", tuple(one for one in self.cluster.slots if one != slot))
 
     def _kill_at_once(self, kind: str, slots: tuple[str, ...]) -> None:
-        """Kill nodes at once, and start them again, all at once too, since they wait for one another."""
+        """Kill nodes at once, and start them again, all at once too, since they wait for one another.
+
+        Who is left of a network that has lost its majority is started again with them: while it runs it holds its disk
+        back, and the others may need it (docs/restarts.md).
+        """
         began = self._begin(f"{kind}: {', '.join(slots)}")
         pids = [pid for slot in slots for pid in self.cluster.pids(slot)]
         for slot in slots:
             self.cluster.signal(slot, signal.SIGKILL)
         self.cluster.wait_until_gone(pids, DEAD_SECONDS_MAX)
         self._rest(0.3, 2.0)
-        with ThreadPoolExecutor(len(slots)) as pool:
-            for coming in [pool.submit(self._come_back, slot) for slot in slots]:
+        for slot in self.cluster.slots:
+            if slot not in slots:
+                self.cluster.kill(slot)
+        with ThreadPoolExecutor(len(self.cluster.slots)) as pool:
+            for coming in [pool.submit(self._come_back, slot) for slot in self.cluster.slots]:
                 coming.result()
         self._record(kind, slots, began, blocks=True)
 
