@@ -68,6 +68,7 @@ async def read_entries(
 
     Raises LedgerDamaged, and AuthenticationFailed for a key that does not open its entry.
     """
+    learner = None if keyring is None else _ViewLearner(domains, keyring)
     for chunk in arrange_chunks(await disk.list_files(FOLDER)):
         if chunk.last is not None and chunk.last < span.first and keyring is None:
             continue
@@ -79,10 +80,10 @@ async def read_entries(
                 if record.size_bytes and not record.is_table:
                     yield TornTail(record.place.file, record.place.offset, record.size_bytes)
                 continue
+            if learner is not None:
+                learner.take(record)
             if span.holds(seqno):
                 yield _read(record, seqno, domains, keyring)
-            elif keyring is not None:
-                _learn_view(record, domains, keyring)
             seqno = Seqno(seqno + 1)
 
 
@@ -103,8 +104,6 @@ def _read(record: Record, seqno: Seqno, domains: DomainCodec, keyring: Keyring |
         if entry.seqno != seqno:
             raise MalformedMessage(f"it says it is entry {entry.seqno}; entry {seqno} belongs here")
         public = domains.decode(entry.public)
-        if entry.is_signature and keyring is not None:
-            _learn_view(record, domains, keyring)
     except MalformedMessage as error:
         raise damaged(place, seqno, error.message) from None
     private = None if keyring is None else _open(entry, record.data, domains, keyring)
@@ -122,15 +121,27 @@ def _read(record: Record, seqno: Seqno, domains: DomainCodec, keyring: Keyring |
     )
 
 
-def _learn_view(record: Record, domains: DomainCodec, keyring: Keyring) -> None:
-    """Have the keyring know who leads a view from the signature that it begins with; not verified."""
-    try:
-        view, seqno = position_of(record.data)
-        if keyring.leader(view) is None and (entry := parse_entry(record.data)).is_signature:
-            signed = SignedRoot.from_tables(domains.decode(entry.public))
-            keyring.learn_view(view, seqno, signed.node.signer)
-    except MalformedMessage as error:
-        raise damaged(record.place, None, error.message) from None
+class _ViewLearner:
+    """Has a keyring know who leads a view from the signature that it begins with; not verified.
+
+    A view that begins with anything else began an epoch of its own: without that epoch's key nothing of it is opened.
+    """
+
+    def __init__(self, domains: DomainCodec, keyring: Keyring) -> None:
+        self._domains = domains
+        self._keyring = keyring
+        self._view = View(0)
+
+    def take(self, record: Record) -> None:
+        """Take the next entry. Raises LedgerDamaged."""
+        try:
+            view, seqno = position_of(record.data)
+            is_first, self._view = view != self._view, view
+            if is_first and self._keyring.leader(view) is None and (entry := parse_entry(record.data)).is_signature:
+                signed = SignedRoot.from_tables(self._domains.decode(entry.public))
+                self._keyring.learn_view(view, seqno, signed.node.signer)
+        except MalformedMessage as error:
+            raise damaged(record.place, None, error.message) from None
 
 
 def _open(entry: ParsedEntry, data: bytes, domains: DomainCodec, keyring: Keyring) -> Tables | None:

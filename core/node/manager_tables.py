@@ -72,7 +72,8 @@ class SystemState:
         an entry that is rolled back had put there is never asked for."""
         self.slots: dict[str, SlotRecord] = {}
         self.voters_before: frozenset[NodeId] = frozenset()
-        """Who voted before the newest change of that which was seen here."""
+        """Who voted before the newest change of that which was seen here; nobody, where it is known to be committed: by
+        a snapshot, which stands for what is committed only."""
         self.proposals: dict[Digest, ProposalRecord] = {}
         self.authorizations: dict[Digest, AuthorizationUse] = {}
         self._accepted: set[bytes] = set()
