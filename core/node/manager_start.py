@@ -55,8 +55,8 @@ RESTART_VIEWS = 1_000
 """By so many the view is above any that the disks tell of, after several nodes: an election may have left no entry."""
 
 ROLLBACK_WARNING = (
-    "This network starts with one node, from keys sealed on its own host. If its host (or those of a majority of several "
-    "nodes) put back an older copy of the data directory, no node can notice it."
+    "This network starts with one node, from keys sealed on its own host. If its host (or those of a majority of "
+    "several nodes) put back an older copy of the data directory, no node can notice it."
 )
 
 Log = Callable[[str], None]
