@@ -55,14 +55,14 @@ def _options(days: int) -> Callable[[FunctionT], FunctionT]:
 
 @click.command()
 @click.argument("slot")
-@click.option("--node", required=True, metavar="ID", help="The node's id, as it shows it when it starts.")
+@click.option("--node", required=True, metavar="ID", help="The node's id: SHA-256 of its public key.")
 @_options(TICKET_DAYS)
 @click.pass_obj
 def ticket(store: Store, /, slot: str, node: str, **options: Any) -> None:
     """Sign, as the slot's member, that this one node may join: its key, its code, this network, for some days.
 
-    The node checks it before it sends or takes anything. A node has another key each time it starts; for nodes that
-    come back by themselves: coco node delegate.
+    The node checks it before it sends or takes anything. NO NODE CAN USE ONE YET: a node makes its key when it starts
+    to join, too late for a ticket to name it. Use coco node delegate.
     """
     _sign(store, slot, NodeId(node.lower()), 1, options)
 
