@@ -107,31 +107,32 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         shutil.rmtree(directory, ignore_errors=True)
         shutil.rmtree(client_directory, ignore_errors=True)
         raise
-    previous = store.current()
-    store.set_current(CurrentNetwork(network=name, adapter=previous.adapter))
+    previous = store.current().network
+    _make_current(store, name)
     shown = {
         "network": name,
         "constitution": constitution.digest().hex(),
         "host_directory": str(directory),
         "client_directory": str(client_directory),
-        "members": [entry.name for entry in organisations if entry.role == "member"],
-        "participants": [entry.name for entry in organisations if entry.role == "participant"],
+        "members": list(members),
+        "participants": list(options["participant"]),
         "adapters": list(adapters),
         "nodes": [config.slot for config in configs],
         **manifests.describe(),
-        "accounts": [
-            {"name": account, "address": accounts[account].address, "balance": str(wei)} for account, wei in funded
-        ],
+        "accounts": _shown_accounts(accounts, funded),
     }
     if as_json:
         print_json(shown)
     else:
         _show_created(shown, accounts, funded)
-    for text in (manifests.warning(), NO_PASSWORD_NOTE if funded and not password else ""):
-        if text:
-            note(text)
-    if previous.network not in (None, name):
-        note(f"{name} is now the current network, no longer {previous.network}: coco network use {previous.network}")
+    for text in filter(None, (manifests.warning(), NO_PASSWORD_NOTE if funded and not password else "")):
+        note(text)
+    if previous not in (None, name):
+        note(f"{name} is now the current network, no longer {previous}: coco network use {previous}")
+
+
+def _shown_accounts(accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> list[dict[str, str]]:
+    return [{"name": account, "address": accounts[account].address, "balance": str(wei)} for account, wei in funded]
 
 
 def _show_created(shown: dict[str, Any], accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> None:
@@ -242,8 +243,12 @@ def use(store: Store, name: str) -> None:
         raise NotFound(
             f"there is no network {name[:64]} under {store.home}", hint=f"Known: {', '.join(known) or 'none'}."
         )
-    store.set_current(CurrentNetwork(network=name, adapter=store.current().adapter))
+    _make_current(store, name)
     click.echo(f"{name} is the current network.")
+
+
+def _make_current(store: Store, name: str) -> None:
+    store.set_current(CurrentNetwork(network=name, adapter=store.current().adapter))
 
 
 @network.command()

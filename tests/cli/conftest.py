@@ -15,6 +15,7 @@ from click.testing import CliRunner
 
 import cli.genesis
 import cli.wallet
+from cli.local_nodes import LocalNode, local_nodes
 from cli.main import root
 from cli.store import ClientStore
 from tests.cli.fake_chain import ABI, Chain
@@ -118,3 +119,10 @@ def artifact(tmp_path: Path) -> Path:
     file = tmp_path / "Register.json"
     file.write_text(json.dumps({"contractName": "Register", "abi": ABI, "bytecode": "0x6001"}))
     return file
+
+
+@pytest.fixture
+def trio(coco: Coco, home: Path, stand_in_adapters: None) -> list[LocalNode]:
+    """Three nodes of three members that were never started."""
+    coco("network", "create", "trio", "--nodes", "3", "--port", "0", "-o", "a", "-o", "b", "-o", "c", "-p", "d")
+    return local_nodes(home / "networks" / "trio")
