@@ -38,7 +38,8 @@ def test_a_sweep_with_report_and_plot(coco: Coco, dev_node: DevNode, tmp_path: P
     shown = coco("bench", "--url", dev_node.url, "-w", "balance", "--sweep", "40,80", *SHORT, *files)
     report = json.loads((tmp_path / "r.json").read_text())
     assert [run["rate"] for run in report["runs"]] == [40.0, 80.0]
-    assert [run["confirmed"] for run in report["runs"]] == [12, 24]
+    # A machine that is busy sends fewer in the time there is.
+    assert all(0 < run["confirmed"] <= most for run, most in zip(report["runs"], (12, 24), strict=True))
     assert (tmp_path / "p.svg").read_text().startswith("<svg")
     assert "80 requests/s" in shown.out
 
