@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import pytest
+
+import core.node.replication.joining
 from core.consensus.engine import Role
 from tests.support.cluster import Cluster, Node, cluster
 
 MEMBERS = {"node1": "alpha", "node2": "beta", "node3": "beta"}
 NAMES = tuple(MEMBERS)
+
+
+@pytest.fixture(autouse=True)
+def _asks_often(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nodes that reach nobody ask again soon."""
+    monkeypatch.setattr(core.node.replication.joining, "BACKOFF_SECONDS", (0.05, 0.5))
 
 
 async def make_three(made: Cluster, commands: int = 10) -> dict[str, bytes]:
