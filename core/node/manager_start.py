@@ -56,7 +56,7 @@ RESTART_VIEWS = 1_000
 
 ROLLBACK_WARNING = (
     "This network starts with one node, from keys sealed on its own host. If its host (or those of a majority of "
-    "several nodes) put back an older copy of the data directory, no node can notice it."
+    "several nodes) put back an older copy of the data directory, a node cannot notice it."
 )
 
 Log = Callable[[str], None]
