@@ -17,7 +17,7 @@ from core.governance.constitution import Constitution
 from core.node.attested_tls.connection import AttestedConnection
 from core.node.attested_tls.hello import Mode
 from core.node.attested_tls.transport import SocketStream, open_attested
-from core.node.peer_messages import JoinRequest, PeerUnreachable
+from core.node.peer_messages import JoinDenied, JoinRequest, PeerUnreachable
 from core.node.peers.network import NodePeers, PeerSettings
 from enclave_sim.host_config import HostConfig, split_address
 from enclave_sim.platform.memory import MemoryPlatform
@@ -51,9 +51,10 @@ async def test_a_manager_meets_others(
     assert status.peer_address.startswith("127.0.0.1:")
     joiner = Joiner(constitution, MemoryPlatform(authority=AUTHORITY))
     log = directory / "node0" / "host.log"
-    # Both sides' evidence holds; the manager, alone in its network, has no answer yet.
-    with pytest.raises(PeerUnreachable, match="did not answer within"):
-        await joiner.peers.introduce(status.peer_address, JOIN, seconds_max=3)
+    # Both sides' evidence holds; what no member signed lets nobody in.
+    met = await joiner.peers.introduce(status.peer_address, JOIN, seconds_max=30)
+    assert isinstance(met.answer, JoinDenied)
+    assert met.answer.reason == "authorization-malformed"
     assert "refused" not in log.read_text()
     stranger = Joiner(constitution, MemoryPlatform())
     with pytest.raises((AuthenticationFailed, PeerUnreachable)):
