@@ -82,6 +82,7 @@ class Lane:
             await asyncio.gather(self._opening, return_exceptions=True)
         if self._connection is not None:
             self._connection.close()
+            await asyncio.sleep(0)  # The loop closes the socket in its next turn, if it has one.
         self._fail("no answer")
 
     def _answered(self, status: int, body: bytes) -> None:
