@@ -66,6 +66,14 @@ class _RunningReader:
     channels: Sequence[MemoryTransport]
 
 
+def _platform_of(storage: Path | Disk) -> MemoryPlatform:
+    """Return the platform that belongs to a directory; of a disk without one, a new platform."""
+    if not isinstance(storage, Path):
+        return MemoryPlatform()
+    fuses = storage / "platform" / "fuses"
+    return MemoryPlatform(load_or_create_fuses(fuses), load_or_create_authority(fuses))
+
+
 class LocalNode:
     """`async with LocalNode(directory, constitution.encode()) as node:` serves HTTPS on node.port until the block ends.
 
@@ -111,12 +119,7 @@ class LocalNode:
         self._storage = storage
         self._load = load
         self._own_disk: DirectoryDisk | None = None
-        if platform is None:
-            platform = MemoryPlatform()
-            if isinstance(storage, Path):
-                fuses = storage / "platform" / "fuses"
-                platform = MemoryPlatform(load_or_create_fuses(fuses), load_or_create_authority(fuses))
-        self.platform = platform
+        self.platform = platform = platform or _platform_of(storage)
         worker = platform.measurement("worker")
         self._address = address
         self._gateways = gateways

@@ -13,6 +13,7 @@ go.etcd.io/raft; CCF's retirement.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
 
 from core import limits
@@ -131,9 +132,9 @@ class Membership(Reading):
         self._after_change()
         return encode_configuration(self.configuration)
 
+    @abstractmethod
     def _after_change(self) -> None:
         """Do what waited for a change to be applied; see the layer `elections`."""
-        raise NotImplementedError
 
     def _switch(self, configuration: Configuration, index: int) -> None:
         before, self.configuration = self.configuration, configuration

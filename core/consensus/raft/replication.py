@@ -8,6 +8,8 @@ proposals made together travel together. Source: Raft, sections 5.3 and 5.4; Raf
 
 from __future__ import annotations
 
+from abc import abstractmethod
+
 from core import limits
 from core.consensus.engine import LogEntry, Role, SnapshotNeeded
 from core.consensus.raft.log import entry_bytes
@@ -34,22 +36,25 @@ class Replication(RaftState):
 
     # Hooks of the layers above.
 
+    @abstractmethod
     def _send_limit(self, node: NodeId) -> int:
         """Return the last index that node may be sent; a node that is being removed gets nothing past its removal."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _note_follower_commit(self, node: NodeId, commit: int) -> bool:
         """Note what a follower knows to be committed; returns False if there is no more to do for it."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _forget_departed(self, node: NodeId) -> None:
-        raise NotImplementedError
+        """Stop telling a removed node that it is removed."""
 
+    @abstractmethod
     def _reads_may_start(self) -> None:
-        raise NotImplementedError
+        """Begin the reads that waited for the first commit of this term."""
 
+    @abstractmethod
     def _read_round(self) -> int:
-        raise NotImplementedError
+        """Return the number of the round of reads that a heartbeat of now confirms."""
 
     # The leader: sending.
 

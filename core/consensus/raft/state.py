@@ -8,6 +8,7 @@ then could vote twice and make two leaders of one term.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Mapping
 
@@ -26,7 +27,7 @@ RandomTicks = Callable[[int, int], int]
 """Returns a number from low to high, both included; by it the caller gives randomness to election timeouts."""
 
 
-class RaftState:
+class RaftState(ABC):
     """Attributes without underscore may be read by tests and by the caller's metrics, and set by the layers only.
 
     node: this node. snapshot: the reference to go on from, which for a new network is at index 0. term: above any
@@ -151,9 +152,9 @@ class RaftState:
         if self.role is Role.LEADER:
             raise InvariantBroken("a leader stands for election")
 
+    @abstractmethod
     def _drop_reads(self) -> None:
         """Tell that reads under way cannot be confirmed; see the layer `reading`."""
-        raise NotImplementedError
 
     def is_promotable(self) -> bool:
         """Return whether this node votes in its own configuration, so that it may stand for election."""

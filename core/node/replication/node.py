@@ -129,22 +129,24 @@ class ReplicatedNode:
             spawn=self._spawn,
             log=log,
         )
-        self._configured(encode_configuration(decode_snapshot(engine.snapshot()).configuration))
+        self._configured_by(engine.snapshot())
         self._passing_on: PassingOn | None = None
         self._server: LedgerServer | None = None
         self._catching_up: CatchingUp | None = None
         if peers is not None:
-            self._passing_on = PassingOn(self.leadership, peers, self._constitution, tell, log)
-            self._server = LedgerServer(self.driver, self._disk_log, history, disk, peers, spawn=self._spawn, log=log)
-            self._catching_up = CatchingUp(
-                self.driver,
-                self._disk_log,
-                head,
-                disk,
-                peers,
-                configured=lambda one: self._configured(encode_configuration(decode_snapshot(one).configuration)),
-                log=log,
-            )
+            self._work_with(peers, history)
+
+    def _work_with(self, peers: PeerNetwork, history: LedgerHistory) -> None:
+        """Make what a node does only where there are others."""
+        driver, disk_log, disk, log = self.driver, self._disk_log, self._disk, self._log
+        self._passing_on = PassingOn(self.leadership, peers, self._constitution, self._tell, log)
+        self._server = LedgerServer(driver, disk_log, history, disk, peers, spawn=self._spawn, log=log)
+        self._catching_up = CatchingUp(
+            driver, disk_log, self.head, disk, peers, configured=self._configured_by, log=log
+        )
+
+    def _configured_by(self, snapshot: bytes) -> None:
+        self._configured(encode_configuration(decode_snapshot(snapshot).configuration))
 
     # Running.
 
