@@ -9,7 +9,6 @@ has returned on a majority; anything that goes wrong with this node's disk ends 
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,26 +20,21 @@ from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage
 from core.governance.authorizations import Measurements
 from core.governance.constitution import Constitution
-from core.kv.write_set import encode_domain
-from core.ledger.tables import NodeInfo, QuoteInfo
 from core.node.admission import REPORT_DATA_BYTES, VerifyEvidence, check_own_admission
 from core.node.config import ManagerConfig
 from core.node.manager_keys import store_secrets
 from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_running import RunningNode, until_done
-from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings
 from core.node.manager_start import (
     ROLLBACK_WARNING,
-    Began,
     ReplaySender,
     Started,
     begin,
     join,
-    read_disk,
     read_genesis,
 )
-from core.node.manager_tables import genesis_writes, start_writes
+from core.node.manager_starting import keep_snapshots, restarting_of, start_entries
 from core.node.messages import (
     FROM_MANAGER,
     TO_MANAGER,
@@ -178,7 +172,7 @@ class Manager:
             self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
         running = await self._put_together(began.as_started(), sender)
         node, epoch = running.node, began.epoch
-        node.leadership.start_entries = self._start_entries(began, running.quote)
+        node.leadership.start_entries = start_entries(self._config, began, running.quote, self._clock())
         committed: asyncio.Future[SealedBlock] = asyncio.get_running_loop().create_future()
 
         async def deliver(block: SealedBlock) -> None:
@@ -239,18 +233,7 @@ class Manager:
         return running
 
     async def _read_disk(self) -> Restarting | None:
-        constitution = Constitution.decode(self._config.genesis)
-        found = await read_disk(self._disk, self._sealer, constitution, self._clock, self._log)
-        if found is None:
-            return None
-        report, kept = found
-        granted = kept.granted if report.node == kept.node else NodeId("")
-
-        async def seal(granted_to: NodeId) -> None:
-            sealed = replace(kept, node=report.node, next_node=NodeId(""), granted=granted_to)
-            await store_secrets(self._disk, self._sealer, sealed)
-
-        return Restarting(report, granted, seal, self._log)
+        return await restarting_of(self._config, self._disk, self._sealer, self._clock, self._log)
 
     async def _put_together(self, started: Started, sender: ReplaySender) -> RunningNode:
         ledger, head = started.ledger, started.ledger.head
@@ -273,42 +256,13 @@ class Manager:
             clock=self._clock,
             log=self._log,
         )
-        snapshots = self._keep_snapshots(started, node, receipts, status)
+        snapshots = keep_snapshots(
+            self._config, started, node, receipts, status, disk=self._disk, executor=self._executor, log=self._log
+        )
         node.snapshots = snapshots
         node.update_register()
         published = await self._read_published()
         return RunningNode(started, node, receipts, snapshots, status, quote, published)
-
-    def _keep_snapshots(
-        self, started: Started, node: ReplicatedNode, receipts: ReceiptMaker, status: LedgerStatus
-    ) -> SnapshotKeeper:
-        async def receipt_of(seqno: Seqno) -> bytes:
-            return (await receipts.make(0, seqno)).receipt
-
-        head = node.head
-        settings = SnapshotSettings(
-            self._config.snapshot_entries, head.keyring, lambda: head.views, started.ledger.snapshot
-        )
-        return SnapshotKeeper(settings, self._disk, self._executor, head.tables, receipt_of, status, self._log)
-
-    def _start_entries(self, began: Began, quote: bytes) -> list[bytes]:
-        state, key = began.ledger.head.state, began.node_key.public_key()
-        info = NodeInfo("Trusted", key.to_pem(), QuoteInfo(base64.b64encode(quote).decode()))
-        writes = [
-            start_writes(
-                state,
-                info,
-                began.secrets.endorse_node(key, self._clock()),
-                began.epoch,
-                began.secrets.service_certificate,
-                began.secrets.front_end_certificate,
-                slot=self._config.slot,
-                address=self._config.peer_address,
-            )
-        ]
-        if not began.ledger.replayed.signed.seqno:
-            writes.insert(0, genesis_writes(state.constitution))
-        return [encode_domain(one) for one in writes]
 
     async def _say_ready(self, running: RunningNode, sender: ReplaySender) -> None:
         """Tell the executor that it has everything, and whom it follows, or that it leads."""

@@ -103,18 +103,7 @@ class ReplicatedNode:
         self.before_ready: BeforeReady | None = None
         """Takes each committed block until the executor is ready."""
         head.open_epochs = opener(head, node_key)
-        self.leadership = Leadership(
-            head,
-            node_key,
-            RootSigner(kept.service_key),
-            clock=clock,
-            tell=tell,
-            fill_in=self._fill_in,
-            on_change=self._on_change,
-            on_rollback=self._on_rollback,
-            need_snapshot=self._need_snapshot,
-            log=log,
-        )
+        self.leadership = self._make_leadership(clock)
         self._disk_log = DiskLog(
             writer, history, term=lambda: engine.status().term, seal_keys=self._seal, committed_end=committed_end
         )
@@ -135,6 +124,20 @@ class ReplicatedNode:
         self._catching_up: CatchingUp | None = None
         if peers is not None:
             self._work_with(peers, history)
+
+    def _make_leadership(self, clock: Callable[[], float]) -> Leadership:
+        return Leadership(
+            self.head,
+            self._node_key,
+            RootSigner(self._kept.service_key),
+            clock=clock,
+            tell=self._tell,
+            fill_in=self._fill_in,
+            on_change=self._on_change,
+            on_rollback=self._on_rollback,
+            need_snapshot=self._need_snapshot,
+            log=self._log,
+        )
 
     def _work_with(self, peers: PeerNetwork, history: LedgerHistory) -> None:
         """Make what a node does only where there are others."""
