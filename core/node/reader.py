@@ -21,7 +21,8 @@ from core.errors import AuthenticationFailed, ChannelClosed, NodeStopped
 from core.node.executor_queries import answer_query
 from core.node.fair_queue import FairQueue, Waiting
 from core.node.gateway_link import GatewayLink, flush_all
-from core.node.messages import TO_READER, Answer, Ask, Submit
+from core.node.messages import Answer, Ask, Submit
+from core.node.reader_messages import TO_READER
 from core.node.replica import Replica
 from core.ports import Transport
 from core.types import Seqno

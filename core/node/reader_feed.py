@@ -20,7 +20,8 @@ from core import limits
 from core.errors import AuthenticationFailed, ChannelClosed, InvariantBroken, LimitExceeded
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
-from core.node.messages import TO_READER, FeedBegin, FeedEntries, FeedRows, ReplayedEntry
+from core.node.messages import ReplayedEntry
+from core.node.reader_messages import TO_READER, FeedBegin, FeedEntries, FeedRows
 from core.ports import Transport
 from core.types import Seqno
 

@@ -17,7 +17,7 @@ from core.governance.constitution import Constitution
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
 from core.ledger.snapshot_format import Row
-from core.node.messages import FeedBegin, FeedEntries, FeedRows
+from core.node.reader_messages import FeedBegin, FeedEntries, FeedRows
 from core.types import Seqno
 
 LoadAdapters = Callable[[Mapping[str, Mapping[str, Any]], str], Mapping[str, Adapter]]

@@ -25,11 +25,8 @@ from core.kv.write_set import encode_domain
 from core.node.messages import (
     FROM_GATEWAY,
     TO_GATEWAY,
-    TO_READER,
     Answer,
     Ask,
-    FeedBegin,
-    FeedEntries,
     FromGateway,
     FrontEnd,
     ReplayedEntry,
@@ -38,6 +35,7 @@ from core.node.messages import (
     WireCaller,
 )
 from core.node.reader import Reader
+from core.node.reader_messages import TO_READER, FeedBegin, FeedEntries
 from enclave_sim.boundary.memory_transport import memory_pair
 
 CONSTITUTION = Constitution(2, "test", (Identity("a", "member", b"certificate"),), {"one": {}}, "one").encode()

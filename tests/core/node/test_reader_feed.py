@@ -19,8 +19,9 @@ from core.governance.constitution import Constitution, Identity
 from core.kv.errors import SnapshotGone
 from core.kv.store import Store
 from core.kv.write_set import WriteSet, encode_domain
-from core.node.messages import TO_READER, FeedBegin, FeedEntries, FeedRows, ReplayedEntry
+from core.node.messages import ReplayedEntry
 from core.node.reader_feed import FeedSource, ReaderFeeds
+from core.node.reader_messages import TO_READER, FeedBegin, FeedEntries, FeedRows
 from core.node.replica import Replica
 from core.ports import Transport
 from core.types import Seqno
