@@ -228,7 +228,7 @@ class Request:
     """An HTTP request after TLS and authentication. path is relative to the adapter's mount ("/" is its root).
 
     parameters: the `{name}` segments of the route. query: the query string, first value of each name. Header names
-    are lower-case. The Authorization header is withheld.
+    are lower-case. The Authorization header is withheld. mount: what stood before path, "/<name>" or "".
     """
 
     method: str
@@ -238,6 +238,7 @@ class Request:
     headers: Mapping[str, str]
     body: bytes
     caller: Caller
+    mount: str = ""
 
 
 @dataclass(frozen=True, slots=True)
