@@ -13,8 +13,8 @@ from typing import Any
 
 from adapters.sawtooth.wire.messages import MESSAGES, BatchStatus, MessageType, SubmitStatus, parse
 from core import limits
-from core.adapter.interface import Backend, Caller, CommandRejected, Overloaded
-from core.errors import LimitExceeded
+from core.adapter.interface import Backend, Caller, Overloaded
+from core.errors import CocoError, LimitExceeded
 
 WAIT_SECONDS = 300
 """How long `wait` waits when the client names no time, as in a validator; bounded by WAIT_SECONDS_MAX."""
@@ -66,7 +66,7 @@ EXCHANGES = {
 """Requests that have one answer. Subscribing to events is the socket's (validator_socket.py)."""
 
 Prepare = Callable[[bytes], bytes]
-"""Checks a serialised batch without state and returns the command's payload; raises CommandRejected."""
+"""Checks a serialised batch as far as that needs no state and returns the command's payload; raises CocoError."""
 
 
 class ValidatorGateway:
@@ -110,8 +110,8 @@ class ValidatorGateway:
                 payloads.append(self._prepare(batch))
                 if len(payloads[-1]) > limits.COMMAND_BYTES_MAX:
                     return SubmitStatus.INVALID_BATCH
-        except CommandRejected as rejected:
-            return _submit_status(rejected.reply)
+        except CocoError:
+            return SubmitStatus.INVALID_BATCH
         outcomes = await asyncio.gather(*(self._run(payload, caller, backend) for payload in payloads))
         return max(outcomes, default=SubmitStatus.OK)
 
