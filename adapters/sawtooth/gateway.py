@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.sawtooth.wire.messages import MESSAGES, BatchStatus, MessageType, SubmitStatus, parse
+from adapters.sawtooth.wire.messages import MESSAGES, BatchStatus, MessageType, SimpleStatus, SubmitStatus, parse
 from core import limits
 from core.adapter.interface import Backend, Caller, Overloaded
 from core.errors import CocoError, LimitExceeded
@@ -22,6 +22,8 @@ WAIT_SECONDS_MAX = limits.REQUEST_SECONDS_MAX - 5
 """Below what connections on the way, `coco proxy` among them, give an answer."""
 RECHECK_SECONDS = 1.0
 """A held batch may become invalid without anything being committed, so statuses are looked up this often."""
+HELD_SECONDS = 1.0
+"""After which a batch with dependencies that is still pending counts as held: whoever sent it is answered."""
 PREPARED_AT_A_TIME = 16
 """Batches whose signatures are checked before other connections of the gateway have their turn."""
 
@@ -65,29 +67,45 @@ EXCHANGES = {
 }
 """Requests that have one answer. Subscribing to events is the socket's (validator_socket.py)."""
 
-Prepare = Callable[[bytes], bytes]
-"""Checks a serialised batch as far as that needs no state and returns the command's payload; raises CocoError."""
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A batch that may run. payload: of its command; may_wait: it depends on transactions of other batches."""
+
+    batch_id: str
+    payload: bytes
+    may_wait: bool = False
+
+
+Prepare = Callable[[bytes], Prepared]
+"""Checks a serialised batch as far as that needs no state; raises CocoError."""
 
 
 class ValidatorGateway:
-    """The validator, as one gateway's routes and sockets ask it. Holds no state."""
+    """The validator, as one gateway's routes and sockets ask it."""
 
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
+        self._left: set[asyncio.Task[SubmitStatus]] = set()
 
     async def ask(self, message_type: MessageType, content: bytes, caller: Caller, backend: Backend) -> bytes:
         """Return the serialised answer to a request of EXCHANGES.
 
         Raises MalformedMessage for content that is not the request, and what Backend raises.
         """
+        answer: bytes
         match message_type:
             case MessageType.CLIENT_BATCH_SUBMIT_REQUEST:
                 batches = parse("ClientBatchSubmitRequest", content).batches
                 status = await self.submit([batch.SerializeToString() for batch in batches], caller, backend)
-                answer: bytes = MESSAGES["ClientBatchSubmitResponse"](status=status).SerializeToString()
+                answer = MESSAGES["ClientBatchSubmitResponse"](status=status).SerializeToString()
                 return answer
             case MessageType.CLIENT_BATCH_STATUS_REQUEST:
                 return await self._statuses(parse("ClientBatchStatusRequest", content), caller, backend)
+            case MessageType.CLIENT_PEERS_GET_REQUEST | MessageType.CLIENT_STATUS_GET_REQUEST:
+                # A network's nodes are no peers in Sawtooth's sense: who runs them is told by `coco node list`.
+                answer = MESSAGES[EXCHANGES[message_type].response](status=SimpleStatus.OK).SerializeToString()
+                return answer
             case _:
                 parse(EXCHANGES[message_type].request, content)
                 return await self._query(message_type, content, caller, backend)
@@ -102,20 +120,44 @@ class ValidatorGateway:
 
         None runs unless all pass the checks that need no state. Raises OutcomeUnknown, CommandFailed.
         """
-        payloads = []
+        prepared: list[Prepared] = []
         try:
             for number, batch in enumerate(batches):
                 if number and number % PREPARED_AT_A_TIME == 0:
                     await asyncio.sleep(0)
-                payloads.append(self._prepare(batch))
-                if len(payloads[-1]) > limits.COMMAND_BYTES_MAX:
+                prepared.append(self._prepare(batch))
+                if len(prepared[-1].payload) > limits.COMMAND_BYTES_MAX:
                     return SubmitStatus.INVALID_BATCH
         except CocoError:
             return SubmitStatus.INVALID_BATCH
-        outcomes = await asyncio.gather(*(self._run(payload, caller, backend) for payload in payloads))
+        outcomes = await asyncio.gather(*(self._run(one, caller, backend) for one in prepared))
         return max(outcomes, default=SubmitStatus.OK)
 
-    async def _run(self, payload: bytes, caller: Caller, backend: Backend) -> SubmitStatus:
+    async def _run(self, prepared: Prepared, caller: Caller, backend: Backend) -> SubmitStatus:
+        if not prepared.may_wait:
+            return await self._submit(prepared.payload, caller, backend)
+        task = asyncio.create_task(self._submit(prepared.payload, caller, backend))
+        self._left.add(task)
+        task.add_done_callback(self._forget)
+        while True:
+            done, _ = await asyncio.wait({task}, timeout=HELD_SECONDS)
+            if done:
+                return task.result()
+            if await self._is_pending(prepared.batch_id, caller, backend):
+                return SubmitStatus.OK
+
+    def _forget(self, task: asyncio.Task[SubmitStatus]) -> None:
+        """Drop a task whose outcome may be nobody's business any more."""
+        self._left.discard(task)
+        if not task.cancelled():
+            task.exception()
+
+    async def _is_pending(self, batch_id: str, caller: Caller, backend: Backend) -> bool:
+        asked = MESSAGES["ClientBatchStatusRequest"](batch_ids=[batch_id])
+        found = await self.request(_TYPE.CLIENT_BATCH_STATUS_REQUEST, asked, caller, backend)
+        return any(one.status == BatchStatus.PENDING for one in found.batch_statuses)
+
+    async def _submit(self, payload: bytes, caller: Caller, backend: Backend) -> SubmitStatus:
         try:
             outcome = await backend.submit(payload, caller)
         except Overloaded:

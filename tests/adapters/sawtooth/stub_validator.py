@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
-from adapters.sawtooth.gateway import EXCHANGES, ValidatorGateway
+from adapters.sawtooth.gateway import EXCHANGES, Prepared, ValidatorGateway
 from adapters.sawtooth.rest import RestApi
 from adapters.sawtooth.wire.messages import MESSAGES, MessageType
 from core.adapter.interface import Caller, Outcome, Request, Response
@@ -49,6 +49,7 @@ class StubValidator:
         self.submitted: list[bytes] = []
         self.replies: list[bytes | CocoError] = []
         self.failure: CocoError | None = None
+        self.held: asyncio.Event | None = None
         self.committed = 1
         self._news = asyncio.Condition()
 
@@ -68,6 +69,8 @@ class StubValidator:
 
     async def submit(self, payload: bytes, caller: Caller) -> Outcome:
         self.submitted.append(payload)
+        if self.held is not None:
+            await self.held.wait()
         reply = self.replies.pop(0) if self.replies else make("ClientBatchStatus", status=1).SerializeToString()
         if isinstance(reply, CocoError):
             raise reply
@@ -90,11 +93,12 @@ class StubValidator:
         raise NotImplementedError
 
 
-def prepare(batch: bytes) -> bytes:
-    """Take every batch but one whose signature's name is all zeros."""
-    if MESSAGES["Batch"].FromString(batch).header_signature == "0" * 128:
+def prepare(batch: bytes) -> Prepared:
+    """Take every batch but one whose signature's name is all zeros; one that is traced has dependencies."""
+    parsed = MESSAGES["Batch"].FromString(batch)
+    if parsed.header_signature == "0" * 128:
         raise CocoError("the signature is wrong")
-    return batch
+    return Prepared(parsed.header_signature, batch, may_wait=parsed.trace)
 
 
 def gateway() -> ValidatorGateway:

@@ -180,8 +180,8 @@ async def test_when_the_executor_fails() -> None:
     async with running(ValidatorSocket, validator) as socket:
         for failure in (Overloaded("busy"), OutcomeUnknown("stopped"), CommandFailed("a defect")):
             validator.failure = failure
-            socket.put(envelope(MessageType.CLIENT_PEERS_GET_REQUEST, b""))
-            found = await answer(socket, MessageType.CLIENT_PEERS_GET_RESPONSE, "ClientPeersGetResponse")
+            socket.put(envelope(MessageType.CLIENT_BATCH_LIST_REQUEST, b""))
+            found = await answer(socket, MessageType.CLIENT_BATCH_LIST_RESPONSE, "ClientBatchListResponse")
             assert found.status == 2
         validator.replies = [Overloaded("full")]
         request = make("ClientBatchSubmitRequest", batches=[make_batch()])
@@ -196,18 +196,18 @@ async def test_open_requests_are_bounded() -> None:
     async def query(payload: bytes, caller: object) -> bytes:
         validator.committed += 1
         await gate.wait()
-        return envelope(MessageType.CLIENT_PEERS_GET_RESPONSE, make("ClientPeersGetResponse", status=1))
+        return envelope(MessageType.CLIENT_BATCH_LIST_RESPONSE, make("ClientBatchListResponse", status=1))
 
     validator.query = query  # type: ignore[method-assign]
     async with running(ValidatorSocket, validator) as socket:
         for _ in range(REQUESTS_MAX + 5):
-            socket.put(envelope(MessageType.CLIENT_PEERS_GET_REQUEST, b""))
+            socket.put(envelope(MessageType.CLIENT_BATCH_LIST_REQUEST, b""))
         for _ in range(3 * REQUESTS_MAX):
             await asyncio.sleep(0)
         assert validator.committed == 1 + REQUESTS_MAX
         gate.set()
         for _ in range(REQUESTS_MAX + 5):
-            await answer(socket, MessageType.CLIENT_PEERS_GET_RESPONSE, "ClientPeersGetResponse")
+            await answer(socket, MessageType.CLIENT_BATCH_LIST_RESPONSE, "ClientBatchListResponse")
 
 
 async def test_events_of_each_new_block() -> None:
