@@ -1,0 +1,119 @@
+"""Runs the transactions of a batch on the state, one after another; the first one that is invalid ends it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from adapters.sawtooth.addresses import is_prefix
+from adapters.sawtooth.families.registry import FamilyVersion
+from adapters.sawtooth.onchain import refusal_of_family
+from adapters.sawtooth.sdk.context import Context, Transaction
+from adapters.sawtooth.sdk.exceptions import AuthorizationException, InternalError, InvalidTransaction
+from adapters.sawtooth.sdk.handler import TransactionHandler
+from adapters.sawtooth.validation import SignedBatch, SignedTransaction
+from adapters.sawtooth.wire.messages import MESSAGES, StateChangeType
+from core import limits
+from core.errors import CocoError, InvariantBroken
+from core.kv.transaction import TableHandle
+
+MESSAGE_CHARACTERS_MAX = 4_096
+RECEIPTS_BYTES_MAX = 8 * limits.MEBIBYTE
+"""Of one batch: what it sets stands in them, and all of it comes into one ledger entry."""
+CHANGES_MAX = 20_000
+"""Addresses that one batch, or one block, may change."""
+
+_Receipt = MESSAGES["TransactionReceipt"]
+
+
+class TransactionFailed(Exception):
+    """A transaction that is not valid. message and extended_data are for the client."""
+
+    def __init__(self, message: str, extended_data: bytes | None = None) -> None:
+        super().__init__(message)
+        self.message = message[:MESSAGE_CHARACTERS_MAX]
+        self.extended_data = extended_data or b""
+
+
+@dataclass(slots=True)
+class BatchRun:
+    """What a batch did. receipts: serialised, in order; changed: addresses; failed: the id of what was invalid."""
+
+    receipts: list[bytes] = field(default_factory=list)
+    changed: set[bytes] = field(default_factory=set)
+    failed: str = ""
+    failure: TransactionFailed | None = None
+
+
+class BatchRunner:
+    """Knows the families. It holds nothing between batches."""
+
+    def __init__(self, families: Mapping[FamilyVersion, TransactionHandler]) -> None:
+        self._families = families
+
+    def run(self, state: TableHandle, batch: SignedBatch) -> BatchRun:
+        """Run a batch. Whoever calls undoes what it wrote where it failed."""
+        run, size_bytes = BatchRun(), 0
+        for transaction in batch.transactions:
+            try:
+                context = self._apply(state, transaction)
+                receipt = make_receipt(transaction.id, context)
+                run.changed.update(context.changes)
+                size_bytes += len(receipt)
+                if size_bytes > RECEIPTS_BYTES_MAX or len(run.changed) > CHANGES_MAX:
+                    raise TransactionFailed("the batch changes more than fits into a block")
+            except TransactionFailed as failure:
+                run.failed, run.failure = transaction.id, failure
+                return run
+            run.receipts.append(receipt)
+        return run
+
+    def _apply(self, state: TableHandle, transaction: SignedTransaction) -> Context:
+        header = transaction.header
+        refusal = refusal_of_family(state, transaction)
+        if refusal:
+            raise TransactionFailed(refusal)
+        for name, prefixes in (("inputs", header.inputs), ("outputs", header.outputs)):
+            for prefix in prefixes:
+                if is_prefix(prefix) is None:
+                    raise TransactionFailed(f"Address or namespace {prefix[:80]} listed in {name} is not valid")
+        handler = self._families.get((header.family_name, header.family_version))
+        if handler is None:
+            raise TransactionFailed(
+                f"no transaction processor for family {header.family_name[:80]} {header.family_version[:80]}"
+            )
+        context = Context(state, header.inputs, header.outputs)
+        given = Transaction(header, transaction.payload, transaction.id, header_bytes=transaction.header_bytes)
+        _call(handler, given, context)
+        return context
+
+
+def _call(handler: TransactionHandler, transaction: Transaction, context: Context) -> None:
+    """Run a family's own code. Whatever it raises makes the transaction invalid."""
+    try:
+        handler.apply(transaction, context)
+    except (InvalidTransaction, InternalError) as error:
+        raise TransactionFailed(str(error), error.extended_data) from None
+    except AuthorizationException as error:
+        raise TransactionFailed(str(error)) from None
+    except InvariantBroken:
+        raise
+    except CocoError as error:
+        raise TransactionFailed(error.message) from None
+    except Exception as error:  # noqa: BLE001 - the family is other people's code; its failure is the answer
+        # Its text may hold what the family keeps, so only its type goes on.
+        raise TransactionFailed(f"the family failed on this transaction ({type(error).__name__})") from None
+
+
+def make_receipt(transaction_id: str, context: Context) -> bytes:
+    """Return a serialised TransactionReceipt: what was set, then what was deleted, then events and data."""
+    receipt: Any = _Receipt(transaction_id=transaction_id, data=context.receipt_data)
+    for address, data in context.changes.items():
+        if data is not None:
+            receipt.state_changes.add(address=address.hex(), value=data, type=StateChangeType.SET)
+    for address, data in context.changes.items():
+        if data is None:
+            receipt.state_changes.add(address=address.hex(), type=StateChangeType.DELETE)
+    receipt.events.extend(context.events)
+    return bytes(receipt.SerializeToString())
