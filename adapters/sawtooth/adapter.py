@@ -8,6 +8,7 @@ from typing import Any
 from adapters.sawtooth.claims import BatchClaims
 from adapters.sawtooth.executor import SawtoothExecutor
 from adapters.sawtooth.families.loading import load_families
+from adapters.sawtooth.front import FrontEnd
 from adapters.sawtooth.genesis import write_settings
 from adapters.sawtooth.queries import answer, query_class
 from adapters.sawtooth.records import INDEXED_TABLES, OUTCOMES
@@ -24,6 +25,7 @@ from core.adapter.interface import (
     QueryContext,
     Route,
     ScopedTransaction,
+    WebSocketRoute,
     WrittenEntry,
 )
 from core.types import Digest, Seqno
@@ -45,8 +47,12 @@ class SawtoothAdapter(Adapter):
         self._executor = SawtoothExecutor(load_families())
 
     def routes(self) -> Sequence[Route]:
-        """Nothing yet: the front end brings them."""
-        return ()
+        """Sawtooth's REST API."""
+        return FrontEnd().routes()
+
+    def web_sockets(self) -> Sequence[WebSocketRoute]:
+        """State deltas, and the validator's own protocol."""
+        return FrontEnd().web_sockets()
 
     def query_class(self, payload: bytes) -> QueryClass:
         """What waits is known to the executor alone; the rest is committed state."""
