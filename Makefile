@@ -7,11 +7,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 CCF := .venv-ccf
+SAWTOOTH := .venv-sawtooth
 MINUTES ?= $(if $(filter torture,$(MAKECMDGOALS)),30,60)
 SEEDS ?= 1000
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run crash test test-all test-tools simulate torture lint types layers check contracts oracle ccf fuzz fuzz-parsers lock \
+.PHONY: help run crash test test-all test-tools simulate torture lint types layers check contracts oracle ccf sawtooth fuzz fuzz-parsers lock \
 	bench clean python
 
 help:
@@ -41,10 +42,10 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 run: $(VENV)/run.stamp
 	@$(BIN)/python -m examples.supply_chain
 
-test: $(VENV)/dev.stamp $(CCF)/stamp
+test: $(VENV)/dev.stamp $(CCF)/stamp $(SAWTOOTH)/stamp
 	@$(BIN)/python -m pytest
 
-test-all: $(VENV)/dev.stamp $(CCF)/stamp
+test-all: $(VENV)/dev.stamp $(CCF)/stamp $(SAWTOOTH)/stamp
 	@$(BIN)/python -m pytest -m "slow or not slow"
 
 # kill -9 at random moments; half of them on a network that writes snapshots. SEED=n repeats a run's choices.
@@ -115,6 +116,16 @@ $(CCF)/stamp: tests/ccf/requirements.txt | python
 
 ccf: $(CCF)/stamp
 
+# The unmodified Sawtooth SDK, which is a client of our networks (tests/sawtooth/).
+$(SAWTOOTH)/stamp: tests/sawtooth/requirements.txt | python
+	@echo "Making $(SAWTOOTH) with $(PYTHON)"
+	@test -x $(SAWTOOTH)/bin/python || $(PYTHON) -m venv $(SAWTOOTH)
+	@$(SAWTOOTH)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		--only-binary :all: -r tests/sawtooth/requirements.txt
+	@touch $@
+
+sawtooth: $(SAWTOOTH)/stamp
+
 fuzz: $(VENV)/dev.stamp $(ORACLE)/stamp
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
@@ -133,6 +144,8 @@ lock:
 		-o tests/oracle/requirements.txt
 	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--only-binary :all: --no-header tests/ccf/requirements.in -o tests/ccf/requirements.txt
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--only-binary :all: --no-header tests/sawtooth/requirements.in -o tests/sawtooth/requirements.txt
 
 clean:
-	rm -rf $(VENV) $(ORACLE) $(CCF) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) $(CCF) $(SAWTOOTH) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
