@@ -61,8 +61,6 @@ _MODULES: Mapping[str, tuple[str, ...]] = {
 _LISTS = """
 TransactionList: 1 Transaction* transactions
 
-StateChangeList: 1 StateChange* state_changes
-
 MessageList: 1 Message* messages
 """
 _NESTED: Mapping[str, tuple[str, str]] = {

@@ -31,6 +31,8 @@ EventSubscription: 1 string event_type, 2 EventFilter* filters
 
 TransactionReceipt: 1 StateChange* state_changes, 2 Event* events, 3 bytes* data, 4 string transaction_id
 
+StateChangeList: 1 StateChange* state_changes
+
 StateChange: 1 string address, 2 bytes value, 3 int32 type
 
 Setting: 1 SettingEntry* entries
