@@ -11,12 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapters.deadline import Deadline, TimeExceeded
 from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase, Writes
 from adapters.ethereum.blocks import EMPTY_REQUESTS_HASH, encode_receipt, header_hash, next_state_root
 from adapters.ethereum.bloom import combine, logs_bloom
 from adapters.ethereum.compiler.program import ProgramCache
-from adapters.ethereum.deadline import Deadline, TimeExceeded
 from adapters.ethereum.evm import make_state
 from adapters.ethereum.fees import FeeRules
 from adapters.ethereum.model import Block, Header, Receipt, SignedTransaction

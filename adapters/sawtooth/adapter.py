@@ -44,7 +44,7 @@ class SawtoothAdapter(Adapter):
         """settings: see settings.py; raises CocoError when they are wrong."""
         super().__init__(settings, network)
         self._settings = parse_settings(settings)
-        self._executor = SawtoothExecutor(load_families())
+        self._executor = SawtoothExecutor(load_families(), self._settings)
 
     def routes(self) -> Sequence[Route]:
         """Sawtooth's REST API."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapters.deadline import Deadline, TimeExceeded
 from adapters.sawtooth.addresses import is_prefix
 from adapters.sawtooth.families.registry import FamilyVersion
 from adapters.sawtooth.onchain import refusal_of_family
@@ -15,7 +16,7 @@ from adapters.sawtooth.sdk.handler import TransactionHandler
 from adapters.sawtooth.validation import SignedBatch, SignedTransaction
 from adapters.sawtooth.wire.messages import MESSAGES, StateChangeType
 from core import limits
-from core.errors import CocoError, InvariantBroken
+from core.errors import InvariantBroken, LimitExceeded
 from core.kv.transaction import TableHandle
 
 MESSAGE_CHARACTERS_MAX = 4_096
@@ -47,10 +48,11 @@ class BatchRun:
 
 
 class BatchRunner:
-    """Knows the families. It holds nothing between batches."""
+    """Knows the families. It holds nothing between batches. seconds_max: processor time of one transaction."""
 
-    def __init__(self, families: Mapping[FamilyVersion, TransactionHandler]) -> None:
+    def __init__(self, families: Mapping[FamilyVersion, TransactionHandler], seconds_max: float) -> None:
         self._families = families
+        self._deadline = Deadline(seconds_max)
 
     def run(self, state: TableHandle, batch: SignedBatch) -> BatchRun:
         """Run a batch. Whoever calls undoes what it wrote where it failed."""
@@ -85,12 +87,20 @@ class BatchRunner:
             )
         context = Context(state, header.inputs, header.outputs)
         given = Transaction(header, transaction.payload, transaction.id, header_bytes=transaction.header_bytes)
-        _call(handler, given, context)
+        try:
+            self._deadline.run(lambda: _call(handler, given, context))
+        except TimeExceeded:
+            message = f"the transaction took more than {self._deadline.seconds:g} s of processor time"
+            raise TransactionFailed(message) from None
+        try:
+            context.write()
+        except LimitExceeded as error:
+            raise TransactionFailed(error.message) from None
         return context
 
 
 def _call(handler: TransactionHandler, transaction: Transaction, context: Context) -> None:
-    """Run a family's own code. Whatever it raises makes the transaction invalid."""
+    """Run a family's own code, which writes nothing yet. Whatever it raises makes the transaction invalid."""
     try:
         handler.apply(transaction, context)
     except (InvalidTransaction, InternalError) as error:
@@ -99,8 +109,6 @@ def _call(handler: TransactionHandler, transaction: Transaction, context: Contex
         raise TransactionFailed(str(error)) from None
     except InvariantBroken:
         raise
-    except CocoError as error:
-        raise TransactionFailed(error.message) from None
     except Exception as error:  # noqa: BLE001 - the family is other people's code; its failure is the answer
         # Its text may hold what the family keeps, so only its type goes on.
         raise TransactionFailed(f"the family failed on this transaction ({type(error).__name__})") from None

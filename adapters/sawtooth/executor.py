@@ -23,6 +23,7 @@ from adapters.sawtooth.records import NO_BLOCK, OUTCOMES, Outcome, StoredBlock
 from adapters.sawtooth.replies import batch_status, invalid_status, refusal
 from adapters.sawtooth.requests import COMMANDS
 from adapters.sawtooth.sdk.handler import TransactionHandler
+from adapters.sawtooth.settings import Settings
 from adapters.sawtooth.signatures import Signer
 from adapters.sawtooth.validation import InvalidBatch, SignedBatch, parse_batch
 from adapters.sawtooth.wire.messages import BatchStatus, SubmitStatus
@@ -56,8 +57,8 @@ class OpenBlock:
 class SawtoothExecutor:
     """See the module."""
 
-    def __init__(self, families: Mapping[FamilyVersion, TransactionHandler]) -> None:
-        self._runner = BatchRunner(families)
+    def __init__(self, families: Mapping[FamilyVersion, TransactionHandler], settings: Settings) -> None:
+        self._runner = BatchRunner(families, settings.transaction_seconds_max)
         self._tree = MerkleTree()
         self._open: OpenBlock | None = None
         self._signer: Signer | None = None

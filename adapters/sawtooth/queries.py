@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from adapters.sawtooth import queries_chain as chain
+from adapters.sawtooth.events import get_events
 from adapters.sawtooth.paging import Refused
 from adapters.sawtooth.queries_state import get_state, list_state
 from adapters.sawtooth.scope import Scope
@@ -61,6 +62,7 @@ def _questions() -> dict[int, _Question]:
         "TRANSACTION_LIST": _transactions,
         "TRANSACTION_GET": _transaction,
         "RECEIPT_GET": chain.get_receipts,
+        "EVENTS_GET": get_events,
     }
     found = {}
     for name, answer in answers.items():

@@ -39,7 +39,7 @@ class Transaction(NamedTuple):
 
 
 class Context:
-    """See the module. changes: what was set (None: deleted), by address; it is in the table already."""
+    """See the module. changes: what was set (None: deleted), by address; the table has it once `write` was called."""
 
     __slots__ = ("_inputs", "_outputs", "_state", "_used", "changes", "events", "receipt_data")
 
@@ -58,7 +58,7 @@ class Context:
         addresses = list(addresses)
         found = []
         for key in self._keys(addresses, self._inputs, "get"):
-            data = self._state.get(key)
+            data = self.changes[key] if key in self.changes else self._state.get(key)
             if data:
                 found.append(StateEntry(key.hex(), data))
         return found
@@ -71,7 +71,6 @@ class Context:
         for key, data in zip(keys, entries.values(), strict=True):
             if not isinstance(data, bytes):
                 raise TypeError("the data at an address is bytes")
-            self._state.put(key, data)
             self.changes[key] = data
         return addresses
 
@@ -80,7 +79,6 @@ class Context:
         del timeout
         addresses = list(addresses)
         for key in self._keys(addresses, self._outputs, "delete"):
-            self._state.delete(key)
             self.changes[key] = None
         return addresses
 
@@ -104,6 +102,14 @@ class Context:
             event.attributes.add(key=key, value=value)
         self._use(event.ByteSize())
         self.events.append(event)
+
+    def write(self) -> None:
+        """Write what was changed into the table."""
+        for key, data in self.changes.items():
+            if data is None:
+                self._state.delete(key)
+            else:
+                self._state.put(key, data)
 
     def _keys(self, addresses: list[str], allowed: tuple[str, ...], verb: str) -> list[bytes]:
         for address in addresses:
