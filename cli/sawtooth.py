@@ -8,6 +8,8 @@ from __future__ import annotations
 import base64
 import getpass
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,9 +83,9 @@ def submit(store: Store, file: Path, wait: int, network: str | None, identity: s
     if not batches:
         raise WrongUse(f"{file} holds no batches", hint="It is a serialised BatchList.")
     found: list[dict[str, Any]] = []
-    client = _client(store, network, identity)
-    for first in range(0, len(batches), BATCHES_AT_ONCE):
-        found += client.submit(batches[first : first + BATCHES_AT_ONCE], wait)
+    with _client(store, network, identity) as client:
+        for first in range(0, len(batches), BATCHES_AT_ONCE):
+            found += client.submit(batches[first : first + BATCHES_AT_ONCE], wait)
     if as_json:
         print_json(found)
     else:
@@ -104,15 +106,16 @@ def state(
     store: Store, address: str, limit: int | None, network: str | None, identity: str | None, as_json: bool
 ) -> None:
     """List the state below an address prefix, or show what stands at a whole address of 70 digits."""
-    client = _client(store, network, identity)
     if _ADDRESS.fullmatch(address):
-        data = client.state(address)
+        with _client(store, network, identity) as client:
+            data = client.state(address)
         if data is None:
             raise NotFound(f"nothing stands at {address}", hint="Or this identity may not see it.")
         shown = {"address": address, "data": base64.b64encode(data).decode()}
         print_json(shown) if as_json else click.echo(_readable(data))
         return
-    entries = list(client.entries("/state", limit, address=address))
+    with _client(store, network, identity) as client:
+        entries = list(client.entries("/state", limit, address=address))
     if as_json:
         print_json(entries)
     else:
@@ -131,12 +134,12 @@ def block(
     store: Store, block_id: str | None, limit: int, network: str | None, identity: str | None, as_json: bool
 ) -> None:
     """List the newest blocks, or show one."""
-    client = _client(store, network, identity)
-    if block_id is not None:
-        found = client.get(f"/blocks/{block_id}")["data"]
+    with _client(store, network, identity) as client:
+        found = None if block_id is None else client.get(f"/blocks/{block_id}")["data"]
+        blocks = [] if found is not None else list(client.entries("/blocks", limit))
+    if found is not None:
         print_json(found) if as_json else print_fields({"id": found["header_signature"]} | found["header"])
         return
-    blocks = list(client.entries("/blocks", limit))
     if as_json:
         print_json(blocks)
         return
@@ -162,17 +165,21 @@ def settings(store: Store, network: str | None, identity: str | None, as_json: b
     from adapters.sawtooth.wire.messages import parse
 
     found: dict[str, str] = {}
-    for entry in _client(store, network, identity).entries("/state", address=SETTINGS_PREFIX):
+    with _client(store, network, identity) as client:
+        entries = list(client.entries("/state", address=SETTINGS_PREFIX))
+    for entry in entries:
         for one in parse("Setting", base64.b64decode(entry["data"])).entries:
             found[one.key] = one.value
     print_json(found) if as_json else print_fields(dict(sorted(found.items())))
 
 
-def _client(store: Store, network: str | None, identity: str | None) -> SawtoothClient:
+@contextmanager
+def _client(store: Store, network: str | None, identity: str | None) -> Iterator[SawtoothClient]:
     from cli.sawtooth_client import SawtoothClient
 
     client = store.client(network)
-    return SawtoothClient(connect_client(client, client.identity(identity)))
+    with connect_client(client, client.identity(identity)) as connection:
+        yield SawtoothClient(connection)
 
 
 def _why(status: dict[str, Any]) -> str:

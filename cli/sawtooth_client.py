@@ -34,8 +34,9 @@ def make_transaction(
     *,
     dependencies: Sequence[str] = (),
     batcher: str | None = None,
+    nonce: str | None = None,
 ) -> Any:
-    """Return a signed Transaction. family: name and version; outputs: as the inputs when None."""
+    """Return a signed Transaction. family: name and version; outputs: as the inputs; nonce: random, when None."""
     header = MESSAGES["TransactionHeader"](
         batcher_public_key=batcher or signer.public_key,
         dependencies=dependencies,
@@ -43,7 +44,7 @@ def make_transaction(
         family_version=family[1],
         inputs=inputs,
         outputs=inputs if outputs is None else outputs,
-        nonce=secrets.token_hex(16),
+        nonce=secrets.token_hex(16) if nonce is None else nonce,
         payload_sha512=hashlib.sha512(payload).hexdigest(),
         signer_public_key=signer.public_key,
     ).SerializeToString()
