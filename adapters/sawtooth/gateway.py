@@ -103,7 +103,7 @@ class ValidatorGateway:
             case MessageType.CLIENT_BATCH_STATUS_REQUEST:
                 return await self._statuses(parse("ClientBatchStatusRequest", content), caller, backend)
             case MessageType.CLIENT_PEERS_GET_REQUEST | MessageType.CLIENT_STATUS_GET_REQUEST:
-                # A network's nodes are no peers in Sawtooth's sense: who runs them is told by `coco node list`.
+                # A network's nodes are no peers in Sawtooth's sense; `coco network status` tells of them.
                 answer = MESSAGES[EXCHANGES[message_type].response](status=SimpleStatus.OK).SerializeToString()
                 return answer
             case _:
