@@ -230,7 +230,12 @@ class Strange:
 
 
 def strange_bench() -> Bench:
-    bench = Bench(SETTINGS | {"namespaces": {"aaaaaa": {"read": ["*"]}}, "transaction_seconds_max": 0.1})
+    bench = Bench(
+        {
+            "namespaces": {"aaaaaa": {"read": ["*"]}, INTKEY: {"read": [], "submit": ["*"]}},
+            "transaction_seconds_max": 0.1,
+        }
+    )
     families = bench.harness.adapter._executor._runner._families  # type: ignore[attr-defined]
     families["strange", "1.0"] = Strange()
     return bench
@@ -323,8 +328,8 @@ def test_a_block_that_is_taken_back_leaves_nothing(monkeypatch: pytest.MonkeyPat
     executor = bench.harness.adapter._executor  # type: ignore[attr-defined]
     good, bad, runner = client.set("b", 2), client.set("c", 3), executor._runner.run
 
-    def run(state: Any, batch: Any) -> Any:
-        done = runner(state, batch)
+    def run(state: Any, batch: Any, usable: Any) -> Any:
+        done = runner(state, batch, usable)
         if batch.id == bad.id:
             raise ZeroDivisionError
         return done
