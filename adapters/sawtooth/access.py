@@ -1,6 +1,8 @@
 """Who may see what. The one place where the rules stand.
 
 - State is read by who may read its namespace, as the constitution says; a namespace it does not name, by nobody.
+- A transaction may use a namespace for which the constitution lets its submitter submit: who may read it, unless others
+  are named. For what becomes of a transaction, and its receipt, tell its submitter what it read.
 - A transaction is visible to the identity that submitted it, and to who may read every namespace that its inputs and
   outputs lie in. One that names no address, or a prefix shorter than a namespace, is its submitter's alone.
 - A batch is visible to who sees all its transactions; so is what became of it, and its transactions' receipts.
@@ -11,7 +13,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from adapters.sawtooth.addresses import ADDRESS_BYTES, NAMESPACE_BYTES, namespaces_of
 from adapters.sawtooth.records import Outcome
@@ -22,20 +24,20 @@ from core.adapter.interface import Caller
 class Sight:
     """The rules for one caller."""
 
-    __slots__ = ("_identity", "readable")
+    __slots__ = ("_identity", "readable", "usable")
 
     def __init__(self, settings: Settings, caller: Caller) -> None:
         self._identity = caller.identity
-        self.readable: frozenset[bytes] = frozenset()
-        """The namespaces that the caller may read."""
+        names: set[str] = set()
         if caller.identity is not None:
             # An identity that is called like a group is not that group.
             names = {EVERYBODY, MEMBERS if caller.is_member else EVERYBODY}
             if caller.identity != MEMBERS:
                 names.add(caller.identity)
-            self.readable = frozenset(
-                namespace for namespace, readers in settings.readers.items() if not names.isdisjoint(readers)
-            )
+        self.readable = _where(settings.readers, names)
+        """The namespaces that the caller may read."""
+        self.usable = _where(settings.submitters, names)
+        """The namespaces that the caller's transactions may use."""
 
     def is_submitter(self, outcome: Outcome) -> bool:
         return self._identity is not None and outcome.submitter == self._identity
@@ -60,3 +62,7 @@ class Sight:
 def batch_namespaces(transactions: Iterable[Iterable[str]]) -> tuple[bytes, ...]:
     """Return what one must be allowed to read to see a batch. transactions: the prefixes that each of them names."""
     return tuple(sorted(frozenset().union(*map(namespaces_of, transactions))))
+
+
+def _where(rights: Mapping[bytes, frozenset[str]], names: set[str]) -> frozenset[bytes]:
+    return frozenset(namespace for namespace, holders in rights.items() if not names.isdisjoint(holders))

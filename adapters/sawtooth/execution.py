@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -54,12 +54,12 @@ class BatchRunner:
         self._families = families
         self._deadline = Deadline(seconds_max)
 
-    def run(self, state: TableHandle, batch: SignedBatch) -> BatchRun:
-        """Run a batch. Whoever calls undoes what it wrote where it failed."""
+    def run(self, state: TableHandle, batch: SignedBatch, usable: Collection[bytes] | None) -> BatchRun:
+        """Run a batch. Whoever calls undoes what it wrote where it failed. usable: see Context."""
         run, size_bytes = BatchRun(), 0
         for transaction in batch.transactions:
             try:
-                context = self._apply(state, transaction)
+                context = self._apply(state, transaction, usable)
                 receipt = make_receipt(transaction.id, context)
                 run.changed.update(context.changes)
                 size_bytes += len(receipt)
@@ -71,7 +71,7 @@ class BatchRunner:
             run.receipts.append(receipt)
         return run
 
-    def _apply(self, state: TableHandle, transaction: SignedTransaction) -> Context:
+    def _apply(self, state: TableHandle, transaction: SignedTransaction, usable: Collection[bytes] | None) -> Context:
         header = transaction.header
         refusal = refusal_of_family(state, transaction)
         if refusal:
@@ -85,7 +85,7 @@ class BatchRunner:
             raise TransactionFailed(
                 f"no transaction processor for family {header.family_name[:80]} {header.family_version[:80]}"
             )
-        context = Context(state, header.inputs, header.outputs)
+        context = Context(state, header.inputs, header.outputs, usable)
         given = Transaction(header, transaction.payload, transaction.id, header_bytes=transaction.header_bytes)
         try:
             self._deadline.run(lambda: _call(handler, given, context))

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from adapters.sawtooth import onchain, records
-from adapters.sawtooth.access import batch_namespaces
+from adapters.sawtooth.access import Sight, batch_namespaces
 from adapters.sawtooth.blocks import make_block
 from adapters.sawtooth.claims import BatchClaims
 from adapters.sawtooth.execution import CHANGES_MAX, BatchRun, BatchRunner, TransactionFailed
@@ -59,6 +59,7 @@ class SawtoothExecutor:
 
     def __init__(self, families: Mapping[FamilyVersion, TransactionHandler], settings: Settings) -> None:
         self._runner = BatchRunner(families, settings.transaction_seconds_max)
+        self._settings = settings
         self._tree = MerkleTree()
         self._open: OpenBlock | None = None
         self._signer: Signer | None = None
@@ -116,7 +117,7 @@ class SawtoothExecutor:
         self._check_room(block, batch, onchain.number_setting(state, onchain.BATCHES_PER_BLOCK))
         mark = transaction.checkpoint()
         injected = self._inject(transaction, block, context)
-        run = self._run(transaction, batch)
+        run = self._run(transaction, batch, Sight(self._settings, context.caller).usable)
         submitter = context.caller.identity or ""
         if run.failure is not None:
             transaction.revert(mark)
@@ -186,7 +187,7 @@ class SawtoothExecutor:
         if "block_info" not in (one.strip() for one in injectors.split(",")):
             return None
         batch = injected_batch(block.previous, self._signer_of(transaction))
-        run = self._runner.run(state, batch)
+        run = self._runner.run(state, batch, None)
         if run.failure is not None:
             return None
         digests, status = records.receipts_digest(run.receipts), batch_status(batch.id, BatchStatus.COMMITTED)
@@ -195,7 +196,7 @@ class SawtoothExecutor:
         self._write(transaction, batch, run)
         return batch, run
 
-    def _run(self, transaction: ScopedTransaction, batch: SignedBatch) -> BatchRun:
+    def _run(self, transaction: ScopedTransaction, batch: SignedBatch, usable: frozenset[bytes]) -> BatchRun:
         """Run a batch whose transactions are new and whose dependencies are there."""
         known, own = transaction.table("transactions"), set[str]()
         for one in batch.transactions:
@@ -207,7 +208,7 @@ class SawtoothExecutor:
                     failure = TransactionFailed(f"the transaction depends on {dependency}, which is not committed")
                     return BatchRun(failed=one.id, failure=failure)
             own.add(one.id)
-        return self._runner.run(transaction.table("state"), batch)
+        return self._runner.run(transaction.table("state"), batch, usable)
 
     def _write(self, transaction: ScopedTransaction, batch: SignedBatch, run: BatchRun) -> None:
         transaction.table("batches").put(batch.key, batch.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from core.errors import CocoError
 
@@ -22,12 +22,15 @@ _NAMESPACE = re.compile(r"[0-9a-f]{6}")
 class Settings:
     """readers: by namespace (3 bytes), the identities that may read it; EVERYBODY and MEMBERS stand for groups.
 
+    submitters: those whose transactions may use it. What a transaction does tells of what it read, so they are the
+    readers unless the constitution says otherwise, and a namespace that it does not name is nobody's.
     state: settings that the chain begins with, as the settings family keeps them.
     external_processors: whether transactions may be run by processors outside the enclave.
     transaction_seconds_max: processor time of one transaction in the enclave.
     """
 
     readers: Mapping[bytes, frozenset[str]] = field(default_factory=dict)
+    submitters: Mapping[bytes, frozenset[str]] = field(default_factory=dict)
     state: Mapping[str, str] = field(default_factory=dict)
     external_processors: bool = False
     transaction_seconds_max: float = TRANSACTION_SECONDS_DEFAULT
@@ -45,7 +48,8 @@ def parse_settings(settings: Mapping[str, Any]) -> Settings:
     if not isinstance(namespaces, Mapping):
         raise _wrong("namespaces", "is not an object", 'Give namespace -> {"read": [...]}.')
     return Settings(
-        readers={_namespace(name): _readers(f"namespaces.{name}", rule) for name, rule in namespaces.items()},
+        readers=_names(namespaces, "read"),
+        submitters=_names(namespaces, "submit"),
         state=_state(state),
         external_processors=external,
         transaction_seconds_max=TRANSACTION_SECONDS_DEFAULT if seconds is None else _seconds(seconds),
@@ -58,13 +62,25 @@ def _namespace(name: Any) -> bytes:
     return bytes.fromhex(name)
 
 
-def _readers(name: str, rule: Any) -> frozenset[str]:
-    if not isinstance(rule, Mapping) or set(rule) != {"read"} or not isinstance(rule["read"], list | tuple):
-        raise _wrong(name, "is no rule", 'Give {"read": ["*"]}, {"read": ["members"]} or {"read": [identities]}.')
-    readers = rule["read"]
-    if len(readers) > READERS_MAX or not all(isinstance(reader, str) and reader for reader in readers):
-        raise _wrong(f"{name}.read", "is not a list of names", f"Give at most {READERS_MAX} identities.")
-    return frozenset(readers)
+def _names(namespaces: Mapping[Any, Any], right: Literal["read", "submit"]) -> dict[bytes, frozenset[str]]:
+    """Return who has a right in each namespace; who may read may submit, unless others are named."""
+    found = {}
+    for name, rule in namespaces.items():
+        if not isinstance(rule, Mapping) or not {"read"} <= set(rule) <= {"read", "submit"}:
+            raise _wrong(
+                f"namespaces.{name}",
+                "is no rule",
+                'Give {"read": [...]}: "*", "members" or identities; or "submit", too.',
+            )
+        names = rule.get(right, rule["read"])
+        if not isinstance(names, list | tuple) or len(names) > READERS_MAX:
+            raise _wrong(
+                f"namespaces.{name}.{right}", "is not a list of names", f"Give at most {READERS_MAX} identities."
+            )
+        if not all(isinstance(one, str) and one for one in names):
+            raise _wrong(f"namespaces.{name}.{right}", "is not a list of names", "Give names of identities.")
+        found[_namespace(name)] = frozenset(names)
+    return found
 
 
 def _state(state: Any) -> dict[str, str]:

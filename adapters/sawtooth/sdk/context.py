@@ -1,15 +1,16 @@
 """The state as one transaction may use it, and what it leaves. Source: sawtooth_sdk.processor.context.
 
 Rules: the validator's context manager. An address is read that begins with one of the header's inputs, and written
-that begins with one of its outputs; all others, and what is no address, raise AuthorizationException.
+that begins with one of its outputs; all others, and what is no address, raise AuthorizationException. So does an
+address in a namespace that the constitution does not let the transaction's submitter use.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from adapters.sawtooth.addresses import is_address
+from adapters.sawtooth.addresses import NAMESPACE_BYTES, is_address
 from adapters.sawtooth.sdk.exceptions import AuthorizationException, InternalError
 from adapters.sawtooth.wire.messages import MESSAGES
 from core import limits
@@ -39,14 +40,24 @@ class Transaction(NamedTuple):
 
 
 class Context:
-    """See the module. changes: what was set (None: deleted), by address; the table has it once `write` was called."""
+    """See the module. changes: what was set (None: deleted), by address; the table has it once `write` was called.
 
-    __slots__ = ("_inputs", "_outputs", "_state", "_used", "changes", "events", "receipt_data")
+    usable: the namespaces that the submitter may use; None: all of them.
+    """
 
-    def __init__(self, state: TableHandle, inputs: Iterable[str], outputs: Iterable[str]) -> None:
+    __slots__ = ("_inputs", "_outputs", "_state", "_usable", "_used", "changes", "events", "receipt_data")
+
+    def __init__(
+        self,
+        state: TableHandle,
+        inputs: Iterable[str],
+        outputs: Iterable[str],
+        usable: Collection[bytes] | None = None,
+    ) -> None:
         self._state = state
         self._inputs = tuple(inputs)
         self._outputs = tuple(outputs)
+        self._usable = usable
         self._used = 0
         self.changes: dict[bytes, bytes | None] = {}
         self.events: list[Any] = []
@@ -115,7 +126,14 @@ class Context:
         for address in addresses:
             if not isinstance(address, str) or is_address(address) is None or not address.startswith(allowed):
                 raise AuthorizationException(f"Tried to {verb} unauthorized address: {addresses}")
-        return [bytes.fromhex(address) for address in addresses]
+        keys = [bytes.fromhex(address) for address in addresses]
+        if self._usable is not None:
+            for key in keys:
+                if key[:NAMESPACE_BYTES] not in self._usable:
+                    raise AuthorizationException(
+                        f"The constitution does not let the submitter use the namespace {key[:NAMESPACE_BYTES].hex()}"
+                    )
+        return keys
 
     def _use(self, size_bytes: int) -> None:
         self._used += size_bytes

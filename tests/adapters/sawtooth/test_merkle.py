@@ -57,7 +57,7 @@ def random_address(chance: random.Random) -> str:
             return start + "ab" * cut + f"{chance.randrange(3):02x}" + "cd" * (31 - cut)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_roots_over_ten_thousand_operations(seed: int) -> None:
     chance, stored = random.Random(seed), Stored()
     done = blocks = 0
@@ -71,7 +71,7 @@ def test_roots_over_ten_thousand_operations(seed: int) -> None:
                 changes[random_address(chance)] = chance.randbytes(chance.choice([0, 1, 20, 24, 300]))
         root = stored.apply(changes)
         done, blocks = done + len(changes), blocks + 1
-        if blocks % 12 == 0 or done >= 10_000:
+        if blocks % 25 == 0 or done >= 10_000:
             assert root == naive_root(stored.state)
         if chance.random() < 0.1:
             stored.tree.forget()
