@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from adapters.sawtooth.gateway import ValidatorGateway
+from adapters.sawtooth.requests import NEWEST_BLOCK
 from adapters.sawtooth.wire.messages import MESSAGES, EventsGetStatus, ListStatus, MessageType, parse
 from core.adapter.interface import Backend, Caller, Overloaded
 from core.errors import CocoError
@@ -45,11 +46,10 @@ class BlockEvents:
 
     async def head_number(self) -> int:
         """Return the newest block's number."""
-        asked = MESSAGES["ClientBlockListRequest"](paging=MESSAGES["ClientPagingControls"](limit=1))
-        found = await self._ask(MessageType.CLIENT_BLOCK_LIST_REQUEST, asked)
-        if found.status != ListStatus.OK or not found.blocks:
+        block = await self._gateway.block(NEWEST_BLOCK, self._caller, self._backend)
+        if block is None:
             raise NoAnswer("the validator has no block yet", hint="Try again in a moment.")
-        return _number(found.blocks[0])
+        return _number(block)
 
     async def number_of(self, block_id: str) -> int | None:
         """Return the number of a block, -1 for what stands before block 0, None for one that is not known."""
@@ -66,12 +66,10 @@ class BlockEvents:
 
     async def read(self, number: int, subscriptions: Sequence[Any]) -> BlockNews | None:
         """Return the block of this number, None while there is none."""
-        asked = MESSAGES["ClientBlockGetByNumRequest"](block_num=number)
-        found = await self._ask(MessageType.CLIENT_BLOCK_GET_BY_NUM_REQUEST, asked)
-        if found.status != ListStatus.OK:
+        block = await self._gateway.block(number, self._caller, self._backend)
+        if block is None:
             return None
-        header = parse("BlockHeader", found.block.header)
-        block_id = found.block.header_signature
+        header, block_id = parse("BlockHeader", block.header), block.header_signature
         told = await self.events(subscriptions, [block_id])
         if told.status != EventsGetStatus.OK:
             raise NoAnswer("the events of a committed block cannot be had")

@@ -11,7 +11,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.sawtooth.wire.messages import MESSAGES, BatchStatus, MessageType, SimpleStatus, SubmitStatus, parse
+from adapters.sawtooth.requests import BLOCK_HEADER
+from adapters.sawtooth.wire.messages import (
+    MESSAGES,
+    BatchStatus,
+    ListStatus,
+    MessageType,
+    SimpleStatus,
+    SubmitStatus,
+    parse,
+)
 from core import limits
 from core.adapter.interface import Backend, Caller, Overloaded
 from core.errors import CocoError, LimitExceeded
@@ -115,6 +124,12 @@ class ValidatorGateway:
         answer = await self.ask(message_type, request.SerializeToString(), caller, backend)
         return parse(EXCHANGES[message_type].response, answer)
 
+    async def block(self, number: int, caller: Caller, backend: Backend) -> Any:
+        """Return a Block without its batches, None where there is none of this number. number: may be NEWEST_BLOCK."""
+        content = MESSAGES["ClientBlockGetByNumRequest"](block_num=number).SerializeToString()
+        found = parse("ClientBlockGetResponse", await self._query(BLOCK_HEADER, content, caller, backend))
+        return found.block if found.status == ListStatus.OK else None
+
     async def submit(self, batches: list[bytes], caller: Caller, backend: Backend) -> SubmitStatus:
         """Run serialised batches, in order; returns when each is committed, invalid or held.
 
@@ -196,7 +211,7 @@ class ValidatorGateway:
             except TimeoutError:
                 continue
 
-    async def _query(self, message_type: MessageType, content: bytes, caller: Caller, backend: Backend) -> bytes:
+    async def _query(self, message_type: int, content: bytes, caller: Caller, backend: Backend) -> bytes:
         message = MESSAGES["Message"](message_type=message_type, content=content)
         reply = parse("Message", await backend.query(message.SerializeToString(), caller))
         answer: bytes = reply.content

@@ -9,6 +9,7 @@ from adapters.sawtooth import queries_chain as chain
 from adapters.sawtooth.events import get_events
 from adapters.sawtooth.paging import Refused
 from adapters.sawtooth.queries_state import get_state, list_state
+from adapters.sawtooth.requests import BLOCK_HEADER
 from adapters.sawtooth.scope import Scope
 from adapters.sawtooth.wire.messages import MESSAGES, ListStatus, MalformedMessage, MessageType, parse
 from core.adapter.interface import CommandRejected, QueryClass
@@ -73,6 +74,12 @@ def _questions() -> dict[int, _Question]:
             MessageType[f"CLIENT_{answered}_RESPONSE"],
             answer,
         )
+    found[BLOCK_HEADER] = _Question(
+        "ClientBlockGetByNumRequest",
+        "ClientBlockGetResponse",
+        MessageType.CLIENT_BLOCK_GET_RESPONSE,
+        chain.block_header,
+    )
     return found
 
 

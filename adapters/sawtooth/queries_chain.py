@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from adapters.sawtooth import records
 from adapters.sawtooth.paging import Refused, begin_at, is_reversed, page_limit, take_page
 from adapters.sawtooth.records import StoredBlock
+from adapters.sawtooth.requests import NEWEST_BLOCK
 from adapters.sawtooth.scope import Scope
 from adapters.sawtooth.signatures import SIGNATURE_HEX
 from adapters.sawtooth.wire.messages import MESSAGES, BatchStatus, ListStatus, parse
@@ -238,6 +239,15 @@ def _one_block(scope: Scope, block: StoredBlock | None) -> Any:
     response = _BlockGet(status=ListStatus.OK)
     response.block.MergeFromString(_whole_block(scope, block))
     return response
+
+
+def block_header(scope: Scope, request: Any) -> Any:
+    """Answer with a block without its batches, the newest one for NEWEST_BLOCK."""
+    newest = request.block_num == NEWEST_BLOCK
+    block = scope.head if newest else records.block_by_number(scope.transaction, request.block_num)
+    if block is None:
+        raise Refused(ListStatus.NO_RESOURCE)
+    return _BlockGet(status=ListStatus.OK, block=_Block(header=block.header, header_signature=block.id))
 
 
 def block_by_id(scope: Scope, request: Any) -> Any:

@@ -1,12 +1,19 @@
 """What a gateway asks the executor: one batch, one command. Both ends are the worker enclave.
 
 A command's reply is a serialised `ClientBatchStatus`; a batch that is refused before anything runs is answered with a
-serialised `ClientBatchSubmitResponse`. Every query is one of Sawtooth's own client messages, in its envelope.
+serialised `ClientBatchSubmitResponse`. Every query is one of Sawtooth's own client messages, in its
+envelope; one more is the gateway's own.
 """
 
 from __future__ import annotations
 
 from core.codec import Codec, Message
+
+BLOCK_HEADER = 9_000
+"""The message type of a question that no client asks: a ClientBlockGetByNumRequest that is answered with the block
+alone, without its batches. What follows the chain, and each read of the state, needs no more."""
+NEWEST_BLOCK = 2**64 - 1
+"""The number that such a question has for the newest block."""
 
 
 class StateRead(Message, frozen=True):

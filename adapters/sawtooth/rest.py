@@ -13,6 +13,7 @@ from typing import Any
 from adapters.sawtooth import rest_json, rest_query
 from adapters.sawtooth.errors import RestError, RestFailure
 from adapters.sawtooth.gateway import ValidatorGateway
+from adapters.sawtooth.requests import NEWEST_BLOCK
 from adapters.sawtooth.rest_links import build_link
 from adapters.sawtooth.wire.messages import (
     MESSAGES,
@@ -249,11 +250,10 @@ class RestApi:
             asked = MESSAGES["ClientBlockGetByIdRequest"](block_id=named)
             kind, none = _Type.CLIENT_BLOCK_GET_BY_ID_REQUEST, RestError.BLOCK_NOT_FOUND
             return (await self._ask(kind, asked, request, backend, ListStatus, none)).block
-        asked = MESSAGES["ClientBlockListRequest"](paging=MESSAGES["ClientPagingControls"](limit=1))
-        found = await self._ask(
-            _Type.CLIENT_BLOCK_LIST_REQUEST, asked, request, backend, ListStatus, RestError.BLOCK_NOT_FOUND
-        )
-        return found.blocks[0]
+        block = await self._gateway.block(NEWEST_BLOCK, request.caller, backend)
+        if block is None:
+            raise RestFailure(RestError.NOT_READY)
+        return block
 
     async def _ask(
         self,

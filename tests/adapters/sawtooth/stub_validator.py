@@ -8,6 +8,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from adapters.sawtooth.gateway import EXCHANGES, Prepared, ValidatorGateway
+from adapters.sawtooth.requests import BLOCK_HEADER, NEWEST_BLOCK
 from adapters.sawtooth.rest import RestApi
 from adapters.sawtooth.wire.messages import MESSAGES, MessageType
 from core.adapter.interface import Caller, Outcome, Request, Response
@@ -49,6 +50,7 @@ class StubValidator:
         self.submitted: list[bytes] = []
         self.replies: list[bytes | CocoError] = []
         self.failure: CocoError | None = None
+        self.blocks = 8
         self.held: asyncio.Event | None = None
         self.committed = 1
         self._news = asyncio.Condition()
@@ -58,6 +60,8 @@ class StubValidator:
         if self.failure is not None:
             raise self.failure
         message = MESSAGES["Message"].FromString(payload)
+        if message.message_type == BLOCK_HEADER:
+            return self._header(int(MESSAGES["ClientBlockGetByNumRequest"].FromString(message.content).block_num))
         kind = MessageType(message.message_type)
         request = MESSAGES[EXCHANGES[kind].request].FromString(message.content)
         self.asked.append((kind, request))
@@ -66,6 +70,17 @@ class StubValidator:
         content = made.SerializeToString()
         reply: bytes = make("Message", message_type=EXCHANGES[kind].response_type, content=content).SerializeToString()
         return reply
+
+    def _header(self, number: int) -> bytes:
+        number = self.blocks - 1 if number == NEWEST_BLOCK else number
+        fields = {"status": 1, "block": self.block(number)} if 0 <= number < self.blocks else {"status": 5}
+        content = make("ClientBlockGetResponse", **fields)
+        reply: bytes = make("Message", content=content.SerializeToString()).SerializeToString()
+        return reply
+
+    def block(self, number: int) -> Any:
+        """Return the block of a number; those below `blocks` exist."""
+        return make_block(number)
 
     async def submit(self, payload: bytes, caller: Caller) -> Outcome:
         self.submitted.append(payload)

@@ -342,6 +342,12 @@ async def test_a_head_that_moved_on_is_taken_anew(validator: StubValidator) -> N
     assert code(await ask(validator, "GET", f"/state?head={ID_A}")) == (404, 70)
 
 
+async def test_a_network_without_a_block(validator: StubValidator) -> None:
+    validator.blocks = 0
+    for path in ("/state", f"/state/{'0' * 70}"):
+        assert code(await ask(validator, "GET", path)) == (503, 15)
+
+
 async def test_receipts(validator: StubValidator) -> None:
     change = make("StateChange", address="ab", value=b"1", type=1)
     event = make("Event", event_type="xo/created", attributes=[make("EventAttribute", key="name", value="g")])

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from adapters.sawtooth.requests import BLOCK_HEADER
 from adapters.sawtooth.subscriptions import DeltaSocket
 from adapters.sawtooth.validator_socket import KNOWN_BLOCKS_MAX, REQUESTS_MAX, SUBSCRIPTIONS_MAX, ValidatorSocket
 from adapters.sawtooth.wire.messages import MessageType, SubmitStatus, parse
@@ -37,10 +38,6 @@ class Chain(StubValidator):
         self.blocks = blocks
         self.hidden: set[int] = set()
         self.answers = {
-            MessageType.CLIENT_BLOCK_LIST_REQUEST: lambda _: make(
-                "ClientBlockListResponse", status=1, blocks=[self.block(self.blocks - 1)]
-            ),
-            MessageType.CLIENT_BLOCK_GET_BY_NUM_REQUEST: lambda asked: self.found(int(asked.block_num)),
             MessageType.CLIENT_BLOCK_GET_BY_ID_REQUEST: lambda asked: self.found(int(asked.block_id, 16)),
             MessageType.CLIENT_EVENTS_GET_REQUEST: self.events,
         }
@@ -145,6 +142,7 @@ async def test_requests_are_answered_with_their_correlation_id() -> None:
         b"\x0a\xff",
         envelope(99_999, b""),
         envelope(0, b""),
+        envelope(BLOCK_HEADER, b""),
         envelope(MessageType.CLIENT_STATE_GET_RESPONSE, b""),
         envelope(MessageType.PING_RESPONSE, b""),
         envelope(MessageType.TP_PROCESS_RESPONSE, b""),
