@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -22,7 +20,7 @@ from cli.sawtooth_client import SawtoothClient, make_batch, make_transaction
 from cli.store import ClientStore
 from core.adapter.harness import AdapterHarness
 from core.adapter.interface import Caller
-from tests.cli.fake_node import TOKEN, FakeNode
+from tests.cli.fake_node import TOKEN, FakeNode, client_side, in_a_thread
 from tests.cli.runner import Coco
 
 SIGNER = Signer(b"\x05" * 32)
@@ -57,24 +55,13 @@ class SawtoothNode(FakeNode):
 @pytest.fixture
 def node(tmp_path: Path) -> Iterator[SawtoothNode]:
     running = SawtoothNode(tmp_path)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(running.start(), loop).result()
-    yield running
-    asyncio.run_coroutine_threadsafe(running.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with in_a_thread(running):
+        yield running
 
 
 @pytest.fixture
 def store(home: Path, node: SawtoothNode) -> ClientStore:
-    made = ClientStore(home / "clients/demo", "demo")
-    made.add_identity("carrier", key=b"key", certificate=b"certificate", token=TOKEN)
-    made.pin_ca(node.ca_file.read_bytes())
-    made.set_url(node.url)
-    return made
+    return client_side(home, node)
 
 
 @pytest.fixture
