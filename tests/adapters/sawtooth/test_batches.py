@@ -327,8 +327,8 @@ def test_a_block_that_is_taken_back_leaves_nothing(monkeypatch: pytest.MonkeyPat
     executor = bench.harness.adapter._executor  # type: ignore[attr-defined]
     good, bad, runner = client.set("b", 2), client.set("c", 3), executor._runner.run
 
-    def run(state: Any, batch: Any, usable: Any) -> Any:
-        done = runner(state, batch, usable)
+    def run(state: Any, batch: Any, *given: Any) -> Any:
+        done = runner(state, batch, *given)
         if batch.id == bad.id:
             raise ZeroDivisionError
         return done
