@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -25,6 +26,8 @@ from core.kv.transaction import TableHandle
 MESSAGE_CHARACTERS_MAX = 4_096
 RECEIPTS_BYTES_MAX = 8 * limits.MEBIBYTE
 """Of one batch: what it sets stands in them, and all of it comes into one ledger entry."""
+BATCH_TRANSACTIONS_TIME = 5
+"""A batch may take as much processor time as this many transactions may, each at its bound."""
 CHANGES_MAX = 20_000
 """Addresses that one batch, or one block, may change."""
 
@@ -38,7 +41,7 @@ class TransactionFailed(Exception):
 
     def __init__(self, message: str, extended_data: bytes | None = None) -> None:
         super().__init__(message)
-        self.message = message[:MESSAGE_CHARACTERS_MAX]
+        self.message = message[:MESSAGE_CHARACTERS_MAX].encode(errors="replace").decode()
         self.extended_data = extended_data or b""
 
 
@@ -74,7 +77,7 @@ class BatchRunner:
 
         usable: see Context. external: what processors did with each transaction, for families that are not here.
         """
-        run, size_bytes = BatchRun(), 0
+        run, size_bytes, ends = BatchRun(), 0, time.thread_time() + BATCH_TRANSACTIONS_TIME * self._deadline.seconds
         for place, transaction in enumerate(batch.transactions):
             try:
                 result = external[place] if external else None
@@ -86,6 +89,8 @@ class BatchRunner:
                 size_bytes += len(receipt)
                 if size_bytes > RECEIPTS_BYTES_MAX or len(run.changed) > CHANGES_MAX:
                     raise TransactionFailed("the batch changes more than fits into a block")
+                if time.thread_time() > ends:
+                    raise TransactionFailed("the batch took too much processor time")
             except TransactionFailed as failure:
                 run.failed, run.failure = transaction.id, failure
                 return run

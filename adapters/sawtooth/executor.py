@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from adapters.sawtooth import onchain, records
 from adapters.sawtooth.access import Sight, batch_namespaces
+from adapters.sawtooth.addresses import BLOCK_INFO_NAMESPACE
 from adapters.sawtooth.blocks import make_block
 from adapters.sawtooth.claims import BatchClaims
 from adapters.sawtooth.commands import Submitted, parse_command
@@ -120,6 +121,7 @@ class SawtoothExecutor:
             raise CommandRejected(refusal(SubmitStatus.INVALID_BATCH))
         block = self._open or OpenBlock(records.head(transaction))
         self._check_room(block, batch, onchain.number_setting(state, onchain.BATCHES_PER_BLOCK))
+        namespaces = batch_namespaces((*one.header.inputs, *one.header.outputs) for one in batch.transactions)
         mark = transaction.checkpoint()
         injected = self._inject(transaction, block, context)
         try:
@@ -131,7 +133,7 @@ class SawtoothExecutor:
         if run.failure is not None:
             transaction.revert(mark)
             status = invalid_status(batch.id, run.failed, run.failure)
-            outcome = Outcome(NO_BLOCK, 0, submitter, self._namespaces(batch), status, b"", run.external)
+            outcome = Outcome(NO_BLOCK, 0, submitter, namespaces, status, b"", run.external)
             self._note_invalid(transaction, batch.key, known is not None)
         else:
             status = batch_status(batch.id, BatchStatus.COMMITTED)
@@ -141,7 +143,7 @@ class SawtoothExecutor:
                 block.previous.number + 1,
                 place,
                 submitter,
-                self._namespaces(batch),
+                namespaces,
                 status,
                 digests,
                 run.external,
@@ -208,7 +210,8 @@ class SawtoothExecutor:
         if run.failure is not None:
             return None
         digests, status = records.receipts_digest(run.receipts), batch_status(batch.id, BatchStatus.COMMITTED)
-        outcome = Outcome(block.previous.number + 1, 0, "", self._namespaces(batch), status, digests)
+        namespaces = batch_namespaces([[BLOCK_INFO_NAMESPACE]])
+        outcome = Outcome(block.previous.number + 1, 0, "", namespaces, status, digests)
         transaction.table("outcomes").put(batch.key, OUTCOMES.encode(outcome))
         self._write(transaction, batch, run)
         return batch, run
@@ -256,9 +259,6 @@ class SawtoothExecutor:
             outcome = records.outcome(transaction, forgotten)
             if outcome is not None and outcome.block == NO_BLOCK:
                 transaction.table("outcomes").delete(forgotten)
-
-    def _namespaces(self, batch: SignedBatch) -> tuple[bytes, ...]:
-        return batch_namespaces((*one.header.inputs, *one.header.outputs) for one in batch.transactions)
 
     def _signer_of(self, transaction: ScopedTransaction) -> Signer:
         if self._signer is None:
