@@ -22,9 +22,11 @@ is_prefix = _PREFIX.fullmatch
 
 
 def namespaces_of(prefixes: Iterable[str]) -> frozenset[bytes]:
-    """Return the namespaces that these prefixes lie in; ANY_NAMESPACE for those shorter than one, and for none."""
+    """Return the namespaces of prefixes; ANY_NAMESPACE for what is shorter or no prefix, and where there is none."""
     found = {
-        bytes.fromhex(prefix[: 2 * NAMESPACE_BYTES]) if len(prefix) >= 2 * NAMESPACE_BYTES else ANY_NAMESPACE
+        bytes.fromhex(prefix[: 2 * NAMESPACE_BYTES])
+        if len(prefix) >= 2 * NAMESPACE_BYTES and is_prefix(prefix) is not None
+        else ANY_NAMESPACE
         for prefix in prefixes
     }
     return frozenset(found or {ANY_NAMESPACE})

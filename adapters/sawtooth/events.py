@@ -16,13 +16,16 @@ from adapters.sawtooth.paging import Refused
 from adapters.sawtooth.records import StoredBlock
 from adapters.sawtooth.scope import Scope
 from adapters.sawtooth.wire.messages import MESSAGES, EventsGetStatus, FilterType, parse
+from core import limits
 
 BLOCK_COMMIT = "sawtooth/block-commit"
 STATE_DELTA = "sawtooth/state-delta"
 SUBSCRIPTIONS_MAX = 100
 FILTERS_MAX = 20
-BLOCKS_MAX = 1_000
+BLOCKS_MAX = 100
 """What one request may name."""
+EVENTS_BYTES_MAX = limits.QUERY_REPLY_BYTES_MAX - limits.MEBIBYTE
+"""An answer that would be longer is none; ask for fewer blocks."""
 
 _Event = MESSAGES["Event"]
 _Response = MESSAGES["ClientEventsGetResponse"]
@@ -88,12 +91,16 @@ def get_events(scope: Scope, request: Any) -> Any:
     if len(request.block_ids) > BLOCKS_MAX:
         raise Refused(EventsGetStatus.UNKNOWN_BLOCK)
     blocks = [records.block_by_id(scope.transaction, one) for one in request.block_ids]
-    response, budget = _Response(status=EventsGetStatus.OK), Budget()
+    response, budget, left = _Response(status=EventsGetStatus.OK), Budget(), EVENTS_BYTES_MAX
     try:
         for block in blocks:
             if block is None:
                 raise Refused(EventsGetStatus.UNKNOWN_BLOCK)
-            response.events.extend(events_of(scope, block, subscriptions, budget))
+            events = events_of(scope, block, subscriptions, budget)
+            left -= sum(event.ByteSize() for event in events)
+            if left < 0:
+                raise Refused(EventsGetStatus.INTERNAL_ERROR)
+            response.events.extend(events)
     except TooCostly:
         raise Refused(EventsGetStatus.INTERNAL_ERROR) from None
     return response

@@ -7,25 +7,28 @@ changed none of it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from adapters.sawtooth import onchain, records
 from adapters.sawtooth.access import Sight, batch_namespaces
+from adapters.sawtooth.addresses import BLOCK_INFO_NAMESPACE
 from adapters.sawtooth.blocks import make_block
 from adapters.sawtooth.claims import BatchClaims
+from adapters.sawtooth.commands import Submitted, parse_command
 from adapters.sawtooth.execution import CHANGES_MAX, BatchRun, BatchRunner, TransactionFailed
+from adapters.sawtooth.external import Stale
 from adapters.sawtooth.families.block_info import injected_batch
 from adapters.sawtooth.families.registry import FamilyVersion
 from adapters.sawtooth.merkle import MerkleTree
 from adapters.sawtooth.queue import BatchQueue
 from adapters.sawtooth.records import NO_BLOCK, OUTCOMES, Outcome, StoredBlock
 from adapters.sawtooth.replies import batch_status, invalid_status, refusal
-from adapters.sawtooth.requests import COMMANDS
+from adapters.sawtooth.requests import TransactionResult
 from adapters.sawtooth.sdk.handler import TransactionHandler
 from adapters.sawtooth.settings import Settings
 from adapters.sawtooth.signatures import Signer
-from adapters.sawtooth.validation import InvalidBatch, SignedBatch, parse_batch
+from adapters.sawtooth.validation import InvalidBatch, SignedBatch
 from adapters.sawtooth.wire.messages import BatchStatus, SubmitStatus
 from core import limits
 from core.adapter.interface import (
@@ -35,7 +38,7 @@ from core.adapter.interface import (
     ExecutionContext,
     ScopedTransaction,
 )
-from core.errors import InvariantBroken, MalformedMessage
+from core.errors import InvariantBroken
 from core.types import NO_CLAIMS, Digest, Seqno
 
 BLOCK_BATCH_BYTES_MAX = 4 * limits.MEBIBYTE
@@ -103,8 +106,11 @@ class SawtoothExecutor:
         records.write_block(transaction, block)
 
     def execute(self, transaction: ScopedTransaction, payload: bytes, context: ExecutionContext) -> Executed:
-        """Run a batch. Raises CommandRejected for one that is refused before it runs, or BlockFull."""
-        batch = self._parse(payload)
+        """Run a batch. Raises CommandRejected for one that is refused before it runs, or BlockFull.
+
+        One whose external result is out of date is refused with the status PENDING: it is to be run again outside.
+        """
+        batch, external = self._parse(payload)
         known = records.outcome(transaction, batch.key)
         if known is not None and known.block != NO_BLOCK:
             if transaction.table("outcomes").version(batch.key) <= self._committed:
@@ -115,20 +121,33 @@ class SawtoothExecutor:
             raise CommandRejected(refusal(SubmitStatus.INVALID_BATCH))
         block = self._open or OpenBlock(records.head(transaction))
         self._check_room(block, batch, onchain.number_setting(state, onchain.BATCHES_PER_BLOCK))
+        namespaces = batch_namespaces((*one.header.inputs, *one.header.outputs) for one in batch.transactions)
         mark = transaction.checkpoint()
         injected = self._inject(transaction, block, context)
-        run = self._run(transaction, batch, Sight(self._settings, context.caller).usable)
+        try:
+            results = external.transactions if external and self._settings.external_processors else ()
+            run = self._run(transaction, batch, Sight(self._settings, context.caller).usable, results)
+        except Stale:
+            raise CommandRejected(batch_status(batch.id, BatchStatus.PENDING)) from None
         submitter = context.caller.identity or ""
         if run.failure is not None:
             transaction.revert(mark)
             status = invalid_status(batch.id, run.failed, run.failure)
-            outcome = Outcome(NO_BLOCK, 0, submitter, self._namespaces(batch), status)
+            outcome = Outcome(NO_BLOCK, 0, submitter, namespaces, status, b"", run.external)
             self._note_invalid(transaction, batch.key, known is not None)
         else:
             status = batch_status(batch.id, BatchStatus.COMMITTED)
             place = len(block.batch_ids) + (injected is not None)
             digests = records.receipts_digest(run.receipts)
-            outcome = Outcome(block.previous.number + 1, place, submitter, self._namespaces(batch), status, digests)
+            outcome = Outcome(
+                block.previous.number + 1,
+                place,
+                submitter,
+                namespaces,
+                status,
+                digests,
+                run.external,
+            )
             self._write(transaction, batch, run)
         transaction.table("outcomes").put(batch.key, OUTCOMES.encode(outcome))
         if run.failure is None:
@@ -160,13 +179,13 @@ class SawtoothExecutor:
         self._open = None
         return NO_CLAIMS
 
-    def _parse(self, payload: bytes) -> SignedBatch:
+    def _parse(self, payload: bytes) -> Submitted:
         parsed = self._queue.take_parsed(payload) if self._queue is not None else None
         if parsed is not None:
             return parsed
         try:
-            return parse_batch(COMMANDS.decode(payload).batch)
-        except (InvalidBatch, MalformedMessage):
+            return parse_command(payload)
+        except InvalidBatch:
             raise CommandRejected(refusal(SubmitStatus.INVALID_BATCH)) from None
 
     def _check_room(self, block: OpenBlock, batch: SignedBatch, batches_max: int) -> None:
@@ -191,12 +210,19 @@ class SawtoothExecutor:
         if run.failure is not None:
             return None
         digests, status = records.receipts_digest(run.receipts), batch_status(batch.id, BatchStatus.COMMITTED)
-        outcome = Outcome(block.previous.number + 1, 0, "", self._namespaces(batch), status, digests)
+        namespaces = batch_namespaces([[BLOCK_INFO_NAMESPACE]])
+        outcome = Outcome(block.previous.number + 1, 0, "", namespaces, status, digests)
         transaction.table("outcomes").put(batch.key, OUTCOMES.encode(outcome))
         self._write(transaction, batch, run)
         return batch, run
 
-    def _run(self, transaction: ScopedTransaction, batch: SignedBatch, usable: frozenset[bytes]) -> BatchRun:
+    def _run(
+        self,
+        transaction: ScopedTransaction,
+        batch: SignedBatch,
+        usable: frozenset[bytes],
+        external: Sequence[TransactionResult | None],
+    ) -> BatchRun:
         """Run a batch whose transactions are new and whose dependencies are there."""
         known, own = transaction.table("transactions"), set[str]()
         for one in batch.transactions:
@@ -208,7 +234,7 @@ class SawtoothExecutor:
                     failure = TransactionFailed(f"the transaction depends on {dependency}, which is not committed")
                     return BatchRun(failed=one.id, failure=failure)
             own.add(one.id)
-        return self._runner.run(transaction.table("state"), batch, usable)
+        return self._runner.run(transaction.table("state"), batch, usable, external)
 
     def _write(self, transaction: ScopedTransaction, batch: SignedBatch, run: BatchRun) -> None:
         transaction.table("batches").put(batch.key, batch.data)
@@ -233,9 +259,6 @@ class SawtoothExecutor:
             outcome = records.outcome(transaction, forgotten)
             if outcome is not None and outcome.block == NO_BLOCK:
                 transaction.table("outcomes").delete(forgotten)
-
-    def _namespaces(self, batch: SignedBatch) -> tuple[bytes, ...]:
-        return batch_namespaces((*one.header.inputs, *one.header.outputs) for one in batch.transactions)
 
     def _signer_of(self, transaction: ScopedTransaction) -> Signer:
         if self._signer is None:

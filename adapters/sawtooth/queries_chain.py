@@ -13,6 +13,13 @@ from adapters.sawtooth.requests import NEWEST_BLOCK
 from adapters.sawtooth.scope import Scope
 from adapters.sawtooth.signatures import SIGNATURE_HEX
 from adapters.sawtooth.wire.messages import MESSAGES, BatchStatus, ListStatus, parse
+from core import limits
+
+SCANNED_MAX = 50_000
+"""Batches, seen or not, that one list looks at. A page ends there; who knows an id further on can start from it."""
+IDS_MAX = 1_000
+"""Batches, or transactions, that one request asks the status or receipts of."""
+RECEIPTS_BYTES_MAX = limits.QUERY_REPLY_BYTES_MAX - limits.MEBIBYTE
 
 _BLOCK_NUMBER = re.compile(r"0x[0-9a-f]{1,16}")
 _Block = MESSAGES["Block"]
@@ -90,7 +97,7 @@ def _block_transactions(scope: Scope, block: StoredBlock) -> list[Item]:
     items = []
     for key in scope.block_batch_keys(block):
         outcome = records.outcome(scope.transaction, key)
-        if outcome is not None:
+        if outcome is not None and scope.sees_some(outcome):
             for data in scope.visible_transactions(outcome, scope.batch_data(key)):
                 items.append(Item(parse("Transaction", data).header_signature, data))
     return items
@@ -123,15 +130,16 @@ def list_items(scope: Scope, kind: _Kind, request: Any) -> Any:
     _check_ids(wanted)
     backwards = is_reversed(request, "default", ListStatus.INVALID_SORT)
     if wanted:
-        items = [
-            found[1]
-            for one in wanted
-            if (found := kind.find(scope, bytes.fromhex(one))) is not None and found[0].number <= head.number
-        ]
         if backwards:
-            items.reverse()
-        start = next((place for place, one in enumerate(items) if one.id == request.paging.start), len(items))
-        listed = begin_at(request.paging.start, iter(items[start:]), _item_id, ListStatus.INVALID_PAGING, iter(items))
+            wanted.reverse()
+        start = wanted.index(request.paging.start) if request.paging.start in wanted else len(wanted)
+        listed = begin_at(
+            request.paging.start,
+            _named(scope, kind, head, wanted[start:]),
+            _item_id,
+            ListStatus.INVALID_PAGING,
+            _named(scope, kind, head, wanted),
+        )
     else:
         listed = begin_at(
             request.paging.start,
@@ -161,14 +169,27 @@ def get_item(scope: Scope, kind: _Kind, item_id: str) -> Any:
     return response
 
 
+def _named(scope: Scope, kind: _Kind, head: StoredBlock, ids: list[str]) -> Iterator[Item]:
+    """Yield those of these ids that the caller sees and that are in the chain up to a block."""
+    for one in ids:
+        found = kind.find(scope, bytes.fromhex(one))
+        if found is not None and found[0].number <= head.number:
+            yield found[1]
+
+
 def _item_id(item: Item) -> str:
     return item.id
 
 
 def _chain(scope: Scope, kind: _Kind, first: int, head: int, backwards: bool) -> Iterator[Item]:
     """Yield what the blocks hold, the newest block first; backwards, all the other way round."""
+    left = SCANNED_MAX
     for number in range(first, head + 1) if backwards else range(first, -1, -1):
-        items = kind.in_block(scope, _block(scope, number))
+        block = _block(scope, number)
+        left -= 1 + len(parse("BlockHeader", block.header).batch_ids)
+        if left < 0:
+            return
+        items = kind.in_block(scope, block)
         yield from reversed(items) if backwards else items
 
 
@@ -276,6 +297,8 @@ def batch_statuses(scope: Scope, request: Any) -> Any:
     _check_ids(request.batch_ids)
     if not request.batch_ids:
         raise Refused(ListStatus.NO_RESOURCE)
+    if len(request.batch_ids) > IDS_MAX:
+        raise Refused(ListStatus.INTERNAL_ERROR)
     response = _StatusResponse(status=ListStatus.OK)
     for batch_id in request.batch_ids:
         outcome = scope.outcome(bytes.fromhex(batch_id))
@@ -291,7 +314,9 @@ def batch_statuses(scope: Scope, request: Any) -> Any:
 
 def get_receipts(scope: Scope, request: Any) -> Any:
     """Answer a ClientReceiptGetRequest: all of the receipts, or none."""
-    response = _ReceiptResponse(status=ListStatus.OK)
+    if len(request.transaction_ids) > IDS_MAX:
+        raise Refused(ListStatus.INTERNAL_ERROR)
+    response, left = _ReceiptResponse(status=ListStatus.OK), RECEIPTS_BYTES_MAX
     for transaction_id in request.transaction_ids:
         key = records.id_key(transaction_id)
         data = None
@@ -299,5 +324,8 @@ def get_receipts(scope: Scope, request: Any) -> Any:
             data = scope.transaction.table("receipts").get(key)
         if data is None:
             raise Refused(ListStatus.NO_RESOURCE)
+        left -= len(data)
+        if left < 0:
+            raise Refused(ListStatus.INTERNAL_ERROR)
         response.receipts.add().MergeFromString(data)
     return response

@@ -12,13 +12,12 @@ from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
+from adapters.sawtooth.commands import Submitted, parse_command
 from adapters.sawtooth.replies import batch_status, refusal
-from adapters.sawtooth.requests import COMMANDS
-from adapters.sawtooth.validation import InvalidBatch, SignedBatch, parse_batch
+from adapters.sawtooth.validation import InvalidBatch, SignedBatch
 from adapters.sawtooth.wire.messages import BatchStatus, SubmitStatus
 from core import limits
 from core.adapter.interface import CommandRejected, Pending, ScopedTransaction
-from core.errors import MalformedMessage
 
 HELD_MILLISECONDS_MAX = 300_000
 HELD_MAX = 1_000
@@ -30,7 +29,7 @@ Replied = list[tuple[Pending, bytes]]
 @dataclass(frozen=True, slots=True)
 class _Held:
     pending: Pending
-    batch: SignedBatch
+    submitted: Submitted
     missing: frozenset[str]
     until_ms: int
 
@@ -41,13 +40,13 @@ class BatchQueue:
     def __init__(self, read: Callable[[], ScopedTransaction], *, total_max: int = limits.QUEUED_COMMANDS_MAX) -> None:
         self._read = read
         self._total_max = total_max
-        self._ready: deque[tuple[Pending, SignedBatch]] = deque()
+        self._ready: deque[tuple[Pending, Submitted]] = deque()
         self._held: dict[int, _Held] = {}
         self._held_by: Counter[str | None] = Counter()
         self._waiting_for: dict[str, set[int]] = {}
         self._ran: list[str] = []
         self._ids: Counter[tuple[str, str | None]] = Counter()
-        self._parsed: tuple[bytes, SignedBatch] | None = None
+        self._parsed: tuple[bytes, Submitted] | None = None
 
     def __len__(self) -> int:
         return len(self._ready) + len(self._held)
@@ -55,17 +54,17 @@ class BatchQueue:
     def push(self, pending: Pending, now_ms: int) -> Replied:
         """Take a batch. Raises CommandRejected for one that is malformed, or when too many are held."""
         try:
-            batch = parse_batch(COMMANDS.decode(pending.payload).batch)
-        except (InvalidBatch, MalformedMessage):
+            submitted = parse_command(pending.payload)
+        except InvalidBatch:
             raise CommandRejected(refusal(SubmitStatus.INVALID_BATCH)) from None
         if len(self) >= self._total_max:
             raise CommandRejected(refusal(SubmitStatus.QUEUE_FULL))
-        missing = self._missing(batch)
+        missing = self._missing(submitted.batch)
         if missing:
-            self._hold(_Held(pending, batch, missing, now_ms + HELD_MILLISECONDS_MAX))
+            self._hold(_Held(pending, submitted, missing, now_ms + HELD_MILLISECONDS_MAX))
         else:
-            self._ready.append((pending, batch))
-        self._ids[batch.id, pending.caller.identity] += 1
+            self._ready.append((pending, submitted))
+        self._ids[submitted.batch.id, pending.caller.identity] += 1
         return []
 
     def pop(self) -> Pending | None:
@@ -77,8 +76,8 @@ class BatchQueue:
             self._release(self._held)  # Also for what has run without coming from here: a block that was taken back.
         if not self._ready:
             return None
-        pending, batch = self._ready.popleft()
-        self._parsed = pending.payload, batch
+        pending, submitted = self._ready.popleft()
+        self._parsed, batch = (pending.payload, submitted), submitted.batch
         if self._waiting_for:
             self._ran.extend(one.id for one in batch.transactions if one.id in self._waiting_for)
         self._forget(pending, batch)
@@ -89,8 +88,8 @@ class BatchQueue:
         expired = [one for one in self._held.values() if one.until_ms <= now_ms]
         for one in expired:
             self._unhold(one)
-            self._forget(one.pending, one.batch)
-        return [(one.pending, batch_status(one.batch.id, BatchStatus.UNKNOWN)) for one in expired]
+            self._forget(one.pending, one.submitted.batch)
+        return [(one.pending, batch_status(one.submitted.batch.id, BatchStatus.UNKNOWN)) for one in expired]
 
     def next_deadline_ms(self) -> int | None:
         """When `expire` has something to do, if ever. Held batches are in the order of their deadlines."""
@@ -100,8 +99,8 @@ class BatchQueue:
         """Say whether a batch of this identity waits here."""
         return (batch_id, identity) in self._ids
 
-    def take_parsed(self, payload: bytes) -> SignedBatch | None:
-        """Return the batch of the command popped last, if this is its payload."""
+    def take_parsed(self, payload: bytes) -> Submitted | None:
+        """Return the command popped last, parsed, if this is its payload."""
         parsed, self._parsed = self._parsed, None
         return parsed[1] if parsed is not None and parsed[0] is payload else None
 
@@ -141,7 +140,7 @@ class BatchQueue:
             held = self._held[ticket]
             if all(known.has(bytes.fromhex(one)) for one in held.missing):
                 self._unhold(held)
-                self._ready.append((held.pending, held.batch))
+                self._ready.append((held.pending, held.submitted))
 
     def _forget(self, pending: Pending, batch: SignedBatch) -> None:
         key = (batch.id, pending.caller.identity)

@@ -38,6 +38,7 @@ class Outcome(Message, frozen=True):
 
     submitter: the identity that sent it. namespaces: what one must be allowed to read to see it.
     status: a serialised ClientBatchStatus. receipts: SHA-256 of each transaction's receipt, one after another.
+    external: whether a processor outside the enclave took part.
     """
 
     block: int
@@ -46,6 +47,7 @@ class Outcome(Message, frozen=True):
     namespaces: tuple[bytes, ...]
     status: bytes
     receipts: bytes = b""
+    external: bool = False
 
 
 BLOCKS: Codec[StoredBlock] = Codec(StoredBlock)

@@ -63,6 +63,10 @@ class Scope:
             return None
         return outcome, self.batch_data(batch_key)
 
+    def sees_some(self, outcome: Outcome) -> bool:
+        """Say whether the caller may see one of a batch's transactions."""
+        return self.sight.is_submitter(outcome) or not self.sight.readable.isdisjoint(outcome.namespaces)
+
     def visible_transactions(self, outcome: Outcome, data: bytes) -> list[bytes]:
         """Return those of a batch's transactions, serialised, that the caller sees."""
         transactions = parse("Batch", data).transactions

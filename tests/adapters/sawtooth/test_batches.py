@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from adapters.sawtooth import execution
 from adapters.sawtooth.addresses import is_address, is_prefix, namespaces_of
 from adapters.sawtooth.families.intkey import intkey_address
 from adapters.sawtooth.queue import HELD_MILLISECONDS_MAX, HELD_PER_IDENTITY_MAX
@@ -140,6 +141,8 @@ def test_an_identity_holds_so_many_and_no_more() -> None:
         ([INTKEY], ["1CF126"], "listed in outputs is not valid"),
         ([INTKEY], [INTKEY + "0" * 66], "listed in outputs is not valid"),
         ([INTKEY], ["zz"], "listed in outputs is not valid"),
+        ([INTKEY], ["zzzzzz"], "listed in outputs is not valid"),
+        (["1cf126é"], [INTKEY], "listed in inputs is not valid"),
     ],
 )
 def test_addresses_that_are_not_declared(inputs: list[str], outputs: list[str], message: str) -> None:
@@ -204,6 +207,8 @@ class Strange:
         match transaction.payload:
             case b"invalid":
                 raise InvalidTransaction("because", b"extended")
+            case b"surrogate":
+                raise InvalidTransaction("half \ud800")
             case b"internal":
                 raise InternalError("inside")
             case b"key error":
@@ -249,6 +254,7 @@ def strange(client: Client, payload: bytes) -> Signed:
     [
         (b"invalid", "because"),
         (b"internal", "inside"),
+        (b"surrogate", "half ?"),
         (b"key error", "the family failed on this transaction (KeyError)"),
         (b"recursion", "the family failed on this transaction (RecursionError)"),
         (b"endless", "the transaction took more than 0.1 s of processor time"),
@@ -265,6 +271,12 @@ def test_families_that_fail(payload: bytes, message: str) -> None:
     assert bench.state() == {}
     bench.commit(strange(client, b"good"))
     assert bench.state() == {"aaaaaa" + "0" * 64: b"written"}
+
+
+def test_a_batch_has_its_share_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench, client = Bench(), Client()
+    monkeypatch.setattr(execution, "BATCH_TRANSACTIONS_TIME", 0)
+    assert bench.invalid(client.set("a", 1)) == "the batch took too much processor time"
 
 
 def test_what_was_written_and_deleted_leaves_nothing() -> None:
@@ -327,8 +339,8 @@ def test_a_block_that_is_taken_back_leaves_nothing(monkeypatch: pytest.MonkeyPat
     executor = bench.harness.adapter._executor  # type: ignore[attr-defined]
     good, bad, runner = client.set("b", 2), client.set("c", 3), executor._runner.run
 
-    def run(state: Any, batch: Any, usable: Any) -> Any:
-        done = runner(state, batch, usable)
+    def run(state: Any, batch: Any, *given: Any) -> Any:
+        done = runner(state, batch, *given)
         if batch.id == bad.id:
             raise ZeroDivisionError
         return done

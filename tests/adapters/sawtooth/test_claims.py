@@ -74,6 +74,7 @@ def test_claims_tell_outcomes_apart() -> None:
         BatchClaims(b"status2", 1, digests),
         BatchClaims(status + digests, 1, b""),
         BatchClaims(status, 1, digests * 2),
+        BatchClaims(status, 1, digests, external=True),
     ]
     assert len({one.digest for one in made}) == len(made)
     assert [BatchClaims.from_json(one.to_json()) for one in made] == made
@@ -90,6 +91,7 @@ def test_claims_tell_outcomes_apart() -> None:
         {"blockNumber": "٣"},
         {"blockNumber": "9" * 19},
         {"receiptDigests": "ab"},
+        {"executedBy": "somebody"},
         {"more": ""},
     ],
 )

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from adapters.sawtooth import queries_chain
 from adapters.sawtooth.families.intkey import intkey_address
 from adapters.sawtooth.wire.messages import MESSAGES, MessageType, parse
 from tests.adapters.sawtooth.support import ALICE, INTKEY, Bench, Client, Signed
@@ -242,6 +243,22 @@ def test_questions_that_are_none(chain: Chain) -> None:
     for number in (0, 1, 100, 999):
         question = MESSAGES["Message"](message_type=number).SerializeToString()
         assert chain.bench.harness.query(question, ALICE) == b""
+
+
+def test_requests_that_ask_for_too_much(chain: Chain) -> None:
+    one = chain.newest_first[0]
+    assert chain.bench.ask(STATUS, batch_ids=[one] * 1_001).status == 2
+    assert len(chain.bench.ask(STATUS, batch_ids=[one] * 1_000).batch_statuses) == 1_000
+    receipts = MessageType.CLIENT_RECEIPT_GET_REQUEST
+    assert chain.bench.ask(receipts, transaction_ids=[chain.transactions[one][0]] * 1_001).status == 2
+    assert len(chain.bench.ask(BATCHES, batch_ids=[one] * 3_000, paging={"limit": 5_000}).batches) == 1_000
+
+
+def test_a_list_looks_at_so_many_batches(chain: Chain, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(queries_chain, "SCANNED_MAX", 5)
+    page = chain.bench.ask(BATCHES)
+    assert (ids(page), page.paging.next) == (chain.newest_first[:3], "")
+    assert ids(chain.bench.ask(BATCHES, paging={"start": chain.newest_first[2]})) == chain.newest_first[2:]
 
 
 def test_a_page_is_bounded_in_bytes() -> None:
