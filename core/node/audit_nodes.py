@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
-
 from core.errors import CocoError
 from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse
 from core.governance.joining import check_recorded_join
 from core.governance.slots import SLOTS, SlotRecord
 from core.kv.write_set import Writes
+from core.ledger.epoch_records import EPOCHS, read_epoch
 from core.ledger.key_wrapping import EPOCH_KEYS, WRAPPED_BYTES, epoch_key_row
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, SERVICE, SINGLETON_KEY, NodeInfo, ServiceInfo
-from core.node.manager_tables import CURRENT, EPOCHS, FRONT_END, SystemState, Tables, start_writes
+from core.node.manager_tables import CURRENT, FRONT_END, SystemState, Tables, start_writes
 from core.node.system_work import join_writes, promotion_writes, removal_writes
 from core.types import NodeId, Seqno, View
 
@@ -26,28 +25,6 @@ START_TABLES = frozenset({NODES, ENDORSED_CERTIFICATES, SERVICE, EPOCHS, FRONT_E
 JOIN_TABLES = frozenset({NODES, ENDORSED_CERTIFICATES, SLOTS, AUTHORIZATIONS})
 CHANGE_TABLES = frozenset({NODES, SLOTS})
 EPOCH_TABLES = frozenset({EPOCHS, EPOCH_KEYS})
-
-
-class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    first_seqno: int
-    node: str
-    view: int
-
-
-def read_epoch(tables: Tables) -> tuple[int, EpochRecord] | None:
-    """Return number and record of the one epoch that an entry writes, None when it has not their form."""
-    rows = tables.get(EPOCHS, {})
-    if len(rows) != 1:
-        return None
-    ((key, value),) = rows.items()
-    number = int(key) if key.isdigit() and len(key) < 19 else 0
-    if value is None or str(number).encode() != key or number < 1:
-        return None
-    try:
-        record = msgspec.json.decode(value, type=EpochRecord)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-    return number, record
 
 
 def judge_start(tables: Tables, state: SystemState) -> Sequence[str]:

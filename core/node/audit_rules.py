@@ -26,6 +26,7 @@ from core.governance.slots import SLOTS, slot_of
 from core.kv.write_set import PUBLIC_PREFIX
 from core.ledger.audit import Tables
 from core.ledger.entry import ParsedEntry
+from core.ledger.epoch_records import EPOCHS, read_epoch
 from core.ledger.key_wrapping import EPOCH_KEYS
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, SERVICE, SINGLETON_KEY, SNAPSHOT_EVIDENCE, SignedRoot
 from core.node.audit_nodes import (
@@ -37,12 +38,10 @@ from core.node.audit_nodes import (
     judge_epoch,
     judge_join,
     judge_start,
-    read_epoch,
 )
 from core.node.manager_tables import (
     CONSTITUTION,
     CURRENT,
-    EPOCHS,
     FRONT_END,
     MESSAGES,
     REJECTED,

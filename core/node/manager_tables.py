@@ -15,6 +15,7 @@ from core.governance.messages import VerifiedMessage
 from core.governance.proposals import PROPOSALS, ProposalRecord, decide
 from core.governance.slots import SLOTS, SlotRecord, restart
 from core.kv.write_set import Writes, decode_domain, encode_domain, table_names
+from core.ledger.epoch_records import EPOCHS, epoch_row
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import (
     ENDORSED_CERTIFICATES,
@@ -30,7 +31,6 @@ from core.types import Digest, NodeId
 
 CONSTITUTION = "public:coco.constitution"
 SETTINGS = "public:coco.settings"
-EPOCHS = "public:coco.epochs"
 FRONT_END = "public:coco.front_end"
 MESSAGES = "public:coco.governance.messages"
 REJECTED = "public:coco.governance.rejected"
@@ -228,9 +228,3 @@ def start_writes(
         FRONT_END: {CURRENT: front_end_certificate.encode()},
         SLOTS: slot_rows(restart(state.slots, slot, secret.node, address, state.members[0])),
     }
-
-
-def epoch_row(secret: EpochSecret) -> dict[bytes, bytes | None]:
-    """Return what the table of epochs says of one."""
-    epoch = {"first_seqno": secret.first_seqno, "node": secret.node, "view": secret.first_view}
-    return {str(secret.epoch).encode(): msgspec.json.encode(epoch)}

@@ -17,10 +17,11 @@ from core.governance.authorizations import AUTHORIZATIONS
 from core.governance.joining import JoinDecision
 from core.governance.slots import SLOTS, SlotRecord, promote, remove
 from core.kv.write_set import Writes
+from core.ledger.epoch_records import EPOCHS, epoch_row
 from core.ledger.key_wrapping import EPOCH_KEYS, epoch_key_row
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, NodeInfo
-from core.node.manager_tables import EPOCHS, SystemState, epoch_row, slot_rows
+from core.node.manager_tables import SystemState, slot_rows
 from core.types import NodeId
 
 

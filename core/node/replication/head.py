@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from core.errors import AuthenticationFailed, InvariantBroken, LedgerDamaged, MalformedMessage
 from core.kv.write_set import table_names
 from core.ledger.entry import HEADER_BYTES, OpenedEntry, framed_bytes
+from core.ledger.epoch_records import EPOCHS
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import EpochSecret, Keyring
 from core.ledger.verify import LedgerVerifier, Place
-from core.node.manager_tables import EPOCHS, SystemState
+from core.node.manager_tables import SystemState
 from core.node.messages import ReplayedEntry
 from core.node.replication.blocks import Mark, SealedBlock
 from core.node.system_tables import SystemTables, is_system_table
