@@ -20,7 +20,7 @@ from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage
 from core.governance.authorizations import Measurements
 from core.governance.constitution import Constitution
-from core.node.admission import REPORT_DATA_BYTES, VerifyEvidence, check_own_admission
+from core.node.admission import VerifyEvidence, check_own_admission
 from core.node.config import ManagerConfig
 from core.node.manager_keys import store_secrets
 from core.node.manager_older import LedgerStatus, verify_older
@@ -50,6 +50,7 @@ from core.node.messages import (
     SnapshotRows,
     SnapshotTable,
 )
+from core.node.node_evidence import make_evidence
 from core.node.peer_messages import PeerNetwork
 from core.node.replication.blocks import SealedBlock
 from core.node.replication.joining import Joiner, StartsNetwork
@@ -172,7 +173,7 @@ class Manager:
             self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
         running = await self._put_together(began.as_started(), sender)
         node, epoch = running.node, began.epoch
-        node.leadership.start_entries = start_entries(self._config, began, running.quote, self._clock())
+        node.leadership.start_entries = start_entries(self._config, began, running.evidence, self._clock())
         committed: asyncio.Future[SealedBlock] = asyncio.get_running_loop().create_future()
 
         async def deliver(block: SealedBlock) -> None:
@@ -214,6 +215,7 @@ class Manager:
             clock=self._clock,
             log=self._log,
             read_disk=self._read_disk,
+            evidence=await make_evidence(self._attestor, await self._read_published(), node_key.public_key().node_id()),
         )
         own = await self._attestor.own_measurement()
         authorization = joiner.check(Measurements(own.hex(), self._worker.measurement.hex()))
@@ -237,7 +239,8 @@ class Manager:
 
     async def _put_together(self, started: Started, sender: ReplaySender) -> RunningNode:
         ledger, head = started.ledger, started.ledger.head
-        quote = await self._attestor.quote(bytes.fromhex(started.node).ljust(REPORT_DATA_BYTES, b"\0"))
+        published = await self._read_published()
+        evidence = await make_evidence(self._attestor, published, started.node)
         receipts = ReceiptMaker(ledger.history, self._disk, head.keyring, head.state.certificates, log=self._log)
         status = LedgerStatus(self._executor, ledger.older, ledger.snapshot)
         node = ReplicatedNode(
@@ -253,6 +256,7 @@ class Manager:
             peers=self._peers,
             tell=self._tell,
             status=status,
+            verify=self._verify,
             clock=self._clock,
             log=self._log,
         )
@@ -261,8 +265,7 @@ class Manager:
         )
         node.snapshots = snapshots
         node.update_register()
-        published = await self._read_published()
-        return RunningNode(started, node, receipts, snapshots, status, quote, published)
+        return RunningNode(started, node, receipts, snapshots, status, evidence, published)
 
     async def _say_ready(self, running: RunningNode, sender: ReplaySender) -> None:
         """Tell the executor that it has everything, and whom it follows, or that it leads."""

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from core.errors import AuthenticationFailed, CocoError, MalformedMessage
 from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse
@@ -215,9 +214,7 @@ def start_writes(
     certificate: the node's, endorsed by the service (PEM). address: HOST:PORT at which other nodes reach it.
     """
     nodes: dict[bytes, bytes | None] = {
-        old: replace(info, status="Retired").encode()
-        for old, info in sorted(state.nodes.items())
-        if info.status == "Trusted"
+        old: info.retired().encode() for old, info in sorted(state.nodes.items()) if info.status == "Trusted"
     }
     nodes[secret.node.encode()] = node.encode()
     return {

@@ -139,18 +139,30 @@ class DiskShown(Message, frozen=True):
     configuration: bytes
 
 
+class NodeEvidence(Message, frozen=True):
+    """Evidence over a node's key (core/node/node_evidence.py). collateral: as in a file of it."""
+
+    quote: bytes
+    collateral: bytes
+
+
+NO_EVIDENCE = NodeEvidence(b"", b"")
+
+
 class JoinRequest(Message, frozen=True, tag=9):
     """A node that is not registered yet asks to be: only in a channel whose both ends gave evidence (mode JOIN).
 
     authorization: the member's signed ticket or delegation (core/governance/joining.py). address: HOST:PORT at which
     the other nodes reach this one. disk: of a node that took part before and found no network that runs; whoever takes
-    part in one ignores it. asks_grant: whether the network is to start from that disk.
+    part in one ignores it. asks_grant: whether the network is to start from that disk. evidence: over the node's key,
+    for the ledger.
     """
 
     authorization: bytes
     address: str
     disk: DiskShown | None = None
     asks_grant: bool = False
+    evidence: NodeEvidence = NO_EVIDENCE
 
 
 class EpochKey(Message, frozen=True):

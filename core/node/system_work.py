@@ -10,8 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 from core.errors import InvariantBroken
 from core.governance.authorizations import AUTHORIZATIONS
 from core.governance.joining import JoinDecision
@@ -125,4 +123,4 @@ def _retired(state: SystemState, node: NodeId) -> dict[bytes, bytes | None]:
     info = state.nodes.get(node.encode())
     if info is None:
         raise InvariantBroken(f"node {node[:16]} of a slot is not registered")
-    return {node.encode(): replace(info, status="Retired").encode()}
+    return {node.encode(): info.retired().encode()}

@@ -33,6 +33,7 @@ from core.node.peer_messages import (
     JoinAccepted,
     JoinDenied,
     JoinRequest,
+    NodeEvidence,
     PeerNetwork,
     PeerNode,
     PeerUnreachable,
@@ -83,7 +84,7 @@ def random_ticks(low: int, high: int) -> int:
 
 
 class Joiner:
-    """See the module. sleep: waits so many seconds."""
+    """See the module. evidence: over this node's key."""
 
     def __init__(
         self,
@@ -96,7 +97,9 @@ class Joiner:
         clock: Callable[[], float],
         log: Log,
         read_disk: ReadDisk,
+        evidence: NodeEvidence,
     ) -> None:
+        self._evidence = evidence
         self._read_disk = read_disk
         self._restarting: Restarting | None = None
         self._has_read = False
@@ -190,6 +193,7 @@ class Joiner:
             self._config.peer_address,
             restarting.shown if restarting is not None else None,
             restarting is not None and restarting.asks_grant,
+            self._evidence,
         )
         try:
             return await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)

@@ -19,6 +19,7 @@ from core.governance.constitution import Constitution
 from core.ledger.cose import RootSigner
 from core.ledger.files import LedgerWriter
 from core.ledger.history import LedgerHistory
+from core.node.admission import VerifyEvidence
 from core.node.manager_blocks import Own
 from core.node.manager_keys import NodeSecrets, store_secrets
 from core.node.manager_older import LedgerStatus
@@ -82,6 +83,7 @@ class ReplicatedNode:
         peers: PeerNetwork | None,
         tell: Tell,
         status: LedgerStatus,
+        verify: VerifyEvidence,
         clock: Callable[[], float],
         log: Log,
     ) -> None:
@@ -114,6 +116,7 @@ class ReplicatedNode:
             lambda: head.state,
             secrets_now=self.secrets,
             connected=lambda: peers.connected() if peers is not None else frozenset(),
+            verify=verify,
             clock=clock,
             spawn=self._spawn,
             log=log,
