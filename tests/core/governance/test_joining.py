@@ -312,7 +312,8 @@ def test_every_refusal_has_a_reason_of_its_own() -> None:
     assert {one for one in found if one is not JoinRefused} - tested == {
         NotApprovedYet, SlotRemoved, SlotDiffers, TicketUsed, DelegationExhausted, NodeRegistered,
         # tests/core/node: test_node_evidence.py, replication/test_tickets.py
-        EvidenceMissing, EvidenceInvalid, EvidenceOfAnotherNode, EvidenceDiffers, TicketNotGiven,
+        join_refusals.EvidenceMissing, join_refusals.EvidenceInvalid, join_refusals.EvidenceOfAnotherNode,
+        join_refusals.EvidenceDiffers, join_refusals.TicketNotGiven,
     }  # fmt: skip
 
 
