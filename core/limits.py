@@ -177,6 +177,12 @@ DELEGATION_COUNT_MAX = 1_000
 """Nodes that may join one after the other by what a member signed once."""
 AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
 """How long what a member signed for a node may count."""
+TICKET_SECONDS_MAX = 7 * 24 * 3600
+"""How long a node keeps a key for which it waits for a ticket."""
+TICKET_REQUEST_BYTES_MAX = 256 * KIBIBYTE
+"""What a node shows its member for that."""
+TICKETS_QUEUED_MAX = 4
+"""Tickets that a host has brought, and its manager has not looked at."""
 
 # Node to node.
 NODE_HANDSHAKE_SECONDS_MAX = 10

@@ -9,7 +9,7 @@ has returned on a majority; anything that goes wrong with this node's disk ends 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, assert_never
@@ -18,10 +18,10 @@ import msgspec
 
 from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage
-from core.governance.authorizations import Measurements
 from core.governance.constitution import Constitution
-from core.node.admission import VerifyEvidence, check_own_admission
+from core.node.admission import Published, VerifyEvidence, check_own_admission, nothing_published
 from core.node.config import ManagerConfig
+from core.node.manager_joining import TicketDesk, describe_own, own_authorization
 from core.node.manager_keys import store_secrets
 from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
@@ -62,20 +62,14 @@ from core.types import NodeId, Seqno
 Connect = Callable[[PrivateKey, Constitution], PeerNetwork]
 """Makes the channels to the other nodes, for a node with this key."""
 
-Published = Callable[[], Awaitable[bytes]]
-
-
-async def nothing_published() -> bytes:
-    """Say nothing in public about the platform."""
-    return b"{}"
-
 
 class Manager:
     """See the module. executor: the paired, sealed channel to the worker. clock: Unix seconds, the host's word.
 
     worker: what its report said when it paired. verify: how others would verify this node's evidence.
     published: returns a JSON object of the platform's public words (which code runs, collateral), which joins the
-    service's. connect: makes the channels to other nodes; None for a network of one.
+    service's. connect: makes the channels to other nodes; None for a network of one. tickets: for a node that waits
+    for one.
     """
 
     def __init__(
@@ -92,7 +86,9 @@ class Manager:
         log: Callable[[str], None],
         published: Published = nothing_published,
         connect: Connect | None = None,
+        tickets: TicketDesk | None = None,
     ) -> None:
+        self._tickets = tickets
         self._published = published
         self._worker = worker
         self._verify = verify
@@ -131,10 +127,8 @@ class Manager:
         """
         await self._check_admission()
         sender = ReplaySender(self._executor)
-        running = None
-        if self._config.authorization:
-            running = await self._join(sender)
-        self._running = running or await self._begin(sender, is_chosen=bool(self._config.authorization))
+        running = await self._join(sender) if self._config.joins else None
+        self._running = running or await self._begin(sender, is_chosen=self._config.joins)
         return self._running.service_info()
 
     @property
@@ -167,8 +161,7 @@ class Manager:
 
     async def _begin(self, sender: ReplaySender, *, is_chosen: bool) -> RunningNode:
         """Start a network with one node, or start it again. is_chosen: by the other nodes, for its disk."""
-        config, disk, sealer = self._config, self._disk, self._sealer
-        began = await begin(config, disk, sealer, sender, self._clock, self._log, is_chosen=is_chosen)
+        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log, is_chosen=is_chosen)
         if self._connect is not None:
             self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
         running = await self._put_together(began.as_started(), sender)
@@ -205,6 +198,10 @@ class Manager:
         node_key, constitution = PrivateKey.generate(), Constitution.decode(self._config.genesis)
         if self._connect is None:
             raise InvariantBroken("a node that has no channels is to join others")
+        own = await describe_own(
+            self._config, node_key.public_key(), self._attestor, self._worker, await self._read_published()
+        )
+        authorization = await own_authorization(own, self._tickets, clock=self._clock, log=self._log)
         self._peers = self._connect(node_key, constitution)
         joiner = Joiner(
             self._config,
@@ -215,12 +212,11 @@ class Manager:
             clock=self._clock,
             log=self._log,
             read_disk=self._read_disk,
-            evidence=await make_evidence(self._attestor, await self._read_published(), node_key.public_key().node_id()),
+            authorization=authorization,
+            evidence=own.evidence,
         )
-        own = await self._attestor.own_measurement()
-        authorization = joiner.check(Measurements(own.hex(), self._worker.measurement.hex()))
         try:
-            joined = await joiner.ask(authorization)
+            joined = await joiner.ask()
         except StartsNetwork:
             await self._peers.close()
             self._log("starts the network again")

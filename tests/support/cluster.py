@@ -34,6 +34,7 @@ from core.node.executor import Executor
 from core.node.executor_client import ExecutorClient
 from core.node.ledger_state import rows_of
 from core.node.manager import Manager
+from core.node.manager_joining import TicketDesk
 from core.node.replication.node import ReplicatedNode
 from core.types import NodeId
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
@@ -173,6 +174,7 @@ class Cluster:
         authorization: bytes = b"",
         contacts: Sequence[str] = (),
         disk: MemoryDisk | None = None,
+        tickets: TicketDesk | None = None,
         **changes: Any,
     ) -> Node:
         """Start a node in a slot; its name is the slot's and its address. disk: of an earlier node, on its platform."""
@@ -202,6 +204,7 @@ class Cluster:
             clock=self.clock,
             log=log.append,
             connect=lambda key, constitution: hub.connect(key, f"{name}:1"),
+            tickets=tickets,
         )
         executor = Executor(
             ExecutorConfig(bytes(32)),
