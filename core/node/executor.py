@@ -121,8 +121,7 @@ class Executor:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
         work = asyncio.create_task(self._work())
         parts = (self._feeds, self._front_end_keys, self._receipts, self._snapshots, self._forwarder, self._returns)
-        beside = (self._hear_manager(), *(part.run() for part in parts))
-        others = [asyncio.create_task(one) for one in beside]
+        others = [asyncio.create_task(one) for one in (self._hear_manager(), *(part.run() for part in parts))]
         for link in self._links:
             others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
         try:
@@ -241,6 +240,7 @@ class Executor:
             self._front_end_keys.private_key,
             self._front_end_keys.service or self._service,
             self._feeds.session,
+            str(self._ledger_news.get("removed", "")),
         )
         for link in self._links:
             link.send_front_end(front_end)
@@ -289,6 +289,8 @@ class Executor:
                 self._snapshots.take(message)
             case LedgerNews(status):
                 self._ledger_news, self._node_news = read_news(status)
+                self._state.front_end_changed |= "removed" in self._ledger_news
+                self._reached()
             case _:
                 raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
 

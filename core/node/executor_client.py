@@ -70,6 +70,8 @@ class ExecutorClient:
             for number in range(readers)
         ]
         self.adapters: Mapping[str, Adapter] = {}
+        self.removed = ""
+        """Why this node serves nothing any more: only what it says of itself is asked for then."""
         self._ticket = 0
         self._floor = 0
         self._news = 0
@@ -97,6 +99,7 @@ class ExecutorClient:
         """
         if len(payload) > limits.COMMAND_BYTES_MAX:
             raise LimitExceeded(f"a command of {len(payload)} bytes; the bound is {limits.COMMAND_BYTES_MAX}")
+        self._require_serving()
         item = Submit(self._next(), adapter, payload, _wire(caller, token))
         answer = await self._executor.ask(item, self._seconds_max)
         identifier = TransactionId(View(answer.view), Seqno(answer.seqno)) if answer.seqno else None
@@ -111,6 +114,8 @@ class ExecutorClient:
         """
         if len(payload) > limits.COMMAND_BYTES_MAX:
             raise LimitExceeded(f"a query of {len(payload)} bytes; the bound is {limits.COMMAND_BYTES_MAX}")
+        if adapter != GOVERNANCE:
+            self._require_serving()
         query_class = self._class_of(adapter, payload) if self._slots else "live"
         where = self._place(query_class)
         item = Ask(self._next(), adapter, payload, _wire(caller), self._floor)
@@ -125,6 +130,7 @@ class ExecutorClient:
 
     async def receipt(self, query: Mapping[str, object], caller: Caller) -> ReceiptAnswer:
         """Ask for a receipt (executor_queries.py). Raises as `ask`; CommandFailed when the disk does not return it."""
+        self._require_serving()
         reply = await self.ask(GOVERNANCE, msgspec.json.encode({"kind": "receipt", **query}), caller)
         if reply.startswith(b"{"):
             document = msgspec.json.decode(reply)
@@ -168,6 +174,10 @@ class ExecutorClient:
     async def write(self) -> None:
         """Send what the executor is asked, as it comes, until the channel closes (ChannelClosed)."""
         await self._executor.write()
+
+    def _require_serving(self) -> None:
+        if self.removed:
+            raise Overloaded(self.removed, hint="Ask another node. Nothing was written.")
 
     def _next(self) -> int:
         self._ticket += 1

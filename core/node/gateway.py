@@ -109,4 +109,5 @@ class Gateway:
         except CocoError as error:
             self._fail(error)
             return
+        self._client.removed = front_end.removed
         self._server.configure(context, routes)

@@ -83,7 +83,8 @@ class FrontEnd(Message, frozen=True, tag=13):
     """What a gateway needs to serve; sent when the node is ready, and again when any of it changes.
 
     constitution: its canonical JSON. certificate_chain (PEM) and private_key (PEM): of the front end's TLS.
-    default_adapter: what "/" speaks. service: public JSON for /node/network. session: as in FeedBegin.
+    default_adapter: what "/" speaks. service: public JSON for /node/network. session: as in FeedBegin. removed: why
+    the node serves nothing any more, "" while it does.
     """
 
     constitution: bytes
@@ -92,6 +93,7 @@ class FrontEnd(Message, frozen=True, tag=13):
     private_key: bytes
     service: bytes
     session: bytes = b""
+    removed: str = ""
 
 
 class ReplayedEntry(Message, frozen=True):

@@ -13,8 +13,8 @@ import msgspec
 
 from core.errors import InvariantBroken
 
-Role = Literal["leader", "follower", "learner", ""]
-"""What a node is in consensus: "" for one that takes no part (retired, or not admitted yet)."""
+Role = Literal["leader", "follower", "learner", "removed", ""]
+"""What a node is in consensus: "" for one that takes no part, removed for one that knows it never will again."""
 
 
 class KnownNode(msgspec.Struct, frozen=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal, Protocol
 
 import msgspec
@@ -219,6 +220,17 @@ class JoinDenied(Message, frozen=True, tag=11):
     is_granted: bool = False
 
 
+class Removed(Message, frozen=True, tag=12):
+    """Leader to a node that a committed entry (seqno, in `view` or before) has taken out: one way, the last message on
+    the channel. addresses: HOST:PORT of other nodes.
+    """
+
+    node: NodeIdText
+    view: Number
+    seqno: Number
+    addresses: tuple[Annotated[str, msgspec.Meta(max_length=limits.PEER_ADDRESS_BYTES_MAX)], ...]
+
+
 Body = (
     ConsensusMessage
     | ForwardCommands
@@ -231,6 +243,7 @@ Body = (
     | JoinRequest
     | JoinAccepted
     | JoinDenied
+    | Removed
 )
 
 
@@ -244,6 +257,9 @@ class Envelope(Message, frozen=True, tag=100):
 
 BODY: Codec[Body] = Codec(Body)
 ENVELOPE: Codec[Envelope] = Codec(Envelope)
+
+
+NO_FAREWELLS: Mapping[NodeId, Removed] = MappingProxyType({})
 
 
 class PeerUnreachable(CocoError):
@@ -289,8 +305,13 @@ class PeerNetwork(Protocol):
     themselves for as long as a node is registered.
     """
 
-    def update(self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId]) -> None:
-        """Take the register as the ledger has it now (this node may be in it). Channels of others end at once."""
+    def update(
+        self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId], farewells: Mapping[NodeId, Removed] = NO_FAREWELLS
+    ) -> None:
+        """Take the register as the ledger has it now (this node may be in it). Channels of others end at once.
+
+        farewells: what is said to some of them before, if it can be said at once; nothing else is.
+        """
         ...
 
     def send(self, to: NodeId, message: Body) -> bool:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from core.crypto.keys import PrivateKey, PublicKey
 from core.node.peer_messages import (
     BODY,
+    NO_FAREWELLS,
     Body,
     Inbound,
     Introduction,
@@ -21,6 +22,7 @@ from core.node.peer_messages import (
     JoinRequest,
     PeerNode,
     PeerUnreachable,
+    Removed,
 )
 from core.ports import ReportClaims
 from core.types import NodeId
@@ -99,7 +101,12 @@ class MemoryPeers:
         self._inbox: asyncio.Queue[Inbound] = asyncio.Queue()
         self._numbers = itertools.count()
 
-    def update(self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId]) -> None:
+    def update(
+        self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId], farewells: Mapping[NodeId, Removed] = NO_FAREWELLS
+    ) -> None:
+        for node, message in farewells.items():
+            if node not in nodes:
+                self.send(node, message)
         self.register = {node: one for node, one in nodes.items() if node != self.node}
         self.removed = frozenset(removed)
 

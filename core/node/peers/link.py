@@ -12,9 +12,10 @@ from collections.abc import Awaitable, Callable
 from random import Random
 
 from core.errors import AuthenticationFailed, ChannelClosed, CocoError
+from core.node.attested_tls.errors import NodeRemoved
 from core.node.attested_tls.register import NodeRegister
 from core.node.attested_tls.transport import AttestedTransport
-from core.node.peer_messages import PeerNode
+from core.node.peer_messages import Body, PeerNode
 from core.node.peers.channel import PeerChannel
 from core.node.peers.errors import ChannelReplaced
 from core.node.peers.inbox import Source
@@ -67,6 +68,11 @@ class PeerLink:
         """Call the node at this address from now on."""
         self._peer = peer
         self._changed.set()
+
+    def say_farewell(self, message: Body) -> None:
+        """Send one last message and end the channel, if there is one."""
+        if self._channel is not None:
+            self._channel.say_farewell(message, NodeRemoved("the node was removed from the network"))
 
     def close(self) -> None:
         """Forget what came in and was not taken; the register ends the channel."""

@@ -25,7 +25,16 @@ from core.node.attested_tls.peer import Admit
 from core.node.attested_tls.register import NodeRegister
 from core.node.attested_tls.tls_context import TlsContexts
 from core.node.attested_tls.transport import AttestedTransport, ByteStream, open_attested
-from core.node.peer_messages import Body, Inbound, Introduction, JoinRequest, PeerNode, PeerUnreachable
+from core.node.peer_messages import (
+    NO_FAREWELLS,
+    Body,
+    Inbound,
+    Introduction,
+    JoinRequest,
+    PeerNode,
+    PeerUnreachable,
+    Removed,
+)
 from core.node.peers.dialler import Dialler
 from core.node.peers.errors import HandshakeDisplaced, PeerOther
 from core.node.peers.inbox import Inbox
@@ -92,10 +101,15 @@ class NodePeers:
         """Judge by this constitution's manifests from now on who may be spoken with before it is registered."""
         self._channel = self._channel_settings(constitution)
 
-    def update(self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId]) -> None:
+    def update(
+        self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId], farewells: Mapping[NodeId, Removed] = NO_FAREWELLS
+    ) -> None:
         """Take the register; see PeerNetwork."""
         if len(nodes) > limits.CONSENSUS_NODES_MAX:
             raise InvariantBroken(f"{len(nodes)} registered nodes; the bound is {limits.CONSENSUS_NODES_MAX}")
+        for node_id, message in farewells.items():
+            if node_id not in nodes and node_id in self._links:
+                self._links[node_id].say_farewell(message)
         self._register.replace({node_id: peer.public_key for node_id, peer in nodes.items()}, removed)
         for node_id in self._links.keys() - nodes.keys():
             self._links.pop(node_id).close()

@@ -24,7 +24,7 @@ from core.node.manager_blocks import Own
 from core.node.manager_keys import NodeSecrets, store_secrets
 from core.node.manager_older import LedgerStatus
 from core.node.manager_snapshots import SnapshotKeeper
-from core.node.manager_tables import SNAPSHOT, SystemState
+from core.node.manager_tables import SNAPSHOT
 from core.node.messages import ForwardAnswers, ForwardToLeader, FromManager, ProposeBlock
 from core.node.peer_messages import (
     AnswerForwarded,
@@ -38,6 +38,7 @@ from core.node.peer_messages import (
     JoinRequest,
     PeerNetwork,
     PeerUnreachable,
+    Removed,
 )
 from core.node.replication.applying import Applied, Point
 from core.node.replication.blocks import SealedBlock
@@ -49,7 +50,8 @@ from core.node.replication.head import LedgerHead
 from core.node.replication.leadership import Leadership
 from core.node.replication.membership import Membership
 from core.node.replication.passing_on import PassingOn
-from core.node.replication.register import registered
+from core.node.replication.register import told_nodes
+from core.node.replication.removal import Registration
 from core.node.replication.serving import LedgerServer
 from core.ports import Disk, Sealer
 from core.types import NodeId, Seqno, View
@@ -98,7 +100,6 @@ class ReplicatedNode:
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._registered: SystemState | None = None
         self._news_due = False
         self._progress = asyncio.Event()
         self.snapshots: SnapshotKeeper | None = None
@@ -125,6 +126,7 @@ class ReplicatedNode:
         self._passing_on: PassingOn | None = None
         self._server: LedgerServer | None = None
         self._catching_up: CatchingUp | None = None
+        self._registration: Registration | None = None
         if peers is not None:
             self._work_with(peers, history)
 
@@ -145,6 +147,7 @@ class ReplicatedNode:
     def _work_with(self, peers: PeerNetwork, history: LedgerHistory) -> None:
         """Make what a node does only where there are others."""
         driver, disk_log, disk, log = self.driver, self._disk_log, self._disk, self._log
+        self._registration = Registration(self.leadership.node, peers, log)
         self._passing_on = PassingOn(self.leadership, peers, self._constitution, self._tell, log)
         self._server = LedgerServer(driver, disk_log, history, disk, peers, spawn=self._spawn, log=log)
         self._catching_up = CatchingUp(
@@ -200,6 +203,9 @@ class ReplicatedNode:
 
     async def tick(self) -> None:
         """Let one tick of the clock pass."""
+        if self._is_removed:
+            await self._tell_news()
+            return
         self.driver.tick()
         if self._server is not None:
             self._server.tick()
@@ -216,6 +222,8 @@ class ReplicatedNode:
     async def take(self, inbound: Inbound) -> None:
         """Take a message of another node. One that makes no sense here is dropped."""
         message, sender = inbound.message, inbound.sender
+        if self._is_removed:
+            return
         if isinstance(message, JoinRequest):
             self._spawn(self.membership.take(inbound, message))
             return
@@ -234,6 +242,9 @@ class ReplicatedNode:
                 await self._passing_on.commands(sender, message)
             case AnswerForwarded():
                 await self._passing_on.answered(sender, message)
+            case Removed() if self._registration is not None:
+                status = self.driver.status
+                self._news_due |= self._registration.hear(message, inbound, View(status.term), status.leader)
             case _:
                 pass
 
@@ -366,34 +377,24 @@ class ReplicatedNode:
 
     def update_register(self) -> None:
         """Have the channels follow the register, if that has changed."""
-        state = self.driver.committed_state
-        if self._peers is not None and state is not self._registered:
-            self._registered = state
-            nodes, removed = registered(state)
-            self._peers.update(nodes, removed)
-            self._news_due = True
+        state, seqno = self.driver.committed_state, self.driver.applied_seqno
+        if self._registration is not None:
+            self._news_due |= self._registration.follow(state, self.leadership.view, seqno)
+
+    @property
+    def _is_removed(self) -> bool:
+        return self._registration is not None and bool(self._registration.text)
 
     async def _tell_news(self) -> None:
         if not self._news_due:
             return
         self._news_due = False
-        status = self.driver.status
+        status, facts = self.driver.status, dict[str, str]()
         state = self.driver.committed_state
         own = self.leadership.node
         role = status.role.value if status.role in (Role.LEADER, Role.LEARNER) else Role.FOLLOWER.value
-        nodes = []
-        for name, slot in sorted(state.slots.items()):
-            for node in slot.nodes:
-                info = state.nodes.get(node.encode())
-                nodes.append(
-                    {
-                        "node_id": node,
-                        "slot": name,
-                        "member": slot.member,
-                        "address": slot.address,
-                        "status": info.status if info else "",
-                        "role": role if node == own else "leader" if node == status.leader else "",
-                    }
-                )
+        nodes = told_nodes(state, lambda node: role if node == own else "leader" if node == status.leader else "")
+        if self._registration is not None and self._registration.text:
+            role, facts = "removed", {"removed": self._registration.text}
         with suppress(ChannelClosed):
-            await self._status.tell(role=role, leader=status.leader or "", nodes=nodes)
+            await self._status.tell(role=role, leader=status.leader or "", nodes=nodes, **facts)
