@@ -214,7 +214,7 @@ class Cluster:
             log=lambda line: log.append(f"executor: {line}"),
             load=load,
         )
-        client = ExecutorClient(client_end, lambda message: None, log.append)
+        client = ExecutorClient(client_end, lambda message: setattr(client, "removed", message.removed), log.append)
         node = Node(name, disk, manager, executor, client, (manager_end, executor_end, gateway_end, client_end), log)
         node.tasks = [
             asyncio.create_task(one) for one in (manager.run(), executor.run(), client.read(), client.write())
