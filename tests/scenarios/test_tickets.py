@@ -11,7 +11,6 @@ from typing import Any
 from cli.plan_nodes import free_port
 from tests.scenarios.conftest import Network
 
-
 SECONDS_MAX = 120.0
 
 

@@ -19,8 +19,15 @@ def leave(first: Node, second: Node, *others: Node) -> Removed:
     return notice
 
 
+async def greet(first: Node, second: Node) -> None:
+    """Have the channel carry something: before that, no farewell is said on it."""
+    assert first.peers.send(second.id, consensus("hello"))
+    assert (await receive(second)).message == consensus("hello")
+
+
 async def test_the_notice_arrives_and_the_channel_ends() -> None:
     async with nodes(2) as (first, second):
+        await greet(first, second)
         notice = leave(first, second)
         got = await receive(second)
         assert (got.message, got.sender, got.claims) == (notice, first.id, None)
@@ -31,6 +38,7 @@ async def test_the_notice_arrives_and_the_channel_ends() -> None:
 
 async def test_nothing_that_waits_goes_with_it() -> None:
     async with nodes(2) as (first, second):
+        await greet(first, second)
         for number in range(20):
             assert first.peers.send(second.id, consensus(b"ordered" + bytes([number]) * 50_000))
         notice = leave(first, second)
@@ -40,6 +48,7 @@ async def test_nothing_that_waits_goes_with_it() -> None:
 
 async def test_what_the_removed_node_sends_is_not_taken() -> None:
     async with nodes(2) as (first, second):
+        await greet(first, second)
         leave(first, second)
         second.peers.send(first.id, consensus("too late"))
         assert (await receive(second)).message
@@ -49,6 +58,7 @@ async def test_what_the_removed_node_sends_is_not_taken() -> None:
 
 async def test_who_stays_hears_nothing() -> None:
     async with nodes(3) as (first, second, third):
+        await greet(first, second)
         leave(first, second, third)
         assert (await receive(second)).message
         assert first.peers.send(third.id, consensus("to who stays"))
