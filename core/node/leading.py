@@ -69,7 +69,8 @@ class Leading:
         return blocks
 
     def system_work(self) -> None:
-        """The manager has something to record, once more."""
+        """The manager has something to record, once more: another node's taking part, perhaps."""
+        self._intake.not_alone()
         self._system_work += 1
 
     def committed(self, message: BlockCommitted) -> None:

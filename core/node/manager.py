@@ -40,6 +40,7 @@ from core.node.messages import (
     TO_MANAGER,
     CertificateIssued,
     CertificateRequest,
+    ConfirmReads,
     ForwardAnswers,
     ForwardToLeader,
     FromManager,
@@ -366,6 +367,8 @@ class Manager:
                         running.snapshots.take(message)
                     case ForwardToLeader():
                         running.node.forward(message)
+                    case ConfirmReads(number):
+                        running.node.driver.confirm_reads(number)
                     case ForwardAnswers():
                         running.node.return_answers(message)
                     case _:

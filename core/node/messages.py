@@ -5,7 +5,9 @@ Carried over paired AEAD channels.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from core.codec import Codec, Message
 
@@ -39,7 +41,8 @@ class Submit(Message, frozen=True, tag=1):
 class Ask(Message, frozen=True, tag=2):
     """Run a query; answered by Answer at once. adapter "coco": node status and transaction status.
 
-    after: a reader waits until it has applied this seqno: what the gateway has answered with before.
+    after: a reader waits until it has applied this seqno: what the gateway has answered with before. fresh: the
+    executor answers once its state is confirmed to hold whatever was acknowledged before (fresh_reads.py).
     """
 
     ticket: int
@@ -47,6 +50,7 @@ class Ask(Message, frozen=True, tag=2):
     payload: bytes
     caller: WireCaller
     after: int = 0
+    fresh: bool = False
 
 
 class FromGateway(Message, frozen=True, tag=3):
@@ -60,7 +64,8 @@ class FromGateway(Message, frozen=True, tag=3):
 
 class Answer(Message, frozen=True, tag=11):
     """failure: "" for a reply of the adapter, else why there is none; "failed": a bug of the adapter, nothing was left;
-    "not_leader": no leader is known, or it changed before the command ran: nothing was left, ask again.
+    "not_leader": no leader is known, or it changed before the command ran: nothing was left, ask again. Of a query: no
+    leader has confirmed in time how new the state here is.
 
     view and seqno: the transaction id of a committed command, 0 when there is none.
     """
@@ -270,11 +275,13 @@ class LedgerNews(Message, frozen=True, tag=76):
 class Lead(Message, frozen=True, tag=81):
     """This node leads `view`: take commands, propose blocks from last_seqno + 1 on; all up to there is applied.
 
-    last_seqno is in `view`: its first block, a signature alone, of which no BlockApplied need have told.
+    last_seqno is in `view`: its first block, a signature alone, of which no BlockApplied need have told. alone: there
+    is no other node, nor will there be one before SystemWork is sent.
     """
 
     view: int
     last_seqno: int
+    alone: bool = False
 
 
 class Follow(Message, frozen=True, tag=82):
@@ -321,7 +328,20 @@ class AnswersReturned(Message, frozen=True, tag=86):
     items: tuple[Answer, ...]
 
 
+class ReadsConfirmed(Message, frozen=True, tag=90):
+    """The end of a round. is_confirmed: whatever was committed anywhere when it began was sent here before this."""
+
+    number: int
+    is_confirmed: bool
+
+
 # Executor -> manager.
+
+
+class ConfirmReads(Message, frozen=True, tag=89):
+    """Have the consensus confirm how far the ledger is committed now; answered by ReadsConfirmed. One at a time."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 
 class ForwardToLeader(Message, frozen=True, tag=87):
@@ -351,6 +371,7 @@ ToManager = (
     | SnapshotEnd
     | ForwardToLeader
     | ForwardAnswers
+    | ConfirmReads
 )
 FromManager = (
     Replay
@@ -370,6 +391,7 @@ FromManager = (
     | SystemWork
     | CommandsForwarded
     | AnswersReturned
+    | ReadsConfirmed
 )
 TO_MANAGER: Codec[ToManager] = Codec(ToManager)
 FROM_MANAGER: Codec[FromManager] = Codec(FromManager)

@@ -38,6 +38,23 @@ class NodeFigures:
     stopping: bool
 
 
+def status_document(figures: NodeFigures, news: NodeNews, leader: str) -> dict[str, Any]:
+    """Return the executor's part of what /node/status answers. leader: whom it follows, "" for none that is known."""
+    return {
+        "role": "leader" if figures.leads else news.role or "follower",
+        "leader": figures.node_id if figures.leads else leader,
+        "view": figures.committed.view,
+        "committed": figures.committed.seqno,
+        "head": figures.head,
+        "blocks": figures.blocks,
+        "blocks_in_flight": figures.blocks_in_flight,
+        "queued": figures.queued,
+        "forwarded": figures.forwarded,
+        "readers": figures.readers,
+        "stopping": figures.stopping,
+    }
+
+
 def state_document(figures: NodeFigures) -> dict[str, Any]:
     """Return what /node/state answers."""
     return {

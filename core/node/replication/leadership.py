@@ -200,7 +200,7 @@ class Leadership:
             return
         self._told, self._told_leader = view, self._node
         self._led.append(view)
-        await self._tell(Lead(view, last))
+        await self._tell(Lead(view, last, alone=not self.driver.has_others))
         self._on_change()
 
     # What the executor proposes.

@@ -107,7 +107,7 @@ class ReplicatedNode:
         self._disk_log = DiskLog(
             writer, history, term=lambda: engine.status().term, seal_keys=self._seal, committed_end=committed_end
         )
-        self.driver = Driver(engine, head, self._disk_log, peers, apply=self._apply, watcher=self.leadership)
+        self.driver = Driver(engine, head, self._disk_log, peers, apply=self._apply, watcher=self.leadership, tell=tell)
         self.leadership.attach(self.driver)
         self.membership = Membership(
             self.leadership,
