@@ -92,7 +92,8 @@ class Executor:
         self._returns = Returns(manager)
         self._fresh = FreshReads(manager, _now_s, self._wake.set)
         self._intake = Intake(tickets, self._forwarder, self._returns, self._fresh, self._wake, now_ms, log)
-        self._links = [GatewayLink(transport, self._intake.take) for transport in gateways]
+        self._links = [GatewayLink(transport, self._intake.take, self._wake.set) for transport in gateways]
+        self._fresh.attach(self._links)
         self._clock = clock
         self._log = log
         self._load = load

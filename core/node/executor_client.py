@@ -28,10 +28,11 @@ from core.adapter.interface import (
 )
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.node.exchange import Exchange
-from core.node.messages import RECEIPT_ANSWER, Answer, Ask, FrontEnd, ReceiptAnswer, Submit, WireCaller
+from core.node.messages import Answer, Ask, FrontEnd, Submit, WireCaller
 from core.node.proposals import GOVERNANCE
 from core.node.read_rounds import ReadRounds
 from core.node.reader_slot import ReaderSlot
+from core.node.receipt_answer import RECEIPT_ANSWER, ReceiptAnswer
 from core.ports import Transport
 from core.types import Seqno, TransactionId, View
 
@@ -124,7 +125,8 @@ class ExecutorClient:
         fresh = self.linearizable and self._needs_newest(adapter, payload)
         where = self._place(query_class)
         if fresh and where is not self._executor:
-            await self._rounds.confirm()
+            if not self._executor.sole:
+                await self._rounds.confirm()
             fresh = False
         item = Ask(self._next(), adapter, payload, _wire(caller), self._floor, fresh)
         answer = await where.ask(item, self._seconds_max)

@@ -3,7 +3,8 @@
 They wait for a round: the manager is asked once, for all that wait, and answers once consensus has confirmed how far
 the ledger is committed by now, and all of that has been sent here (replication/reading.py). One round is on its way at
 a time; what comes meanwhile shares the next. A leader without other nodes needs no round: whatever is committed was
-committed here. That ends when the manager has something to record, before another node can take part.
+committed here; and where it has one gateway, which therefore hears of everything first, that needs to ask nobody. Both
+end when the manager has something to record: another node takes part only once the gateway has heard it.
 
 Invariants: a query is answered by no round that was asked for before it came. What waits is bounded; a round that fails
 is followed by another, until nobody waits for it any more. Source: Raft thesis, section 6.4.
@@ -13,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 from core import limits
@@ -42,10 +43,15 @@ class FreshReads:
         # `after` of what waits is the number of a round.
         self._queue: FairQueue[Asked] = FairQueue(quota=Quota(seconds_max=math.inf))
         self._is_alone = False
+        self._links: Sequence[GatewayLink] = ()
         self._wanted = self._begun = 0
         self._confirmed = 0
         self._ended = 0
         self._something = asyncio.Event()
+
+    def attach(self, links: Sequence[GatewayLink]) -> None:
+        """Say which gateways there are; once."""
+        self._links = links
 
     def __len__(self) -> int:
         """How many queries wait."""
@@ -67,12 +73,21 @@ class FreshReads:
     def lead(self, *, alone: bool) -> None:
         """This node leads. alone: there is no other node."""
         self._is_alone = alone
+        for link in self._links:
+            link.sole(alone and len(self._links) == 1)
         self._something.set()
 
     def not_alone(self) -> None:
         """This node does not lead, or there may be another one from now on."""
         self._is_alone = False
+        for link in self._links:
+            link.sole(False)
         self._something.set()
+
+    @property
+    def all_know(self) -> bool:
+        """Whether no gateway reads any more as if there were no other node."""
+        return not any(link.awaits_heard for link in self._links)
 
     # Rounds.
 

@@ -78,6 +78,11 @@ class Intake:
         """There may be another node from now on."""
         self._fresh.not_alone()
 
+    @property
+    def may_take_in_others(self) -> bool:
+        """Whether nobody here reads any more as if there were no other node."""
+        return self._fresh.all_know
+
     def follow(self, leader: str, settled: Set[int]) -> None:
         """Pass commands on from now on. settled: tickets that somebody else answers."""
         was_leading, self._leads = self._leads, False

@@ -126,7 +126,11 @@ class Leading:
     @property
     def _has_manager_entry(self) -> bool:
         """Whether there is something to propose whose entry the manager itself fills in, as a block of its own."""
-        return bool(self._intake.governance or self._system_work or self._snapshots.owes_evidence)
+        return bool(self._intake.governance or self._may_do_system_work or self._snapshots.owes_evidence)
+
+    @property
+    def _may_do_system_work(self) -> bool:
+        return self._system_work > 0 and self._intake.may_take_in_others
 
     def _next(self) -> tuple[str, Pending] | None:
         return self._builder.backlog.popleft() if self._builder.backlog else self._intake.next()
@@ -157,7 +161,7 @@ class Leading:
 
     async def _propose_manager_entry(self) -> bool:
         first = Seqno(self._state.store.head + 1)
-        if self._system_work:
+        if self._may_do_system_work:
             self._system_work -= 1
             await self._proposals.propose_own(first, SYSTEM)
         elif self._snapshots.owes_evidence:

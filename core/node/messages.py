@@ -54,9 +54,10 @@ class Ask(Message, frozen=True, tag=2):
 
 
 class FromGateway(Message, frozen=True, tag=3):
-    """A batch, in order of arrival."""
+    """A batch, in order of arrival. heard: it is not sole any more, after it was (ToGateway)."""
 
     items: tuple[Submit | Ask, ...]
+    heard: bool = False
 
 
 # Executor or reader -> gateway.
@@ -78,10 +79,14 @@ class Answer(Message, frozen=True, tag=11):
 
 
 class ToGateway(Message, frozen=True, tag=12):
-    """committed: the newest committed seqno that the sender answers from. Without items it only announces that."""
+    """committed: the newest committed seqno that the sender answers from. Without items it only announces that.
+
+    sole: whatever anybody is told of goes through this gateway, and will until it says that it has heard otherwise.
+    """
 
     items: tuple[Answer, ...]
     committed: int = 0
+    sole: bool = False
 
 
 class FrontEnd(Message, frozen=True, tag=13):
@@ -219,19 +224,6 @@ class ReceiptMade(Message, frozen=True, tag=35):
     private: bytes = b""
     claims: bytes = b""
     is_signature: bool = False
-
-
-# Executor -> gateway, within an Answer.
-
-
-class ReceiptAnswer(Message, frozen=True, tag=51):
-    """body: the receipt in the form that was asked for. none: there is none that the caller may have."""
-
-    state: Literal["none", "pending", "made", "no_such_form", "unreadable"]
-    body: bytes = b""
-
-
-RECEIPT_ANSWER: Codec[ReceiptAnswer] = Codec(ReceiptAnswer)
 
 
 class SnapshotBegin(Message, frozen=True, tag=71):

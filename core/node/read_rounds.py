@@ -32,21 +32,25 @@ class ReadRounds:
             self._next = asyncio.get_running_loop().create_future()
         shared = self._next
         if self._running is None:
-            self._begin()
+            self._running = asyncio.create_task(self._run())
         self._waiting += 1
         try:
             failure = await asyncio.shield(shared)
         finally:
             self._waiting -= 1
         if failure is not None:
-            raise failure
+            raise failure.with_traceback(None)  # Each read would lengthen the one that they share.
 
-    def _begin(self) -> None:
-        if self._next is not None:
-            shared, self._next = self._next, None
-            self._running = asyncio.create_task(self._run(shared))
+    async def _run(self) -> None:
+        """Run one round after another while somebody waits for one."""
+        try:
+            while self._next is not None:
+                shared, self._next = self._next, None
+                await self._round(shared)
+        finally:
+            self._running = None
 
-    async def _run(self, shared: asyncio.Future[CocoError | None]) -> None:
+    async def _round(self, shared: asyncio.Future[CocoError | None]) -> None:
         failure: CocoError | None = Overloaded("the node's queries are interrupted", hint="Try again in a moment.")
         try:
             await self._ask()
@@ -54,6 +58,4 @@ class ReadRounds:
         except CocoError as error:
             failure = error
         finally:
-            self._running = None
             shared.set_result(failure)
-            self._begin()

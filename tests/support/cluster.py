@@ -140,6 +140,9 @@ class Node:
         """Of the executor's whole state."""
         return digest_of(rows_of(self.executor._state.store))
 
+    async def read(self, key: bytes, caller: Caller = USER) -> bytes:
+        return await self.client.ask("kv", key, caller)
+
     async def submit(self, payload: bytes, caller: Caller = USER, adapter: str = "kv") -> Outcome:
         return await self.client.submit(adapter, payload, caller)
 
@@ -212,6 +215,7 @@ class Cluster:
             load=load,
         )
         client = ExecutorClient(client_end, lambda message: None, log.append)
+        client.linearizable = True
         node = Node(name, disk, manager, executor, client, (manager_end, executor_end, gateway_end, client_end), log)
         node.tasks = [
             asyncio.create_task(one) for one in (manager.run(), executor.run(), client.read(), client.write())
