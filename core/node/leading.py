@@ -160,14 +160,15 @@ class Leading:
         return True
 
     async def _propose_manager_entry(self) -> bool:
-        first = Seqno(self._state.store.head + 1)
+        first, time_s = Seqno(self._state.store.head + 1), self._builder.now_s()
+        self._builder.note_time(time_s)
         if self._may_do_system_work:
             self._system_work -= 1
-            await self._proposals.propose_own(first, SYSTEM)
+            await self._proposals.propose_own(first, SYSTEM, time_s)
         elif self._snapshots.owes_evidence:
             self._snapshots.owes_evidence = False
-            await self._proposals.propose_own(first, SNAPSHOT)
+            await self._proposals.propose_own(first, SNAPSHOT, time_s)
         else:
             ticket, message = self._intake.governance.popleft()
-            await self._proposals.propose_governance(first, ticket, message)
+            await self._proposals.propose_governance(first, ticket, message, time_s)
         return True

@@ -278,6 +278,7 @@ class Manager:
                     constitution=node.head.state.constitution.encode(),
                     service=running.service_info(),
                     view_history=node.head.views,
+                    time_s=node.head.time_s,
                 )
             )
         )

@@ -125,11 +125,15 @@ class EntryDraft(Message, frozen=True):
 
 
 class ProposeBlock(Message, frozen=True, tag=21):
-    """Seal these entries as first_seqno and following, plus a signature entry. The manager checks view and seqno."""
+    """Seal these entries as first_seqno and following, plus a signature entry. The manager checks view and seqno.
+
+    time_s: the block's time, Unix seconds.
+    """
 
     view: int
     first_seqno: int
     entries: tuple[EntryDraft, ...]
+    time_s: int = 0
 
 
 class CertificateRequest(Message, frozen=True, tag=22):
@@ -177,6 +181,7 @@ class Ready(Message, frozen=True, tag=32):
     """The ledger is replayed and the new view has begun. last_seqno: of the newest entry (a signature).
 
     constitution: canonical JSON. service: public JSON about node and service. view_history: first seqno of each view.
+    time_s: no block to come is older.
     """
 
     view: int
@@ -184,6 +189,7 @@ class Ready(Message, frozen=True, tag=32):
     constitution: bytes
     service: bytes
     view_history: tuple[tuple[int, int], ...]
+    time_s: int = 0
 
 
 class GovernanceResult(Message, frozen=True):
@@ -268,12 +274,13 @@ class Lead(Message, frozen=True, tag=81):
     """This node leads `view`: take commands, propose blocks from last_seqno + 1 on; all up to there is applied.
 
     last_seqno is in `view`: its first block, a signature alone, of which no BlockApplied need have told. alone: there
-    is no other node, nor will there be one before SystemWork is sent.
+    is no other node, nor will there be one before SystemWork is sent. time_s: of that block.
     """
 
     view: int
     last_seqno: int
     alone: bool = False
+    time_s: int = 0
 
 
 class Follow(Message, frozen=True, tag=82):
@@ -289,13 +296,14 @@ class Follow(Message, frozen=True, tag=82):
 class BlockApplied(Message, frozen=True, tag=83):
     """A committed block that this node does not lead any more, or never did: apply it. view: in which it was sealed.
 
-    entries: first_seqno and following, without the signature entry, which is last_seqno.
+    entries: first_seqno and following, without the signature entry, which is last_seqno. time_s: the block's, or 0.
     """
 
     view: int
     first_seqno: int
     last_seqno: int
     entries: tuple[ReplayedEntry, ...]
+    time_s: int = 0
 
 
 class SystemWork(Message, frozen=True, tag=84):

@@ -65,6 +65,7 @@ class Keys(Adapter):
         count = int(transaction.table("meta").get(b"count") or b"0") + 1
         transaction.table("meta").put(b"count", b"%d" % count)
         transaction.table("data").put(key, value)
+        transaction.table("times").put(b"%08d" % count, b"%d" % context.time_s)
         transaction.table("public:log").put(b"%08d" % count, key)
         return Executed(b"%d" % count)
 
@@ -176,9 +177,13 @@ class Cluster:
         authorization: bytes = b"",
         contacts: Sequence[str] = (),
         disk: MemoryDisk | None = None,
+        ahead_s: float = 0,
         **changes: Any,
     ) -> Node:
-        """Start a node in a slot; its name is the slot's and its address. disk: of an earlier node, on its platform."""
+        """Start a node in a slot; its name is the slot's and its address. disk: of an earlier node, on its platform.
+
+        ahead_s: of its clock, of the others'.
+        """
         log: list[str] = []
         disk = disk or MemoryDisk()
         sealer = self.sealers.setdefault(id(disk), FakeSealer())
@@ -194,6 +199,10 @@ class Cluster:
             **({"slot": name, "peer_address": f"{name}:1"} | self._config | changes),
         )
         hub = self.hub
+
+        def clock() -> float:
+            return self.clock() + ahead_s
+
         manager = Manager(
             config,
             disk=disk,
@@ -202,7 +211,7 @@ class Cluster:
             executor=manager_end,
             worker=FAKE_WORKER,
             verify=FakeVerify(),
-            clock=self.clock,
+            clock=clock,
             log=log.append,
             connect=lambda key, constitution: hub.connect(key, f"{name}:1"),
         )
@@ -210,7 +219,7 @@ class Cluster:
             ExecutorConfig(bytes(32)),
             manager=executor_end,
             gateways=[gateway_end],
-            clock=self.clock,
+            clock=clock,
             log=lambda line: log.append(f"executor: {line}"),
             load=load,
         )

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.consensus.configuration import decode_configuration, decode_snapshot, encode_configuration
-from core.consensus.engine import ConsensusEngine, Role, SnapshotNeeded
+from core.consensus.engine import ConsensusEngine, SnapshotNeeded
 from core.crypto.keys import PrivateKey
 from core.errors import ChannelClosed, InvariantBroken
 from core.governance.constitution import Constitution
@@ -47,6 +47,7 @@ from core.node.replication.fetching import CatchingUp
 from core.node.replication.head import LedgerHead
 from core.node.replication.leadership import Leadership
 from core.node.replication.membership import Membership
+from core.node.replication.node_news import ClockWatch, news_of
 from core.node.replication.passing_on import PassingOn
 from core.node.replication.register import registered
 from core.node.replication.serving import LedgerServer
@@ -98,6 +99,7 @@ class ReplicatedNode:
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._registered: SystemState | None = None
         self._news_due = False
+        self._clock_watch = ClockWatch(clock, log)
         self._progress = asyncio.Event()
         self.snapshots: SnapshotKeeper | None = None
         self.before_ready: BeforeReady | None = None
@@ -342,6 +344,7 @@ class ReplicatedNode:
         if applied.configuration:
             self._configured(applied.configuration)
         if block is not None:
+            self._news_due = self._clock_watch.note(block.time_s) or self._news_due
             await self._announce(applied, block)
         self.update_register()
         await self.membership.committed()
@@ -374,23 +377,6 @@ class ReplicatedNode:
         if not self._news_due:
             return
         self._news_due = False
-        status = self.driver.status
-        state = self.driver.committed_state
-        own = self.leadership.node
-        role = status.role.value if status.role in (Role.LEADER, Role.LEARNER) else Role.FOLLOWER.value
-        nodes = []
-        for name, slot in sorted(state.slots.items()):
-            for node in slot.nodes:
-                info = state.nodes.get(node.encode())
-                nodes.append(
-                    {
-                        "node_id": node,
-                        "slot": name,
-                        "member": slot.member,
-                        "address": slot.address,
-                        "status": info.status if info else "",
-                        "role": role if node == own else "leader" if node == status.leader else "",
-                    }
-                )
+        news = news_of(self.driver.status, self.driver.committed_state, self.leadership.node, self._clock_watch)
         with suppress(ChannelClosed):
-            await self._status.tell(role=role, leader=status.leader or "", nodes=nodes)
+            await self._status.tell(**news)
