@@ -3,46 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 
 import pytest
 
 from core import limits
-from core.adapter.interface import (
-    Adapter,
-    AdapterInfo,
-    Caller,
-    Executed,
-    ExecutionContext,
-    Overloaded,
-    QueryClass,
-    Route,
-    ScopedTransaction,
-)
+from core.adapter.interface import Caller, Overloaded
 from core.node.executor_client import ExecutorClient
 from core.node.messages import FROM_GATEWAY, TO_GATEWAY, Answer, Ask, FromGateway, ToGateway
 from core.node.read_rounds import ReadRounds
 from enclave_sim.boundary.memory_transport import memory_pair
+from tests.support.classed import Classed
 
 ALICE = Caller("alice")
-
-
-class Classed(Adapter):
-    """A payload names its class; a poll needs nothing new."""
-
-    info = AdapterInfo("one", "1", "classes")
-
-    def routes(self) -> Sequence[Route]:
-        return ()
-
-    def execute(self, transaction: ScopedTransaction, payload: bytes, context: ExecutionContext) -> Executed:
-        raise NotImplementedError
-
-    def query_class(self, payload: bytes) -> QueryClass:
-        return "lookup" if payload == b"poll" else payload.decode()  # type: ignore[return-value]
-
-    def needs_newest(self, payload: bytes) -> bool:
-        return payload != b"poll"
 
 
 class Bench:
