@@ -115,3 +115,16 @@ async def test_reads_go_on_over_a_change_of_leader() -> None:
         first.crash()
         assert [*await asyncio.gather(second.read(b"key"), third.read(b"key"))] == [b"1", b"1"]
         await made.until(made.elected)
+
+
+async def test_a_round_that_the_engine_has_no_room_for_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with cluster() as made:
+        await made.found()
+        first, second, _ = await made.grow(3)
+        await first.submit(b"key=1")
+        monkeypatch.setattr(limits, "CONSENSUS_READS_MAX", 0)
+        asked = [asyncio.create_task(node.read(b"key")) for node in (first, second)]
+        await asyncio.sleep(0.2)
+        assert not any(one.done() for one in asked)
+        monkeypatch.undo()
+        assert [*await asyncio.gather(*asked)] == [b"1", b"1"]
