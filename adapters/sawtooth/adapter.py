@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from adapters.sawtooth.claims import BatchClaims
@@ -46,13 +47,17 @@ class SawtoothAdapter(Adapter):
         self._settings = parse_settings(settings)
         self._executor = SawtoothExecutor(load_families(), self._settings)
 
+    @cached_property
+    def _front(self) -> FrontEnd:
+        return FrontEnd()
+
     def routes(self) -> Sequence[Route]:
         """Sawtooth's REST API."""
-        return FrontEnd().routes()
+        return self._front.routes()
 
     def web_sockets(self) -> Sequence[WebSocketRoute]:
         """State deltas, and the validator's own protocol."""
-        return FrontEnd().web_sockets()
+        return self._front.web_sockets()
 
     def query_class(self, payload: bytes) -> QueryClass:
         """What waits is known to the executor alone; the rest is committed state."""

@@ -32,7 +32,7 @@ WAIT_SECONDS_MAX = limits.REQUEST_SECONDS_MAX - 5
 RECHECK_SECONDS = 1.0
 """A held batch may become invalid without anything being committed, so statuses are looked up this often."""
 HELD_SECONDS = 1.0
-"""After which a batch with dependencies that is still pending counts as held: whoever sent it is answered."""
+"""After which a batch with dependencies that has not run counts as held: whoever sent it is answered."""
 PREPARED_AT_A_TIME = 16
 """Batches whose signatures are checked before other connections of the gateway have their turn."""
 
@@ -95,7 +95,8 @@ class ValidatorGateway:
 
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
-        self._left: set[asyncio.Task[SubmitStatus]] = set()
+        self._waiting: dict[tuple[str, str | None], set[asyncio.Task[SubmitStatus]]] = {}
+        """Batches with dependencies that were sent on, by id and sender."""
 
     async def ask(self, message_type: MessageType, content: bytes, caller: Caller, backend: Backend) -> bytes:
         """Return the serialised answer to a request of EXCHANGES.
@@ -152,25 +153,20 @@ class ValidatorGateway:
         if not prepared.may_wait:
             return await self._submit(prepared.payload, caller, backend)
         task = asyncio.create_task(self._submit(prepared.payload, caller, backend))
-        self._left.add(task)
-        task.add_done_callback(self._forget)
-        while True:
-            done, _ = await asyncio.wait({task}, timeout=HELD_SECONDS)
-            if done:
-                return task.result()
-            if await self._is_pending(prepared.batch_id, caller, backend):
-                return SubmitStatus.OK
+        known_as = (prepared.batch_id, caller.identity)
+        self._waiting.setdefault(known_as, set()).add(task)
+        task.add_done_callback(lambda done: self._forget(known_as, done))
+        done, _ = await asyncio.wait({task}, timeout=HELD_SECONDS)
+        return task.result() if done else SubmitStatus.OK
 
-    def _forget(self, task: asyncio.Task[SubmitStatus]) -> None:
-        """Drop a task whose outcome may be nobody's business any more."""
-        self._left.discard(task)
+    def _forget(self, known_as: tuple[str, str | None], task: asyncio.Task[SubmitStatus]) -> None:
+        """Drop a batch that waits no more, whose outcome may be nobody's business by now."""
+        tasks = self._waiting[known_as]
+        tasks.discard(task)
+        if not tasks:
+            del self._waiting[known_as]
         if not task.cancelled():
             task.exception()
-
-    async def _is_pending(self, batch_id: str, caller: Caller, backend: Backend) -> bool:
-        asked = MESSAGES["ClientBatchStatusRequest"](batch_ids=[batch_id])
-        found = await self.request(_TYPE.CLIENT_BATCH_STATUS_REQUEST, asked, caller, backend)
-        return any(one.status == BatchStatus.PENDING for one in found.batch_statuses)
 
     async def _submit(self, payload: bytes, caller: Caller, backend: Backend) -> SubmitStatus:
         try:
@@ -189,9 +185,19 @@ class ValidatorGateway:
         seconds = (request.timeout or WAIT_SECONDS) if request.wait else 0
         request.wait, request.timeout = False, 0
         content = request.SerializeToString()
-        return await self.wait_until(
-            ended, seconds, lambda: self._query(_TYPE.CLIENT_BATCH_STATUS_REQUEST, content, caller, backend), backend
-        )
+        return await self.wait_until(ended, seconds, lambda: self._status_now(content, caller, backend), backend)
+
+    async def _status_now(self, content: bytes, caller: Caller, backend: Backend) -> bytes:
+        """Ask where batches stand. One that waits at a leader is not known to its followers, but it is here."""
+        answer = await self._query(_TYPE.CLIENT_BATCH_STATUS_REQUEST, content, caller, backend)
+        if not self._waiting:
+            return answer
+        found = parse("ClientBatchStatusResponse", answer)
+        for one in found.batch_statuses:
+            if one.status == BatchStatus.UNKNOWN and (one.batch_id, caller.identity) in self._waiting:
+                one.status = BatchStatus.PENDING
+        changed: bytes = found.SerializeToString()
+        return changed
 
     async def wait_until(
         self, ended: Callable[[bytes], bool], seconds: float, ask: Callable[[], Awaitable[bytes]], backend: Backend

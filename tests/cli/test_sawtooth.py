@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import cbor2
@@ -154,7 +155,9 @@ def test_lists_of_many_pages(client: SawtoothClient) -> None:
         list(client.entries("/blocks", head="x"))
 
 
-def test_a_network_made_for_sawtooth(coco: Coco, home: Path) -> None:
+def test_a_network_made_for_sawtooth(coco: Coco, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    point = EntryPoint("sawtooth", "adapters.sawtooth.adapter:SawtoothAdapter", "coco.adapters")
+    monkeypatch.setattr("cli.genesis.installed_adapters", lambda: {"sawtooth": point})
     hidden = '{"1cf126": {"read": ["org1"]}}'
     coco("network", "create", "saw", "-d", "sawtooth", "--port", "0", "--setting", f"sawtooth.namespaces={hidden}")
     genesis = json.loads((home / "networks/saw/genesis.json").read_bytes())

@@ -18,7 +18,7 @@ from core.types import Seqno, TransactionId, View
 
 ID_A, ID_B, ID_C = "a" * 128, "b" * 128, "c" * 128
 ROOT = "4" * 64
-ALICE = Caller("alice")
+ALICE, BOB = Caller("alice"), Caller("bob")
 
 
 def make(name: str, **fields: Any) -> Any:
@@ -56,7 +56,7 @@ class StubValidator:
         self._news = asyncio.Condition()
 
     async def query(self, payload: bytes, caller: Caller) -> bytes:
-        assert caller == ALICE
+        assert caller in (ALICE, BOB)
         if self.failure is not None:
             raise self.failure
         message = MESSAGES["Message"].FromString(payload)
@@ -120,23 +120,37 @@ def gateway() -> ValidatorGateway:
     return ValidatorGateway(prepare)
 
 
-async def ask(
-    validator: StubValidator,
-    method: str,
-    target: str,
-    body: bytes = b"",
-    headers: Mapping[str, str] | None = None,
-    mount: str = "",
-) -> Response:
-    """Serve one REST request."""
-    split = urlsplit(target)
-    match = RouteTable(RestApi(gateway()).routes()).match(method, split.path)
-    assert match is not None
-    request = Request(
-        *(method, split.path, match.parameters, parse_query(split.query)),
-        *({"host": "node.example:8000"} | dict(headers or {}), body, ALICE, mount),
-    )
-    return await match.route.handler(request, validator)
+class RestClient:
+    """The routes of one gateway."""
+
+    def __init__(self, validator: StubValidator) -> None:
+        self._validator = validator
+        self._routes = RouteTable(RestApi(gateway()).routes())
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        body: bytes = b"",
+        headers: Mapping[str, str] | None = None,
+        *,
+        mount: str = "",
+        caller: Caller = ALICE,
+    ) -> Response:
+        """Serve one REST request."""
+        split = urlsplit(target)
+        match = self._routes.match(method, split.path)
+        assert match is not None
+        request = Request(
+            *(method, split.path, match.parameters, parse_query(split.query)),
+            *({"host": "node.example:8000"} | dict(headers or {}), body, caller, mount),
+        )
+        return await match.route.handler(request, self._validator)
+
+
+async def ask(validator: StubValidator, *request: Any, **options: Any) -> Response:
+    """Serve one REST request by a gateway of its own."""
+    return await RestClient(validator).ask(*request, **options)
 
 
 class StubSocket:

@@ -14,10 +14,12 @@ from adapters.sawtooth.wire.messages import BatchStatus, ListStatus, MessageType
 from core.adapter.interface import CommandFailed, OutcomeUnknown, Overloaded, Response
 from core.errors import CocoError, LimitExceeded
 from tests.adapters.sawtooth.stub_validator import (
+    BOB,
     ID_A,
     ID_B,
     ID_C,
     ROOT,
+    RestClient,
     StubValidator,
     ask,
     make,
@@ -110,25 +112,32 @@ async def test_a_held_batch_is_answered_while_it_waits(
     validator: StubValidator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gateway, "HELD_SECONDS", 0.01)
-    states = iter([BatchStatus.UNKNOWN, BatchStatus.PENDING])
-
-    def answer(request: Any) -> Any:
-        one = make("ClientBatchStatus", batch_id=ID_A, status=next(states))
-        return make("ClientBatchStatusResponse", status=ListStatus.OK, batch_statuses=[one])
-
-    validator.answers[MessageType.CLIENT_BATCH_STATUS_REQUEST] = answer
+    unknown = make("ClientBatchStatus", batch_id=ID_A, status=BatchStatus.UNKNOWN)
+    validator.answers[MessageType.CLIENT_BATCH_STATUS_REQUEST] = make(
+        "ClientBatchStatusResponse", status=ListStatus.OK, batch_statuses=[unknown]
+    )
     validator.held = asyncio.Event()
     held = make_batch(ID_A)
     held.trace = True
     body = make("BatchList", batches=[held]).SerializeToString()
-    assert (await ask(validator, "POST", "/batches", body, OCTETS)).status == 202
-    assert next(states, None) is None
+    client = RestClient(validator)
+    assert (await client.ask("POST", "/batches", body, OCTETS)).status == 202
+    status = f"/batch_statuses?id={ID_A}"
+    assert opened(await client.ask("GET", status))["data"][0]["status"] == "PENDING"
+    assert opened(await client.ask("GET", status, caller=BOB))["data"][0]["status"] == "UNKNOWN"
     validator.held.set()
-    quick = asyncio.Event()
-    quick.set()
-    validator.held = quick
-    validator.replies = [make("ClientBatchSubmitResponse", status=SubmitStatus.QUEUE_FULL).SerializeToString()] * 2
+    for _ in range(10):
+        await asyncio.sleep(0)
+    assert opened(await client.ask("GET", status))["data"][0]["status"] == "UNKNOWN"
+
+
+async def test_a_batch_with_dependencies_that_runs_at_once(validator: StubValidator) -> None:
+    ready = make_batch(ID_A)
+    ready.trace = True
+    body = make("BatchList", batches=[ready]).SerializeToString()
+    validator.replies = [make("ClientBatchSubmitResponse", status=SubmitStatus.QUEUE_FULL).SerializeToString()]
     assert code(await ask(validator, "POST", "/batches", body, OCTETS)) == (429, 31)
+    assert (await ask(validator, "POST", "/batches", body, OCTETS)).status == 202
 
 
 async def test_batch_statuses(validator: StubValidator) -> None:
