@@ -11,6 +11,7 @@ from adapters.sawtooth.executor import SawtoothExecutor
 from adapters.sawtooth.families.loading import load_families
 from adapters.sawtooth.front import FrontEnd
 from adapters.sawtooth.genesis import write_settings
+from adapters.sawtooth.late_imports import load_late_imports
 from adapters.sawtooth.queries import answer, query_class
 from adapters.sawtooth.records import INDEXED_TABLES, OUTCOMES
 from adapters.sawtooth.scope import Scope, retained_seqno
@@ -45,6 +46,7 @@ class SawtoothAdapter(Adapter):
         """settings: see settings.py; raises CocoError when they are wrong."""
         super().__init__(settings, network)
         self._settings = parse_settings(settings)
+        load_late_imports()
         self._executor = SawtoothExecutor(load_families(), self._settings)
 
     @cached_property
