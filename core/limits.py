@@ -57,6 +57,10 @@ FLUSH_SECONDS_MAX = 5
 # Several nodes: what an executor does when the leader changes.
 UNLED_SECONDS_MAX = 5
 """How long a command waits while no leader is known."""
+BLOCK_TIME_AHEAD_SECONDS_MAX = 300
+"""How far a block's time may be ahead of a node's clock before the node warns, and of the manager's own executor's."""
+READ_CONFIRM_SECONDS_MAX = 5
+"""How long a read waits until consensus confirms how new the state is that answers it."""
 UNRESOLVED_SECONDS_MAX = 20
 """How long a leader that lost its leadership waits to learn what became of the blocks it had proposed."""
 UNRESOLVED_BLOCKS_MAX = 16

@@ -40,6 +40,7 @@ from core.node.messages import (
     TO_MANAGER,
     CertificateIssued,
     CertificateRequest,
+    ConfirmReads,
     ForwardAnswers,
     ForwardToLeader,
     FromManager,
@@ -276,6 +277,7 @@ class Manager:
                     constitution=node.head.state.constitution.encode(),
                     service=running.service_info(),
                     view_history=node.head.views,
+                    time_s=node.head.time_s,
                 )
             )
         )
@@ -365,6 +367,8 @@ class Manager:
                         running.snapshots.take(message)
                     case ForwardToLeader():
                         running.node.forward(message)
+                    case ConfirmReads(number):
+                        running.node.driver.confirm_reads(number)
                     case ForwardAnswers():
                         running.node.return_answers(message)
                     case _:

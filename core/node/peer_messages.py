@@ -337,4 +337,11 @@ class PeerNetwork(Protocol):
         """Return the registered nodes to which there is an open channel now."""
         ...
 
+    def generation(self, node: NodeId) -> int:
+        """Return the number of the open channel to a node, 0 when there is none. Each channel has one of its own.
+
+        What was sent while another number stood here may be lost, and answers to it.
+        """
+        ...
+
     async def close(self) -> None: ...

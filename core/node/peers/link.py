@@ -8,7 +8,7 @@ without our notice. Only where both have called at once, the one that the smalle
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 
 from core.errors import AuthenticationFailed, ChannelClosed, CocoError
@@ -44,7 +44,9 @@ class PeerLink:
         is_ordered: IsOrdered,
         tally: Tally,
         random: Random,
+        numbers: Iterator[int],
     ) -> None:
+        """numbers: of channels, each given once in this node's life."""
         self.node_id = node_id
         self._own = own
         self._peer = peer
@@ -55,6 +57,8 @@ class PeerLink:
         self._is_ordered = is_ordered
         self._tally = tally
         self._random = random
+        self._numbers = numbers
+        self._number = 0
         self._channel: PeerChannel | None = None
         self._dialler = own
         self._changed = asyncio.Event()
@@ -63,6 +67,11 @@ class PeerLink:
     def channel(self) -> PeerChannel | None:
         """The open channel, if there is one."""
         return self._channel
+
+    @property
+    def generation(self) -> int:
+        """The number of the open channel, 0 when there is none."""
+        return 0 if self._channel is None else self._number
 
     def move(self, peer: PeerNode) -> None:
         """Call the node at this address from now on."""
@@ -110,7 +119,7 @@ class PeerLink:
         if before is not None and not self._gives_way(before, dialler):
             await transport.close()
             raise ChannelReplaced("both nodes called at once")
-        self._channel, self._dialler = channel, dialler
+        self._channel, self._dialler, self._number = channel, dialler, next(self._numbers)
         self._changed.set()
         if before is not None:
             before.end(ChannelReplaced("there is a newer channel with this node"))

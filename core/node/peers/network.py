@@ -7,6 +7,7 @@ side is, TLS shows, and whether that counts, the register and the constitution s
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -87,6 +88,7 @@ class NodePeers:
         self._handshakes: dict[asyncio.Task[None], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._channel = self._channel_settings(settings.constitution)
+        self._numbers = itertools.count(1)
 
     @property
     def refused(self) -> Mapping[str, int]:
@@ -158,6 +160,11 @@ class NodePeers:
         """Return the registered nodes with an open channel."""
         return frozenset(node_id for node_id, link in self._links.items() if link.channel is not None)
 
+    def generation(self, node: NodeId) -> int:
+        """Return the number of the open channel; see PeerNetwork."""
+        link = self._links.get(node)
+        return 0 if link is None else link.generation
+
     async def close(self) -> None:
         """End all channels, and accept no more."""
         for task in self._tasks:
@@ -189,6 +196,7 @@ class NodePeers:
             is_ordered=self._settings.is_ordered,
             tally=self._tally,
             random=self._settings.random,
+            numbers=self._numbers,
         )
 
     async def _call(self, node_id: NodeId, address: str) -> AttestedTransport:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from core.consensus.configuration import decode_configuration, decode_snapshot, encode_configuration
-from core.consensus.engine import ConsensusEngine, Role, SnapshotNeeded
+from core.consensus.engine import ConsensusEngine, SnapshotNeeded
 from core.crypto.keys import PrivateKey
 from core.errors import ChannelClosed, InvariantBroken
 from core.governance.constitution import Constitution
@@ -49,8 +49,8 @@ from core.node.replication.fetching import CatchingUp
 from core.node.replication.head import LedgerHead
 from core.node.replication.leadership import Leadership
 from core.node.replication.membership import Membership
+from core.node.replication.node_news import ClockWatch, news_of
 from core.node.replication.passing_on import PassingOn
-from core.node.replication.register import told_nodes
 from core.node.replication.removal import Registration
 from core.node.replication.serving import LedgerServer
 from core.ports import Disk, Sealer
@@ -101,6 +101,7 @@ class ReplicatedNode:
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._news_due = False
+        self._clock_watch = ClockWatch(clock, log)
         self._progress = asyncio.Event()
         self.snapshots: SnapshotKeeper | None = None
         self.before_ready: BeforeReady | None = None
@@ -110,7 +111,7 @@ class ReplicatedNode:
         self._disk_log = DiskLog(
             writer, history, term=lambda: engine.status().term, seal_keys=self._seal, committed_end=committed_end
         )
-        self.driver = Driver(engine, head, self._disk_log, peers, apply=self._apply, watcher=self.leadership)
+        self.driver = Driver(engine, head, self._disk_log, peers, apply=self._apply, watcher=self.leadership, tell=tell)
         self.leadership.attach(self.driver)
         self.membership = Membership(
             self.leadership,
@@ -356,6 +357,7 @@ class ReplicatedNode:
         if applied.configuration:
             self._configured(applied.configuration)
         if block is not None:
+            self._news_due = self._clock_watch.note(block.time_s) or self._news_due
             await self._announce(applied, block)
         self.update_register()
         await self.membership.committed()
@@ -389,12 +391,8 @@ class ReplicatedNode:
         if not self._news_due:
             return
         self._news_due = False
-        status, facts = self.driver.status, dict[str, str]()
-        state = self.driver.committed_state
-        own = self.leadership.node
-        role = status.role.value if status.role in (Role.LEADER, Role.LEARNER) else Role.FOLLOWER.value
-        nodes = told_nodes(state, lambda node: role if node == own else "leader" if node == status.leader else "")
-        if self._registration is not None and self._registration.text:
-            role, facts = "removed", {"removed": self._registration.text}
+        removed = "" if self._registration is None else self._registration.text
+        status, state = self.driver.status, self.driver.committed_state
+        news = news_of(status, state, self.leadership.node, self._clock_watch, removed)
         with suppress(ChannelClosed):
-            await self._status.tell(role=role, leader=status.leader or "", nodes=nodes, **facts)
+            await self._status.tell(**news)

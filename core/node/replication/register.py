@@ -2,31 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from core.crypto.keys import PublicKey
 from core.node.manager_tables import SystemState
 from core.node.peer_messages import PeerNode
 from core.types import NodeId
-
-
-def told_nodes(state: SystemState, role_of: Callable[[NodeId], str]) -> list[dict[str, str]]:
-    """Return what node status tells of the nodes in slots."""
-    told = []
-    for name, slot in sorted(state.slots.items()):
-        for node in slot.nodes:
-            info = state.nodes.get(node.encode())
-            told.append(
-                {
-                    "node_id": node,
-                    "slot": name,
-                    "member": slot.member,
-                    "address": slot.address,
-                    "status": info.status if info else "",
-                    "role": role_of(node),
-                }
-            )
-    return told
 
 
 def registered(state: SystemState) -> tuple[dict[NodeId, PeerNode], frozenset[NodeId]]:
