@@ -103,7 +103,7 @@ class Transaction:
         """Return a table's handle. Names that start with "public:" are written to the ledger in the clear."""
         handle = self._handles.get(name)
         if handle is None:
-            if len(name.encode()) > limits.TABLE_NAME_BYTES_MAX:
+            if len(name) * 4 > limits.TABLE_NAME_BYTES_MAX and len(name.encode()) > limits.TABLE_NAME_BYTES_MAX:
                 raise LimitExceeded(f"table name of {len(name)} characters")
             handle = self._handles[name] = TableHandle(self, name, self._store.table(name))
         return handle
