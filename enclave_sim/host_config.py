@@ -34,8 +34,9 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """DIR/network.json. port 0 picks a free one. names: DNS names and IP addresses in the front-end certificate.
 
     readers: processes that answer queries: 0, the executor does; 1; 2, one of them for simulations (eth_call) only.
-    block_commands_max, block_bytes_max: a block that holds so much closes at once. block_commands_enough, block_wait_ms:
-    it waits, while no other is being committed, for as many commands as the last one held, but for no more and no longer.
+    block_commands_max, block_bytes_max: a block that holds so much closes at once. block_commands_enough,
+    block_wait_ms: while no other is being committed, a block waits for as many commands as the last one held, but for
+    no more, and no longer (0: not at all).
     snapshot_entries: ledger entries from one snapshot to the next; 0: none but those that are asked for.
     sealing: whose keys open the node's secrets again: any code of the same signer, or the very same enclave only.
     isolation: what becomes of a node whose enclaves cannot be isolated wholly: it runs and says so, or does not start.

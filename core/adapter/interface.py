@@ -180,8 +180,7 @@ class CommandQueue(Protocol):
     def __len__(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """A committed (or rejected) command's reply. transaction_id is None when it left no entry."""
 
     reply: bytes
@@ -224,8 +223,7 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """An HTTP request after TLS and authentication. path is relative to the adapter's mount ("/" is its root).
 
     parameters: the `{name}` segments of the route. query: the query string, first value of each name. Header names
@@ -241,8 +239,7 @@ class Request:
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     content_type: str = "application/json"

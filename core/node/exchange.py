@@ -1,8 +1,8 @@
 """One channel from a gateway to an executor or a reader: requests go out in batches, answers find who waits for them.
 
 Everything asked within one turn of the event loop goes in one message; while many requests wait for their answers, all
-within GATHER_SECONDS: a message costs each side some 40 us of processor time, a request in it few. Invariant: what waits is bounded, and every
-waiting request ends: with its answer, at its deadline, or when the channel closes.
+within GATHER_SECONDS: a message costs each side some 40 us of processor time, a request in it few. Invariant: what
+waits is bounded, and every waiting request ends: with its answer, at its deadline, or when the channel closes.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """When an open block closes, while nothing else makes it: how many commands it waits for, and how long.
 
 What a block costs is spread over its commands: a signature, a write to the disk, a round of messages to manager,
-readers and other nodes. So a block waits for as many commands as the one before it held, a bound on them, and a time. An idle
-network's blocks hold one command, and the next one closes with its first; under load blocks grow until they hold what
-comes within the time.
+readers and other nodes. So a block waits for as many commands as the one before it held, up to a bound, and no longer
+than a time. An idle network's blocks hold one command, and the next one closes with its first; under load blocks grow
+until they hold what comes within the time.
 """
 
 from __future__ import annotations
