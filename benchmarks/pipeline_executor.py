@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +42,7 @@ from core.node.messages import (
     ProposeBlock,
     Ready,
     Replay,
+    ReplayedEntry,
     Submit,
     WireCaller,
 )
@@ -57,18 +58,19 @@ SUPPLY = 10**30
 ITEMS_PER_MESSAGE = 4
 """What a gateway under load puts into one message."""
 _RECIPIENTS_FROM = 0xC0C0 << 80
-_ADDRESSES_PER_IDENTITY = 1_000
+_REPLAYED_PER_MESSAGE = 20
 
 
 class ExecutorBench:
     """See the module. Made by `start`; stop it with `stop`. blocks: those proposed, while keeps_blocks."""
 
-    def __init__(self, senders: int, alloc: dict[str, Any]) -> None:
+    def __init__(self, senders: int, replayed: Sequence[ReplayedEntry] = ()) -> None:
         self.signers = [Signer(key, CHAIN_ID) for key in derive_keys(b"benchmark", senders)]
         self._keys = derive_keys(b"benchmark", senders)
         funded = {"0x" + one.address.hex(): {"balance": str(10**24)} for one in self.signers}
-        self._settings = {"chain_id": CHAIN_ID, "alloc": {**funded, **alloc}}
-        self._adapter = EthereumAdapter(self._settings, "Benchmark")
+        self.settings = {"chain_id": CHAIN_ID, "alloc": funded}
+        self.replayed = replayed
+        self._adapter = EthereumAdapter(self.settings, "Benchmark")
         self._methods = self._adapter._methods
         self._manager, theirs = memory_pair()
         self._gateway, other = memory_pair()
@@ -90,16 +92,34 @@ class ExecutorBench:
         self._tasks: list[asyncio.Task[None]] = []
 
     @classmethod
-    async def start(cls, senders: int = 64, alloc: dict[str, Any] | None = None) -> ExecutorBench:
+    async def start(cls, senders: int = 64, *, keeps_blocks: bool = False) -> ExecutorBench:
         """Start an executor and give each sender some of a token."""
-        bench = cls(senders, alloc or {})
-        bench._tasks = [asyncio.create_task(bench.executor.run()), asyncio.create_task(_commit(bench, bench._manager))]
-        while not isinstance(TO_GATEWAY.decode(await bench._gateway.receive()), FrontEnd):
-            pass
+        bench = cls(senders)
+        bench.keeps_blocks = keeps_blocks
+        await bench._begin()
         for number in range(senders):
             await bench._bind(number)
         await bench._make_token()
         return bench
+
+    async def again(self, more: Iterable[ReplayedEntry]) -> ExecutorBench:
+        """Stop this one, which kept its blocks, and start another that replays them and then more entries."""
+        await self.stop()
+        entries = [
+            ReplayedEntry(block.first_seqno + place, entry.public, entry.private)
+            for block in self.blocks
+            for place, entry in enumerate(block.entries)
+        ]
+        entries += [ReplayedEntry(entries[-1].seqno + 2 + at, one.public, one.private) for at, one in enumerate(more)]
+        bench = ExecutorBench(len(self.signers), entries)
+        bench.token, bench.nonces = self.token, list(self.nonces)
+        await bench._begin()
+        return bench
+
+    async def _begin(self) -> None:
+        self._tasks = [asyncio.create_task(self.executor.run()), asyncio.create_task(_commit(self, self._manager))]
+        while not isinstance(TO_GATEWAY.decode(await self._gateway.receive()), FrontEnd):
+            pass
 
     async def stop(self) -> None:
         for task in self._tasks:
@@ -187,12 +207,14 @@ async def _commit(bench: ExecutorBench, manager: Transport) -> None:
     """Play a manager that commits everything at once."""
     member = make_secrets(Digest(bytes(32)), "member", time.time()).service_certificate
     identities = (Identity("sender", "member", member),)
-    constitution = Constitution(
-        CONSTITUTION_VERSION, "Benchmark", identities, {"ethereum": bench._settings}, "ethereum"
-    )
-    head = 2
+    constitution = Constitution(CONSTITUTION_VERSION, "Benchmark", identities, {"ethereum": bench.settings}, "ethereum")
+    entries = bench.replayed
+    for at in range(0, len(entries), _REPLAYED_PER_MESSAGE):
+        await manager.send(FROM_MANAGER.encode(Replay(tuple(entries[at : at + _REPLAYED_PER_MESSAGE]))))
+    bench.replayed = ()
+    head = entries[-1].seqno + 1 if entries else 2
     ready = Ready(VIEW, head, constitution.encode(), b'{"service":1}', ((VIEW, 1),))
-    for message in (Replay(()), ready, Lead(VIEW, head)):
+    for message in (ready, Lead(VIEW, head)):
         await manager.send(FROM_MANAGER.encode(message))
     while True:
         asked = TO_MANAGER.decode(await manager.receive())
@@ -204,4 +226,3 @@ async def _commit(bench: ExecutorBench, manager: Transport) -> None:
         bench.block_count += 1
         head += len(asked.entries) + 1
         await manager.send(FROM_MANAGER.encode(BlockCommitted(VIEW, head, ())))
-
