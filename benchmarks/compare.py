@@ -3,9 +3,9 @@
     python -m benchmarks.compare [--peers DIRECTORY] [--only NAME]... [--duration 10s] [--connections 64] [--rounds 1]
                                  [--workload erc20] [--writes RATE] [--json]
 
-With --writes, ERC-20 transfers are sent at that rate while the workload runs: `--workload balance --writes 500` compares
-eth_call beside writes. DIRECTORY has the peers' npm packages (benchmarks/peers.md); what is missing is said and left out. With several rounds
-the order turns round each time, and the median counts.
+With --writes, ERC-20 transfers are sent at that rate while the workload runs: `--workload balance --writes 500`
+compares eth_call beside writes. DIRECTORY has the peers' npm packages (benchmarks/peers.md); what is missing is said
+and left out. With several rounds the order turns round each time, and the median counts.
 """
 
 from __future__ import annotations

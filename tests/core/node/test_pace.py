@@ -37,7 +37,7 @@ async def is_waiting(bench: Bench) -> bool:
     for _ in range(50):
         status = await bench.status()
         if status["blocks_in_flight"] or status["head"] > status["committed"]:
-            return status["blocks_in_flight"] == 0
+            return bool(status["blocks_in_flight"] == 0)
     return False
 
 
