@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET
 
 from cli.errors import WrongUse
 from cli.files import ensure_directory, read_private, write_private
@@ -97,6 +98,8 @@ def make_constitution(
     adapters: Mapping[str, dict[str, Any]],
     default_adapter: str,
     manifests: Manifests,
+    *,
+    reads: Literal["linearizable", "session"] = "linearizable",
 ) -> Constitution:
     """Return a constitution that a network can run under; raises CocoError that names what is wrong."""
     constitution = Constitution(
@@ -107,6 +110,7 @@ def make_constitution(
         default_adapter=default_adapter,
         tee_manifest=manifests.tee,
         code_manifest=manifests.code,
+        reads=UNSET if reads == "linearizable" else reads,
     )
     constitution.check()
     return constitution

@@ -45,6 +45,7 @@ from enclave_sim.status import (
     write_status,
 )
 from enclave_sim.supervisor import Supervisor
+from enclave_sim.ticket_hosting import TicketHosting
 
 __all__ = ["AlreadyRunning", "HostConfig", "Status", "read_status", "run_host", "start_detached", "stop"]
 
@@ -78,7 +79,7 @@ async def run_host(
             listener = stack.enter_context(
                 bind(config.address, config.port, left_behind=was_here, config_file=paths.network)
             )
-            peering = _peering(directory, config, stack)
+            peering = _peering(directory, config, stack, log)
             disk = stack.enter_context(closing(DirectoryDisk(paths.disk)))
             stack.enter_context(snapshot_signal_ignored())
             stop = stop_requested if stop_requested is not None else _stop_on_signals(stack)
@@ -90,15 +91,16 @@ async def run_host(
         log.line("host", "stopped in order")
 
 
-def _peering(directory: Path, config: HostConfig, stack: ExitStack) -> Peering:
+def _peering(directory: Path, config: HostConfig, stack: ExitStack, log: HostLog) -> Peering:
     """Return what the node has for others: a listener, where they reach it, and a member's word for it."""
     authorization = read_authorization(directory, config)
+    tickets = stack.enter_context(closing(TicketHosting(directory, config, log, given=authorization)))
     if config.peer_port is None:
-        return Peering(authorization=authorization)
+        return Peering(authorization=authorization, tickets=tickets)
     file = NodePaths(directory).network
     listener = bind(config.address, config.peer_port, left_behind=False, config_file=file, setting="peer_port")
     stack.enter_context(listener)
-    return Peering(listener, config.reached_at(listener.getsockname()[1]), authorization)
+    return Peering(listener, config.reached_at(listener.getsockname()[1]), authorization, tickets)
 
 
 async def _run(

@@ -48,6 +48,12 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     restart: Literal["sealed", "members"] = "sealed"
     tee_manifest: tuple[TeeEntry, ...] = ()
     code_manifest: tuple[CodeEntry, ...] = ()
+    reads: Literal["linearizable", "session"] | msgspec.UnsetType = msgspec.UNSET
+    """What a read of `latest` promises (docs/consensus.md). Not said, it is "linearizable"."""
+
+    @property
+    def reads_are_linearizable(self) -> bool:
+        return self.reads != "session"
 
     def encode(self) -> bytes:
         """Return the canonical JSON."""

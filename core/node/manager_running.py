@@ -14,6 +14,7 @@ from core.node.manager_older import LedgerStatus
 from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_snapshots import SnapshotKeeper
 from core.node.manager_start import ROLLBACK_WARNING, Started
+from core.node.peer_messages import NodeEvidence
 from core.node.replication.node import ReplicatedNode
 
 
@@ -36,7 +37,7 @@ class RunningNode:
         receipts: ReceiptMaker,
         snapshots: SnapshotKeeper,
         status: LedgerStatus,
-        quote: bytes,
+        evidence: NodeEvidence,
         published: dict[str, Any],
     ) -> None:
         self.started = started
@@ -44,7 +45,7 @@ class RunningNode:
         self.receipts = receipts
         self.snapshots = snapshots
         self.status = status
-        self.quote = quote
+        self.evidence = evidence
         self._task: asyncio.Task[None] | None = None
         self._published = published
 
@@ -79,7 +80,7 @@ class RunningNode:
                 "front_end_ca": kept.front_end_certificate,
                 "node_id": self.node.leadership.node,
                 "view": self.node.driver.status.term,
-                "quote": base64.b64encode(self.quote).decode(),
+                "quote": base64.b64encode(self.evidence.quote).decode(),
             }
             | alone
         )

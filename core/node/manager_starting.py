@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
 from dataclasses import replace
 
 from core.governance.constitution import Constitution
 from core.kv.write_set import encode_domain
-from core.ledger.tables import NodeInfo, QuoteInfo
+from core.ledger.tables import NodeInfo
 from core.node.config import ManagerConfig
 from core.node.manager_keys import NO_NODE, store_secrets
 from core.node.manager_older import LedgerStatus
@@ -16,6 +15,8 @@ from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings
 from core.node.manager_start import Began, Started, read_disk
 from core.node.manager_tables import genesis_writes, start_writes
+from core.node.node_evidence import quote_info
+from core.node.peer_messages import NodeEvidence
 from core.node.replication.node import ReplicatedNode
 from core.node.replication.restarting import Restarting
 from core.ports import Disk, Sealer, Transport
@@ -39,10 +40,10 @@ async def restarting_of(
     return Restarting(report, granted, seal, log)
 
 
-def start_entries(config: ManagerConfig, began: Began, quote: bytes, now: float) -> list[bytes]:
+def start_entries(config: ManagerConfig, began: Began, evidence: NodeEvidence, now: float) -> list[bytes]:
     """Return the public write sets that a start with one node records; of a first start, the constitution before it."""
     state, key = began.ledger.head.state, began.node_key.public_key()
-    info = NodeInfo("Trusted", key.to_pem(), QuoteInfo(base64.b64encode(quote).decode()))
+    info = NodeInfo("Trusted", key.to_pem(), quote_info(evidence, int(now)))
     writes = [
         start_writes(
             state,

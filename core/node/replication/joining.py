@@ -19,9 +19,9 @@ from core.consensus.raft.engine import RaftEngine
 from core.consensus.raft.settings import RaftSettings
 from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import AuthenticationFailed, CocoError, InvariantBroken, MalformedMessage, StorageFailed
-from core.governance.authorizations import Authorization, Measurements
+from core.governance.authorizations import Authorization
 from core.governance.constitution import Constitution
-from core.governance.joining import check_ticket, check_welcome
+from core.governance.joining import check_welcome
 from core.ledger.secrets import EpochSecret
 from core.node.config import ManagerConfig
 from core.node.manager_keys import NodeSecrets, store_secrets
@@ -33,6 +33,7 @@ from core.node.peer_messages import (
     JoinAccepted,
     JoinDenied,
     JoinRequest,
+    NodeEvidence,
     PeerNetwork,
     PeerNode,
     PeerUnreachable,
@@ -83,7 +84,7 @@ def random_ticks(low: int, high: int) -> int:
 
 
 class Joiner:
-    """See the module. sleep: waits so many seconds."""
+    """See the module. authorization: checked (manager_joining.py). evidence: over this node's key."""
 
     def __init__(
         self,
@@ -96,7 +97,11 @@ class Joiner:
         clock: Callable[[], float],
         log: Log,
         read_disk: ReadDisk,
+        authorization: Authorization,
+        evidence: NodeEvidence,
     ) -> None:
+        self._authorization = authorization
+        self._evidence = evidence
         self._read_disk = read_disk
         self._restarting: Restarting | None = None
         self._has_read = False
@@ -109,25 +114,13 @@ class Joiner:
         self._log = log
         self._told = ""
 
-    def check(self, measurements: Measurements) -> Authorization:
-        """Check what the member signed, before anybody is asked. Raises a JoinRefused."""
-        return check_ticket(
-            self._config.authorization,
-            constitution=Constitution.decode(self._config.genesis),
-            node=self._node,
-            measurements=measurements,
-            slot=self._config.slot,
-            address=self._config.peer_address,
-            now=self._clock(),
-        )
-
-    async def ask(self, authorization: Authorization) -> Joined:
+    async def ask(self) -> Joined:
         """Ask the contacts in turn until one lets this node in.
 
         Raises StartsNetwork, JoinEnded, a JoinRefused, StorageFailed, LedgerDamaged.
         """
         serving = asyncio.create_task(self._answer_others())
-        asking = asyncio.create_task(self._ask(authorization))
+        asking = asyncio.create_task(self._ask())
         try:
             await asyncio.wait((serving, asking), return_when=asyncio.FIRST_COMPLETED)
             return await (asking if asking.done() else serving)
@@ -136,7 +129,7 @@ class Joiner:
                 task.cancel()
             await asyncio.gather(serving, asking, return_exceptions=True)
 
-    async def _ask(self, authorization: Authorization) -> Joined:
+    async def _ask(self) -> Joined:
         contacts = deque(self._config.contacts)
         if not contacts:
             await self._look_at_disk()
@@ -148,7 +141,7 @@ class Joiner:
             answer = await self._introduce(address)
             asked += 1
             if isinstance(answer, Introduction) and isinstance(answer.answer, JoinAccepted):
-                return await self._accepted(authorization, answer, answer.answer)
+                return await self._accepted(answer, answer.answer)
             wait = 0.0
             if isinstance(answer, Introduction) and isinstance(answer.answer, JoinDenied):
                 wait, silent = await self._denied(address, answer.answer, contacts), 0
@@ -186,10 +179,11 @@ class Joiner:
     async def _introduce(self, address: str) -> Introduction | None:
         restarting = self._restarting
         request = JoinRequest(
-            self._config.authorization,
+            self._authorization.message,
             self._config.peer_address,
             restarting.shown if restarting is not None else None,
             restarting is not None and restarting.asks_grant,
+            self._evidence,
         )
         try:
             return await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)
@@ -218,10 +212,10 @@ class Joiner:
             self._told = line
             self._log(f"waits to join: {line}")
 
-    async def _accepted(self, authorization: Authorization, by: Introduction, accepted: JoinAccepted) -> Joined:
+    async def _accepted(self, by: Introduction, accepted: JoinAccepted) -> Joined:
         constitution = Constitution.decode(self._config.genesis)
         check_welcome(
-            authorization,
+            self._authorization,
             constitution=constitution,
             claims=by.claims,
             peer=by.public_key,
