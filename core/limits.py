@@ -104,8 +104,12 @@ FEED_SECONDS_MAX = 30
 
 # Blocks.
 BLOCK_COMMANDS_MAX = 1_000
-BLOCK_COMMANDS_ENOUGH = 16
-"""With no block in flight, a block of this many commands closes though more commands wait."""
+BLOCK_COMMANDS_ENOUGH = 32
+"""With no block in flight, a block of this many commands closes though more commands wait, as network.json has it by
+default."""
+BLOCK_WAIT_MS = 5
+"""How long a block waits, at most, for as many commands as the one before it held; network.json's default."""
+BLOCK_WAIT_MS_MAX = 1_000
 BLOCK_BYTES_MAX = 16 * MEBIBYTE
 BLOCKS_IN_FLIGHT_MAX = 2
 """Blocks proposed to the manager and not yet committed."""
