@@ -2,9 +2,10 @@
 
 Under the policy `members` every start after the first needs them; under either policy a start does that gives up the
 disks of nodes which are lost (`accept_loss`). A request is made anew, with a nonce of its own, at each start of the
-node that makes it. An approval is a COSE_Sign1 of the type "restart-approval" (signed.py) whose payload, JSON, repeats what
-the member was shown: {"network", "service", "node", "view", "seqno", "new_view", "nonce", "accept_loss", "request":
-SHA-256 of the whole request}. Both stand in the ledger (`public:coco.restarts`), in the first block of the start.
+node that makes it. An approval is a COSE_Sign1 of the type "restart-approval" (signed.py) whose payload, JSON, repeats
+what the member was shown: {"network", "service", "node", "view", "seqno", "new_view", "nonce", "accept_loss",
+"request": SHA-256 of the whole request}. Both stand in the ledger (`public:coco.restarts`), in the first block of the
+start.
 
 Invariant: an approval counts for one request, of one member, once. DESIGN section 5.
 """

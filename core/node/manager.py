@@ -32,9 +32,8 @@ from core.node.manager_start import (
     Started,
     begin,
     join,
-    read_genesis,
 )
-from core.node.manager_starting import keep_snapshots, restarting_of, start_entries
+from core.node.manager_starting import keep_snapshots, permit_alone, restarting_of, start_entries
 from core.node.messages import (
     FROM_MANAGER,
     TO_MANAGER,
@@ -54,7 +53,9 @@ from core.node.peer_messages import PeerNetwork
 from core.node.replication.blocks import SealedBlock
 from core.node.replication.joining import Joiner, StartsNetwork
 from core.node.replication.node import ReplicatedNode
+from core.node.replication.restart_desk import RestartDesk, clear_desk
 from core.node.replication.restarting import Restarting
+from core.node.start_checks import StartPermit
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
 from core.types import NodeId, Seqno
 
@@ -130,10 +131,13 @@ class Manager:
         """
         await self._check_admission()
         sender = ReplaySender(self._executor)
-        running = None
-        if self._config.authorization:
-            running = await self._join(sender)
-        self._running = running or await self._begin(sender, is_chosen=bool(self._config.authorization))
+        config, disk, sealer = self._config, self._disk, self._sealer
+        if config.authorization:
+            outcome = await self._join(sender)
+        else:
+            outcome = await permit_alone(config, disk, sealer, self._clock, self._log)
+        self._running = await self._begin(sender, outcome) if isinstance(outcome, StartPermit) else outcome
+        await clear_desk(disk)
         return self._running.service_info()
 
     @property
@@ -164,10 +168,9 @@ class Manager:
 
     # Starting.
 
-    async def _begin(self, sender: ReplaySender, *, is_chosen: bool) -> RunningNode:
-        """Start a network with one node, or start it again. is_chosen: by the other nodes, for its disk."""
-        config, disk, sealer = self._config, self._disk, self._sealer
-        began = await begin(config, disk, sealer, sender, self._clock, self._log, is_chosen=is_chosen)
+    async def _begin(self, sender: ReplaySender, permit: StartPermit) -> RunningNode:
+        """Start a network with one node, or start it again."""
+        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log, permit=permit)
         if self._connect is not None:
             self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
         running = await self._put_together(began.as_started(), sender)
@@ -199,8 +202,8 @@ class Manager:
         await self._say_ready(running, sender)
         return running
 
-    async def _join(self, sender: ReplaySender) -> RunningNode | None:
-        """Join a network that is there; None when there is none, and it is this node's to start it again."""
+    async def _join(self, sender: ReplaySender) -> RunningNode | StartPermit:
+        """Join a network that is there; where there is none, return by what it is this node's to start it again."""
         node_key, constitution = PrivateKey.generate(), Constitution.decode(self._config.genesis)
         if self._connect is None:
             raise InvariantBroken("a node that has no channels is to join others")
@@ -219,10 +222,10 @@ class Manager:
         authorization = joiner.check(Measurements(own.hex(), self._worker.measurement.hex()))
         try:
             joined = await joiner.ask(authorization)
-        except StartsNetwork:
+        except StartsNetwork as starts:
             await self._peers.close()
             self._log("starts the network again")
-            return None
+            return starts.permit
         source, offer = await joiner.fetch(joined.engine)
         started = await join(self._config, joined, offer, node_key, self._disk, sender, self._clock, self._log)
         running = await self._put_together(started, sender)
@@ -232,7 +235,7 @@ class Manager:
         running.node.caught_up(source, offer)
         return running
 
-    async def _read_disk(self) -> Restarting | None:
+    async def _read_disk(self) -> tuple[Restarting, RestartDesk] | None:
         return await restarting_of(self._config, self._disk, self._sealer, self._clock, self._log)
 
     async def _put_together(self, started: Started, sender: ReplaySender) -> RunningNode:
@@ -287,7 +290,7 @@ class Manager:
 
     async def _check_admission(self) -> None:
         await check_own_admission(
-            read_genesis(self._config),
+            Constitution.decode(self._config.genesis),
             attestor=self._attestor,
             worker=self._worker,
             published=await self._read_published(),

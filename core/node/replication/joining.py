@@ -37,8 +37,11 @@ from core.node.peer_messages import (
     PeerNode,
     PeerUnreachable,
 )
+from core.node.replication import restart_desk
 from core.node.replication.fetching import Fetcher, fetch_files
+from core.node.replication.restart_desk import RestartDesk
 from core.node.replication.restarting import Restarting
+from core.node.start_checks import StartPermit
 from core.ports import Disk, Sealer
 from core.types import Digest, NodeId, Seqno, View
 
@@ -70,10 +73,14 @@ class Joined:
 
 
 class StartsNetwork(Exception):
-    """No network runs, and this node is the one to start it again, from its own disk."""
+    """No network runs, and this node is the one to start it again, from its own disk. permit: by what."""
+
+    def __init__(self, permit: StartPermit) -> None:
+        super().__init__("starts the network again")
+        self.permit = permit
 
 
-ReadDisk = Callable[[], Awaitable[Restarting | None]]
+ReadDisk = Callable[[], Awaitable[tuple[Restarting, RestartDesk] | None]]
 """Reads this node's disk, from which a network may be started; None when there is nothing of one."""
 
 
@@ -99,6 +106,7 @@ class Joiner:
     ) -> None:
         self._read_disk = read_disk
         self._restarting: Restarting | None = None
+        self._desk: RestartDesk | None = None
         self._has_read = False
         self._config = config
         self._node = node_key.public_key().node_id()
@@ -126,20 +134,22 @@ class Joiner:
 
         Raises StartsNetwork, JoinEnded, a JoinRefused, StorageFailed, LedgerDamaged.
         """
-        serving = asyncio.create_task(self._answer_others())
-        asking = asyncio.create_task(self._ask(authorization))
+        works = (self._ask(authorization), self._answer_others(), self._ask_members())
+        tasks = [asyncio.create_task(work) for work in works]
         try:
-            await asyncio.wait((serving, asking), return_when=asyncio.FIRST_COMPLETED)
-            return await (asking if asking.done() else serving)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return await next(task for task in tasks if task.done())
         finally:
-            for task in (serving, asking):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(serving, asking, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask(self, authorization: Authorization) -> Joined:
         contacts = deque(self._config.contacts)
         if not contacts:
             await self._look_at_disk()
+            if self._restarting is not None and self._restarting.is_won:
+                await asyncio.Event().wait()  # Its members decide.
             raise CocoError("this node is to join, but knows no other", hint="Give the addresses of other nodes.")
         pause, asked, silent = BACKOFF_SECONDS[0], 0, 0
         while True:
@@ -163,14 +173,28 @@ class Joiner:
 
     async def _look_at_disk(self) -> None:
         """Take part in starting the network again, if there is one on this node's disk."""
-        self._has_read, self._restarting = True, await self._read_disk()
-        if self._restarting is not None:
+        self._has_read, found = True, await self._read_disk()
+        if found is not None:
+            self._restarting, self._desk = found
             await self._restarting.consider()
             self._end_if_won()
 
     def _end_if_won(self) -> None:
-        if self._restarting is not None and self._restarting.is_won:
-            raise StartsNetwork
+        """Start the network, where that is for the nodes alone to decide."""
+        if self._restarting is None or self._desk is None or not self._restarting.is_won:
+            return
+        claim = self._restarting.claim()
+        if claim is not None and not self._desk.needs_members(claim):
+            raise StartsNetwork(self._desk.permit)
+
+    async def _ask_members(self) -> Joined:
+        """Look what members and this node's operator say to what is waited for; never returns."""
+        while True:
+            if self._restarting is not None and self._desk is not None:
+                permit = await self._desk.look(self._restarting)
+                if permit is not None:
+                    raise StartsNetwork(permit)
+            await asyncio.sleep(restart_desk.POLL_SECONDS)
 
     async def _answer_others(self) -> Joined:
         """Answer whoever asks this node meanwhile; never returns."""
@@ -190,6 +214,7 @@ class Joiner:
             self._config.peer_address,
             restarting.shown if restarting is not None else None,
             restarting is not None and restarting.asks_grant,
+            restarting is not None and restarting.accepts_loss,
         )
         try:
             return await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)
