@@ -24,8 +24,10 @@ from core.node.messages import (
 )
 from core.node.system_tables import is_system_table
 from core.types import NO_CLAIMS
-from tests.support.manager_bench import Machine, Node
+from tests.support.manager_bench import Machine, Node, kv_draft, make_config
 
+ENTRIES = 8
+"""How many entries lie between two snapshots."""
 EVIDENCE = EntryDraft("coco.snapshot", b"", b"", NO_CLAIMS)
 Tables = Mapping[str, Sequence[Row]]
 
@@ -122,3 +124,40 @@ async def take_snapshot(node: Node, tables: Tables | None = None) -> str:
 
 def snapshots_of(machine: Machine) -> list[str]:
     return [name for name in machine.disk.files if name.startswith("snapshots/")]
+
+
+def make_machine(entries: int = ENTRIES, chunk_bytes_min: int = 3_000) -> Machine:
+    return Machine(config=make_config(chunk_bytes_min=chunk_bytes_min, snapshot_entries=entries))
+
+
+async def fill(node: Node, blocks: int, first: int = 0) -> None:
+    """Commit so many blocks of one entry, and of its signature."""
+    for number in range(first, first + blocks):
+        drafts = kv_draft(b"key %d" % (number % 5), b"value %d" % number, public=b"log %d" % number)
+        await node.propose(drafts)
+        await block_committed(node)
+
+
+async def written(machine: Machine, *, blocks_after: int = 2) -> str:
+    """Write a ledger with one snapshot, and what follows it; return the snapshot's file."""
+    async with machine.node() as node:
+        await listen(node)
+        await fill(node, 3)
+        file = await take_snapshot(node)
+        await fill(node, blocks_after, first=100)
+    return file
+
+
+async def two_snapshots(machine: Machine) -> list[str]:
+    async with machine.node() as node:
+        await listen(node)
+        await fill(node, 3)
+        files = [await take_snapshot(node)]
+        await fill(node, 4)
+        files.append(await take_snapshot(node))
+        await fill(node, 1)
+    return files
+
+
+def flip(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]

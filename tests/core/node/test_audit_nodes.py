@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -12,75 +11,10 @@ from core.crypto.keys import PrivateKey
 from core.governance.authorizations import AuthorizationUse
 from core.governance.messages import admit_node, remove_node, set_default_adapter
 from core.governance.slots import SlotRecord
-from core.kv.write_set import Writes, encode_domain
-from core.ledger.entry import EntrySealer, ParsedEntry, parse_entry
-from core.ledger.key_wrapping import wrap_epoch_key
-from core.ledger.secrets import EntryKey, EpochSecret
-from core.ledger.tables import NodeInfo, QuoteInfo, RootSignature, SignedRoot
-from core.node.audit_rules import SystemRules
-from core.node.system_work import epoch_writes, join_writes, promotion_writes, removal_writes
-from core.types import NodeId, Seqno, View
-from tests.support.governance_bench import Network, node_info, node_of
-
-NODES, SLOTS = "public:ccf.gov.nodes.info", "public:coco.slots"
-CERTIFICATES, AUTHORIZATIONS = "public:ccf.gov.nodes.endorsed_certificates", "public:coco.authorizations"
-PROPOSALS, MESSAGES = "public:coco.proposals", "public:coco.governance.messages"
-
-
-class Audited(Network):
-    """A network whose writes the audit sees as they come, each as an entry of its own."""
-
-    def __post_init__(self) -> None:
-        self.rules, self.seqno = SystemRules(), 0
-        super().__post_init__()
-        assert self.audit_new() == []
-        assert self.sign_view(1, node_of(self.first)) == []
-
-    def audit_new(self, view: int = 1) -> list[str]:
-        """Audit what was written since the last time."""
-        wrong: list[str] = []
-        for writes in self.written:
-            wrong += self.judge(writes, view)
-        self.written.clear()
-        return wrong
-
-    def judge(self, writes: Writes, view: int = 1) -> list[str]:
-        return list(self.rules.take(self.entry(encode_domain(writes), view), writes))
-
-    def sign_view(self, view: int, node: str) -> list[str]:
-        signed = SignedRoot(RootSignature(node, self.seqno + 1, view, "00" * 32, ""), b"")
-        return list(self.rules.take_signature(self.entry(b"", view), signed))
-
-    def entry(self, public: bytes, view: int) -> ParsedEntry:
-        sealer = EntrySealer(EntryKey(bytes(32), node_of(self.first), View(view)), Seqno(self.seqno))
-        self.seqno += 1
-        return parse_entry(sealer.seal(Seqno(self.seqno), public, b"").data)
-
-    def applicant(self) -> tuple[PrivateKey, bytes]:
-        key = PrivateKey.generate()
-        return key, self.ticket("node2", "beta", "n2:1", node_of(key))
-
-    def joined(self) -> PrivateKey:
-        self.admit()
-        key, ticket = self.applicant()
-        self.join(ticket, key)
-        assert self.audit_new() == []
-        return key
-
-    def joining(self, key: PrivateKey, ticket: bytes) -> Writes:
-        """What the leader would write, without writing it."""
-        return join_writes(self.state, self.check(ticket, node_of(key)), node_info(key), self.endorse(key))
-
-    def new_epoch(self, number: int = 2, *, recipients: Any = None, **changes: Any) -> Writes:
-        fields = {"first_seqno": self.seqno + 2, "view": 1, "node": node_of(self.first)} | changes
-        secret = EpochSecret(
-            number, Seqno(fields["first_seqno"]), View(fields["view"]), NodeId(fields["node"]), bytes(32)
-        )
-        keys = [self.first] if recipients is None else recipients
-        wrapped = {
-            node_of(one): wrap_epoch_key(bytes(32), one.public_key(), network=self.digest, epoch=number) for one in keys
-        }
-        return epoch_writes(secret, wrapped)
+from core.kv.write_set import Writes
+from core.node.system_work import promotion_writes, removal_writes
+from tests.support.audit_bench import AUTHORIZATIONS, CERTIFICATES, MESSAGES, NODES, PROPOSALS, SLOTS, Audited
+from tests.support.governance_bench import node_info, node_of
 
 
 def test_the_life_of_a_node_is_explained() -> None:
@@ -376,98 +310,3 @@ def test_a_removed_slot_is_not_used_again() -> None:
     assert network.audit_new() == []
     slot = SlotRecord("beta", "n2:1", "admitted")
     assert network.judge({SLOTS: {b"node2": slot.encode()}})
-
-
-# Starts, epochs, views.
-
-
-def test_a_start_says_what_a_start_does() -> None:
-    for change, what in (
-        ({SLOTS: {}}, "in no slot"),
-        ({NODES: {}}, "there is no record"),
-        ({SLOTS: {b"node9": SlotRecord("beta", "n9:1", "active", "NODE").encode()}}, "in no slot"),
-        ({SLOTS: {b"node1": b"{}"}}, "cannot be"),
-    ):
-        network = Audited()
-        network.joined()
-        network.view = 2
-        writes = network.start(PrivateKey.generate()) | change
-        assert any(what in one for one in network.judge(writes, view=2)), change
-    network = Audited()
-    key = network.joined()
-    network.view = 2
-    writes = network.start(PrivateKey.generate())
-    writes[NODES] = {node: row for node, row in writes[NODES].items() if node != node_of(key).encode()}
-    assert network.judge(writes, view=2) == [
-        "it writes other than a start of its node does to public:ccf.gov.nodes.info"
-    ]
-
-
-def test_a_start_in_anothers_slot() -> None:
-    network = Audited()
-    network.view = 2
-    key = PrivateKey.generate()
-    writes = network.start(key)
-    writes[SLOTS] = {b"node9": SlotRecord("beta", "n9:1", "active", node_of(key)).encode()}
-    assert any("no slot node9" in one for one in network.judge(writes, view=2))
-
-
-EPOCHS: dict[str, tuple[dict[str, Any], str]] = {
-    "out of turn": ({"number": 1}, "turn"),
-    "of another view": ({"view": 2}, "another view"),
-    "of another node": ({"node": "ee" * 32}, "leads the view"),
-    "that began before": ({"first_seqno": 1}, "right after"),
-    "that begins later": ({"first_seqno": 99}, "right after"),
-    "for nobody": ({"recipients": []}, "each trusted node"),
-    "for a node that is not there": ({"recipients": [PrivateKey.generate()]}, "each trusted node"),
-}
-
-
-@pytest.mark.parametrize(("changes", "what"), EPOCHS.values(), ids=EPOCHS.keys())
-def test_an_epoch_that_cannot_be(changes: dict[str, Any], what: str) -> None:
-    network = Audited()
-    assert any(what in one for one in network.judge(network.new_epoch(**changes)))
-    assert Audited().judge(Audited().new_epoch()) != []  # Of another network's node.
-    network = Audited()
-    assert network.judge(network.new_epoch()) == []
-
-
-def test_a_removed_node_gets_no_key() -> None:
-    network = Audited()
-    key = network.joined()
-    network.pass_(remove_node("node2"))
-    network.remove("node2")
-    assert network.audit_new() == []
-    assert network.judge(network.new_epoch(recipients=[network.first, key]))
-    assert network.judge(network.new_epoch(3)) == []
-
-
-def test_who_may_lead_a_view() -> None:
-    network = Audited()
-    key = network.joined()
-    what = "is led by a node that is in no slot, or is joining still"
-    assert network.sign_view(2, node_of(key)) == [f"view 2 {what}"]
-    network.promote("node2")
-    assert network.audit_new(view=2) == []
-    assert network.sign_view(3, node_of(key)) == []
-    network.pass_(remove_node("node2"))
-    network.remove("node2")
-    assert network.audit_new(view=3) == []
-    assert network.sign_view(4, node_of(key)) == [f"view 4 {what}"]
-
-
-def test_misshapen_records_are_found_and_reading_goes_on() -> None:
-    network = Audited()
-    for writes in (
-        {SLOTS: {b"node2": None}, NODES: {}},
-        {SLOTS: {b"\xff": b"{}"}, NODES: {}},
-        {NODES: {b"\xff": NodeInfo("Trusted", "", QuoteInfo("")).encode()}},
-        {SLOTS: {}, NODES: {}, CERTIFICATES: {b"a": b"\xff"}, AUTHORIZATIONS: {b"": None}},
-        {SLOTS: {}, NODES: {}, CERTIFICATES: {b"\xff": b"\xff"}, AUTHORIZATIONS: {b"": b'{"message":"?","uses":1}'}},
-        {"public:coco.epochs": {b"9": b"{}"}, "public:coco.epoch_keys": {}},
-        {"public:coco.epoch_keys": {b"1": None}},
-    ):
-        assert network.judge(writes), writes  # type: ignore[arg-type]
-    network = Audited()
-    network.joined()
-    assert network.audit_new() == []

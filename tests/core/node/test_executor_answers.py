@@ -40,7 +40,7 @@ from core.node.messages import (
     Submit,
 )
 from core.types import Seqno
-from tests.core.node.test_executor import ALICE, BOB, VIEW, Bench
+from tests.support.executor_bench import ALICE, BOB, VIEW, Bench
 
 STEPS = 120
 

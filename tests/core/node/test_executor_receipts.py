@@ -27,7 +27,7 @@ from core.node.messages import (
     WireCaller,
 )
 from core.types import NO_CLAIMS, Digest
-from tests.core.node.test_executor import ALICE, BOB, MEMBER, Bench
+from tests.support.executor_bench import ALICE, BOB, MEMBER, Bench
 
 NOBODY = WireCaller(None, False, "none")
 CLAIMS = Digest(b"c" * 32)

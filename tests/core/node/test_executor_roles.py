@@ -3,106 +3,30 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 from collections.abc import AsyncIterator
 
 import pytest
 
 from core import limits
-from core.errors import InvariantBroken
 from core.kv.write_set import WriteSet
 from core.node.messages import (
     FROM_GATEWAY,
-    FROM_MANAGER,
     Answer,
     Ask,
-    BlockApplied,
-    BlockCommitted,
     CertificateIssued,
     CertificateRequest,
     Follow,
-    ForwardToLeader,
     FromGateway,
-    FromManager,
     GovernanceResult,
     Lead,
-    ProposeBlock,
     Ready,
     Replay,
     ReplayedEntry,
     SnapshotWritten,
     SystemWork,
 )
-from tests.core.node.test_executor import BOB, MEMBER, VIEW, Bench, constitution
-
-ENTRY = {"one.meta": {b"count": b"1"}, "one.log": {b"0001": b"foreign"}}
-
-
-class RoleBench(Bench):
-    """With the manager's words for roles and for blocks of others."""
-
-    async def tell(self, *messages: FromManager) -> None:
-        for message in messages:
-            await self.manager.send(FROM_MANAGER.encode(message))
-
-    async def apply(self, view: int, *entries: dict[str, dict[bytes, bytes | None]]) -> None:
-        """Commit a block of somebody else."""
-        first = self.seqno + 1
-        replayed = tuple(
-            ReplayedEntry(seqno, *WriteSet(writes).encode()) for seqno, writes in enumerate(entries, first)
-        )
-        self.seqno += len(entries) + 1
-        await self.tell(BlockApplied(view, first, self.seqno, replayed))
-
-    async def apply_own(self, block: ProposeBlock, *, view: int = VIEW) -> None:
-        """Commit a block that this executor proposed when it led."""
-        entries = tuple(
-            ReplayedEntry(seqno, entry.public, entry.private)
-            for seqno, entry in enumerate(block.entries, block.first_seqno)
-        )
-        self.seqno = block.first_seqno + len(entries)
-        await self.tell(BlockApplied(view, block.first_seqno, self.seqno, entries))
-
-    async def lose(self, block: ProposeBlock, leader: str = "") -> None:
-        """Lose the leadership with this block, the oldest of those in flight, not committed."""
-        self.seqno = block.first_seqno - 1
-        await self.tell(Follow(leader))
-
-    async def forwarded(self) -> ForwardToLeader:
-        message = await self.from_executor()
-        assert isinstance(message, ForwardToLeader)
-        return message
-
-    async def log(self) -> list[str]:
-        """What the adapter's queries see."""
-        found: list[str] = json.loads((await self.ask(b"")).reply)[1]
-        return found
-
-    async def broken(self) -> str:
-        with pytest.raises(InvariantBroken) as caught:
-            await asyncio.wait_for(self.run, 5)
-        return str(caught.value)
-
-    async def proposed_in(self, view: int) -> ProposeBlock:
-        message = await self.from_executor()
-        assert isinstance(message, ProposeBlock)
-        assert (message.view, message.first_seqno) == (view, self.seqno + 1)
-        self.seqno += len(message.entries) + 1
-        return message
-
-    async def commit_in(self, view: int, governance: tuple[GovernanceResult, ...] = ()) -> None:
-        await self.tell(BlockCommitted(view, self.seqno, governance))
-
-
-@contextlib.asynccontextmanager
-async def running(bench: RoleBench) -> AsyncIterator[RoleBench]:
-    try:
-        yield bench
-    finally:
-        bench.run.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await bench.run
+from tests.support.executor_bench import BOB, ENTRY, MEMBER, VIEW, RoleBench, constitution, running
 
 
 @pytest.fixture
@@ -433,67 +357,3 @@ async def test_a_stop_ends_though_nothing_commits(bench: RoleBench, monkeypatch:
     answer: Answer = await bench.answer(ticket)
     assert (answer.failure, answer.view, answer.seqno) == ("unknown_outcome", VIEW, block.first_seqno)
     await asyncio.wait_for(bench.run, 5)
-
-
-# What a manager may not say.
-
-
-async def test_a_block_of_others_while_it_leads(bench: RoleBench) -> None:
-    await bench.apply(VIEW, ENTRY)
-    assert "leads" in await bench.broken()
-
-
-@pytest.mark.parametrize("off", [-1, 1], ids=["again", "gap"])
-async def test_a_block_that_does_not_follow(bench: RoleBench, off: int) -> None:
-    await bench.tell(Follow("other"))
-    bench.seqno += off
-    await bench.apply(VIEW + 1, ENTRY)
-    assert "is here" in await bench.broken()
-
-
-@pytest.mark.parametrize(
-    ("seqnos", "last"), [((6,), 8), ((7,), 7), ((6, 6), 8), ((), 5)], ids=["too few", "shifted", "twice", "backwards"]
-)
-async def test_a_block_that_is_not_whole(bench: RoleBench, seqnos: tuple[int, ...], last: int) -> None:
-    await bench.tell(Follow("other"))
-    assert bench.seqno == 5
-    entries = tuple(ReplayedEntry(seqno, *WriteSet(ENTRY).encode()) for seqno in seqnos)
-    await bench.tell(BlockApplied(VIEW + 1, 6, last, entries))
-    assert "not whole" in await bench.broken()
-
-
-async def test_a_block_that_does_not_parse(bench: RoleBench) -> None:
-    await bench.tell(Follow("other"), BlockApplied(VIEW, 6, 7, (ReplayedEntry(6, b"x", b""),)))
-    assert "malformed" in await bench.broken()
-
-
-async def test_a_block_of_an_older_view(bench: RoleBench) -> None:
-    await bench.tell(Follow("other"))
-    await bench.apply(VIEW - 1, ENTRY)
-    assert f"view {VIEW - 1}" in await bench.broken()
-
-
-async def test_another_block_in_the_place_of_the_own_in_its_view(bench: RoleBench) -> None:
-    await bench.submit(b"a")
-    await bench.lose(await bench.proposed())
-    await bench.apply(VIEW, ENTRY)
-    assert "another block" in await bench.broken()
-
-
-async def test_a_commit_while_it_follows(bench: RoleBench) -> None:
-    await bench.submit(b"a")
-    await bench.proposed()
-    await bench.tell(Follow(""))
-    await bench.commit()
-    assert "does not lead" in await bench.broken()
-
-
-async def test_system_work_while_it_follows(bench: RoleBench) -> None:
-    await bench.tell(Follow(""), SystemWork())
-    assert "does not lead" in await bench.broken()
-
-
-@pytest.mark.parametrize(("view", "off"), [(VIEW + 1, 0), (VIEW + 1, 2), (VIEW, -1)], ids=["unknown", "gap", "past"])
-async def test_leading_from_another_place(bench: RoleBench, view: int, off: int) -> None:
-    await bench.tell(Follow(""), Lead(view, bench.seqno + off))
-    assert "leads" in await bench.broken()

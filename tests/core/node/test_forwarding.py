@@ -21,8 +21,7 @@ from core.node.messages import (
     Submit,
     WireCaller,
 )
-from tests.core.node.test_executor import ALICE, BOB, MEMBER, VIEW
-from tests.core.node.test_executor_roles import ENTRY, RoleBench, running
+from tests.support.executor_bench import ALICE, BOB, ENTRY, MEMBER, VIEW, RoleBench, running
 
 TOKEN = WireCaller("alice", False, "token", "the-token-itself")
 

@@ -15,13 +15,10 @@ from core.crypto.keys import PrivateKey
 from core.errors import (
     AuthenticationFailed,
     CocoError,
-    IncompatibleData,
     InvariantBroken,
-    LedgerDamaged,
     StorageFailed,
 )
-from core.governance.messages import set_default_adapter, sign_message
-from core.kv.write_set import WriteSet, decode_domain, encode_domain
+from core.kv.write_set import WriteSet, encode_domain
 from core.ledger.secrets import EntryKey
 from core.node.config import ManagerConfig
 from core.node.manager_keys import load_secrets
@@ -34,12 +31,7 @@ from core.node.messages import (
     ProposeBlock,
 )
 from core.types import NO_CLAIMS
-from tests.support.fakes import FakeSealer
 from tests.support.manager_bench import (
-    MEMBER_CERTIFICATE,
-    MEMBER_KEY,
-    PARTICIPANT_CERTIFICATE,
-    PARTICIPANT_KEY,
     Machine,
     kv_draft,
     make_config,
@@ -359,146 +351,6 @@ async def test_long_replays_say_how_far_they_are() -> None:
     async with machine.node():
         pass
     assert "replaying the ledger: 5 entries verified" in machine.log
-
-
-# Governance.
-
-
-def signed(
-    network: bytes | None = None, key: PrivateKey = MEMBER_KEY, at: float = 1_800_000_000, to: str = "kv"
-) -> bytes:
-    digest = make_constitution().digest() if network is None else network
-    certificate = MEMBER_CERTIFICATE if key is MEMBER_KEY else PARTICIPANT_CERTIFICATE
-    return sign_message(
-        [set_default_adapter(to)],
-        network=digest,
-        certificate=certificate,
-        key=key,
-        created_at=int(at),  # type: ignore[arg-type]
-    )
-
-
-def governance(message: bytes) -> EntryDraft:
-    return EntryDraft("coco", b"", message, NO_CLAIMS)
-
-
-REJECTED = {
-    "garbage": b"garbage",
-    "empty": b"",
-    "participant": signed(key=PARTICIPANT_KEY),
-    "other network": signed(network=bytes(32)),
-    "stale": signed(at=1_800_000_000 - 601),
-    "future": signed(at=1_800_000_000 + 601),
-    "adapter not live": signed(to="corda"),
-}
-
-
-@pytest.mark.parametrize("message", REJECTED.values(), ids=REJECTED.keys())
-async def test_rejected_governance_leaves_an_entry_that_says_why(message: bytes) -> None:
-    machine = Machine()
-    async with machine.node() as node:
-        done = await node.commit(kv_draft(b"a", b"1"), governance(message), kv_draft(b"b", b"1"))
-        (result,) = done.governance
-        assert (result.seqno, done.last_seqno) == (5, 7)
-        assert result.reason
-        ((name, writes),) = decode_domain(result.public).items()
-        assert name == "public:coco.governance.rejected"
-        assert json.loads(next(iter(writes.values())) or b"")["reason"] == result.reason
-    async with machine.node() as node:
-        assert "public:coco.settings" not in node.state()
-        assert node.state()["kv.data"] == {b"a": b"1", b"b": b"1"}
-
-
-async def test_accepted_governance_changes_the_setting_once() -> None:
-    machine = Machine()
-    message = signed()
-    async with machine.node() as node:
-        first = (await node.commit(governance(message))).governance[0]
-        assert first.reason == ""
-        assert decode_domain(first.public)["public:coco.settings"] == {b"default_adapter": b"kv"}
-        again = (await node.commit(governance(message), governance(message))).governance
-        assert all("carried out before" in result.reason for result in again)
-    async with machine.node() as node:
-        assert node.state()["public:coco.settings"] == {b"default_adapter": b"kv"}
-        assert message in node.state()["public:coco.governance.messages"].values()
-        assert "carried out before" in (await node.commit(governance(message))).governance[0].reason
-
-
-# A data directory that does not fit.
-
-
-async def test_ledger_without_keys_and_keys_without_ledger_are_refused() -> None:
-    machine = Machine()
-    async with machine.node():
-        pass
-    for missing, what in (("sealed/", "sealed keys are missing"), ("ledger/", "is missing")):
-        partial = Machine(machine.disk.copy(), machine.sealer)
-        partial.disk.files = {name: data for name, data in machine.disk.files.items() if not name.startswith(missing)}
-        with pytest.raises(IncompatibleData, match=what) as caught:
-            await partial.refuse()
-        assert caught.value.hint
-        assert partial.disk.changes == 0
-
-
-async def test_keys_of_another_platform_version_or_network_are_refused() -> None:
-    machine = Machine()
-    async with machine.node():
-        pass
-    sealed = machine.disk.files["sealed/keys"]
-    other_version = machine.disk.copy()
-    other_version.files["sealed/keys"] = sealed[:17] + b"\x01" + sealed[18:]
-    flipped = machine.disk.copy()
-    flipped.files["sealed/keys"] = sealed[:-1] + bytes([sealed[-1] ^ 1])
-    not_keys = machine.disk.copy()
-    not_keys.files["sealed/keys"] = b"hello"
-    other_network = make_config(make_constitution("other").encode())
-    for unfit, what in (
-        (Machine(machine.disk.copy(), FakeSealer()), "another platform"),
-        (Machine(other_version, machine.sealer), "version 1; this build reads version 2"),
-        (Machine(flipped, machine.sealer), "damaged"),
-        (Machine(not_keys, machine.sealer), "not a file of sealed keys"),
-        (Machine(machine.disk.copy(), machine.sealer, config=other_network), "of network"),
-    ):
-        with pytest.raises(IncompatibleData, match=what) as caught:
-            await unfit.refuse()
-        assert caught.value.hint
-        assert unfit.disk.changes == 0
-
-
-async def test_constitution_that_does_not_parse_is_refused() -> None:
-    for genesis in (b"", b"{}", make_constitution().encode().replace(b'"sealed"', b'"nobody"')):
-        machine = Machine(config=make_config(genesis))
-        with pytest.raises(CocoError):
-            await machine.refuse()
-        assert machine.disk.files == {}
-
-
-async def test_keys_older_than_the_ledger_are_named_as_such() -> None:
-    machine = Machine()
-    async with machine.node():
-        pass
-    old = machine.disk.files["sealed/keys"]
-    async with machine.node():
-        pass
-    machine.disk.files["sealed/keys"] = old
-    machine.disk.changes = 0
-    with pytest.raises(LedgerDamaged, match="older than the ledger"):
-        await machine.refuse()
-    assert machine.disk.changes == 0
-
-
-async def test_ledger_rolled_back_behind_its_sealed_keys_is_refused() -> None:
-    machine = Machine()
-    async with machine.node() as node:
-        await node.commit(kv_draft(b"a", b"1"))
-    old = {name: data for name, data in machine.disk.files.items() if name.startswith("ledger/")}
-    async with machine.node() as node:
-        await node.commit(kv_draft(b"a", b"2"))
-    machine.disk.files.update(old)
-    machine.disk.changes = 0
-    with pytest.raises(LedgerDamaged, match="held entry 7 when the node last started"):
-        await machine.refuse()
-    assert machine.disk.changes == 0
 
 
 async def test_executor_that_leaves_during_start_ends_the_manager_quietly() -> None:

@@ -11,8 +11,7 @@ import pytest
 from core.errors import InvariantBroken
 from core.node.messages import FROM_MANAGER, BlockApplied, Follow, LedgerNews
 from core.node.node_news import KnownNode, NodeNews, read_news
-from tests.core.node.test_executor import VIEW, Bench
-from tests.core.node.test_executor_roles import RoleBench, running
+from tests.support.executor_bench import VIEW, Bench, RoleBench, running
 
 NODES = [
     {"node_id": "aa", "slot": "node1", "member": "m1", "address": "a:1", "status": "Trusted", "role": "leader"},
