@@ -97,8 +97,14 @@ def make_constitution(
     adapters: Mapping[str, dict[str, Any]],
     default_adapter: str,
     manifests: Manifests,
+    *,
+    restart: Literal["sealed", "members"] = "sealed",
+    restart_members: int | None = None,
 ) -> Constitution:
-    """Return a constitution that a network can run under; raises CocoError that names what is wrong."""
+    """Return a constitution that a network can run under; raises CocoError that names what is wrong.
+
+    restart_members: how many take part in a restart; None: more than half of them.
+    """
     constitution = Constitution(
         version=CONSTITUTION_VERSION,
         network=network,
@@ -107,6 +113,8 @@ def make_constitution(
         default_adapter=default_adapter,
         tee_manifest=manifests.tee,
         code_manifest=manifests.code,
+        restart=restart,
+        restart_members=msgspec.UNSET if restart_members is None else restart_members,
     )
     constitution.check()
     return constitution

@@ -64,6 +64,8 @@ for _command in (start, stop, status):
 @click.option("--address", default="127.0.0.1", show_default=True, help="The address the nodes listen on.")
 @click.option("--peer-address", default="", metavar="HOST:PORT", help="Where nodes of other machines reach this one.")
 @click.option("--host-name", multiple=True, metavar="NAME", help="A name or address clients reach it by; repeatable.")
+@click.option("--restart", type=click.Choice(["sealed", "members"]), help="Who takes part in a restart; see below.")
+@click.option("--restart-members", type=click.IntRange(1), metavar="N", help="How many. Default: more than half.")
 @manifest_options
 @password_file_option
 @no_password_option
@@ -78,6 +80,10 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
     coco network create trio --nodes 3 -o manufacturer -o carrier -o retailer
 
     With several nodes, each is an organisation's, in turns; the first takes --port, the next one the port after it.
+
+    --restart members: a network that was lost as a whole starts again only once members approve of it (coco node
+    restart). It is the default for several organisations whose nodes are on several machines (--peer-address); sealed,
+    which asks nobody, is for all others.
     """
     from cli.genesis import check_adapters, make_constitution, make_organisations, write_network
 
@@ -100,7 +106,8 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         adapters = _adapters(options, store.current().adapter, balances)
         check_adapters(name, adapters)
         manifests = make_manifests(directory, adapters, **chosen_manifests(options, len(members)))
-        constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests)
+        restart = _restart_policy(options, len(members))
+        constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests, **restart)
         write_network(store, constitution, organisations, configs)
     except BaseException:
         # Nothing of a network that could not be made stays behind: no half of it can be started.
@@ -118,6 +125,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         "participants": list(options["participant"]),
         "adapters": list(adapters),
         "nodes": [config.slot for config in configs],
+        "restart": constitution.restart,
         **manifests.describe(),
         "accounts": _shown_accounts(accounts, funded),
     }
@@ -138,10 +146,19 @@ def _shown_accounts(accounts: dict[str, AccountFile], funded: list[tuple[str, in
 def _show_created(shown: dict[str, Any], accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> None:
     lists = {key: ", ".join(shown[key]) or None for key in ("members", "participants", "adapters", "nodes")}
     names = ("network", "constitution", "host_directory", "client_directory", "admits_platforms", "admits_code")
-    print_fields({key: shown[key] for key in names} | lists)
+    print_fields({key: shown[key] for key in names} | {"restart": shown["restart"]} | lists)
     for account, wei in funded:
         click.echo(f"account {account}: {accounts[account].address}, {format_ether(wei)}")
     note(f"Next: coco network start {shown['network']}")
+
+
+def _restart_policy(options: dict[str, Any], members: int) -> dict[str, Any]:
+    """Return the constitution's `restart` and `restart_members`. DESIGN section 5."""
+    spreads = bool(options["peer_address"]) and members > 1
+    chosen = options["restart"] or ("members" if spreads or options["restart_members"] else "sealed")
+    if options["restart_members"] and chosen != "members":
+        raise WrongUse("--restart-members is for --restart members", hint="Leave one of the two out.")
+    return {"restart": chosen, "restart_members": options["restart_members"]}
 
 
 def certificate_names(address: str, names: Sequence[str]) -> tuple[str, ...]:

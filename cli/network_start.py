@@ -42,10 +42,20 @@ _REFUSED = re.compile(r"waits to join: .* \(([a-z-]+)\): (.*)")
 _NEXT_STEP = {
     "unknown-slot": "A member proposes it: coco node approve {slot} --member MEMBER --address {address}; then others "
     "vote: coco node approve {slot}.",
+    "restart-approval": "What it asks its members: coco node restart show",
     "not-approved-yet": "More than half of the members must agree: coco node approve {slot} (who has: coco governance "
     "proposals).",
 }
 """What is to be done about refusals (core/governance/join_refusals.py) that people have to do something about."""
+
+_WAITS = (
+    (re.compile(r"(waits for the members: .*)"), "Members approve of it: coco node restart show --node {slot}"),
+    (
+        re.compile(r"still (waits: .*)"),
+        "It goes on once those are started. If they are lost for good: coco node restart accept-loss {slot}",
+    ),
+)
+"""Lines of a node that waits for people, or for other people's nodes, and what is to be done."""
 
 ACTIVE_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.2
@@ -66,6 +76,12 @@ class WaitsToBeLetIn(CocoError):
     exit_code = 3
 
 
+class WaitsForPeople(CocoError):
+    """A node that runs, and waits for its network to start again: for members, or for others' nodes."""
+
+    exit_code = 3
+
+
 def launch_detached(node: LocalNode, tell: Tell) -> Status:
     """Start a node's host in the background; returns once it serves.
 
@@ -82,6 +98,10 @@ def launch_detached(node: LocalNode, tell: Tell) -> Status:
                 hint=_NEXT_STEP[refused[1]].format(slot=node.slot, address=peer_address(node))
                 + f" It goes on asking by itself: coco node status --node {node.slot}",
             )
+
+        for waits, hint in _WAITS:
+            if (found := waits.search(text)) is not None:
+                raise WaitsForPeople(f"{node.slot} runs, and {found[1]}", hint=hint.format(slot=node.slot))
 
     return start_detached(node.directory, on_progress=told)
 
