@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, assert_never
 
 import msgspec
@@ -51,10 +52,9 @@ from core.node.messages import (
 )
 from core.node.peer_messages import PeerNetwork
 from core.node.replication.blocks import SealedBlock
-from core.node.replication.joining import Joiner, StartsNetwork
+from core.node.replication.joining import UNTAKEN_CONNECTIONS_MAX, IdentityUsed, Joiner, StartsNetwork
 from core.node.replication.node import ReplicatedNode
-from core.node.replication.restart_desk import RestartDesk, clear_desk
-from core.node.replication.restarting import Restarting
+from core.node.replication.restart_desk import clear_desk
 from core.node.start_checks import StartPermit
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
 from core.types import NodeId, Seqno
@@ -202,7 +202,7 @@ class Manager:
         await self._say_ready(running, sender)
         return running
 
-    async def _join(self, sender: ReplaySender) -> RunningNode | StartPermit:
+    async def _join(self, sender: ReplaySender, patience: int = UNTAKEN_CONNECTIONS_MAX) -> RunningNode | StartPermit:
         """Join a network that is there; where there is none, return by what it is this node's to start it again."""
         node_key, constitution = PrivateKey.generate(), Constitution.decode(self._config.genesis)
         if self._connect is None:
@@ -216,7 +216,8 @@ class Manager:
             sealer=self._sealer,
             clock=self._clock,
             log=self._log,
-            read_disk=self._read_disk,
+            read_disk=partial(restarting_of, self._config, self._disk, self._sealer, self._clock, self._log),
+            patience=patience,
         )
         own = await self._attestor.own_measurement()
         authorization = joiner.check(Measurements(own.hex(), self._worker.measurement.hex()))
@@ -226,6 +227,10 @@ class Manager:
             await self._peers.close()
             self._log("starts the network again")
             return starts.permit
+        except IdentityUsed:
+            await self._peers.close()
+            self._log("goes on joining with another key")
+            return await self._join(sender, 2 * patience)
         source, offer = await joiner.fetch(joined.engine)
         started = await join(self._config, joined, offer, node_key, self._disk, sender, self._clock, self._log)
         running = await self._put_together(started, sender)
@@ -234,9 +239,6 @@ class Manager:
         running.begin(self._config.tick_ms)
         running.node.caught_up(source, offer)
         return running
-
-    async def _read_disk(self) -> tuple[Restarting, RestartDesk] | None:
-        return await restarting_of(self._config, self._disk, self._sealer, self._clock, self._log)
 
     async def _put_together(self, started: Started, sender: ReplaySender) -> RunningNode:
         ledger, head = started.ledger, started.ledger.head

@@ -21,8 +21,10 @@ from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import AuthenticationFailed, CocoError, InvariantBroken, MalformedMessage, StorageFailed
 from core.governance.authorizations import Authorization, Measurements
 from core.governance.constitution import Constitution
+from core.governance.join_refusals import NodeRegistered
 from core.governance.joining import check_ticket, check_welcome
 from core.ledger.secrets import EpochSecret
+from core.node.attested_tls.errors import HandshakeTruncated
 from core.node.config import ManagerConfig
 from core.node.manager_keys import NodeSecrets, store_secrets
 from core.node.peer_messages import (
@@ -46,6 +48,7 @@ from core.ports import Disk, Sealer
 from core.types import Digest, NodeId, Seqno, View
 
 INTRODUCTION_SECONDS_MAX = 30.0
+UNTAKEN_CONNECTIONS_MAX = 8
 BACKOFF_SECONDS = (0.5, 15.0)
 """From, and up to, between two rounds in which no node was reached."""
 
@@ -80,6 +83,13 @@ class StartsNetwork(Exception):
         self.permit = permit
 
 
+class IdentityUsed(Exception):
+    """This node's key stands in the ledger already: a leader recorded it that could not let it in. Join with another.
+
+    A node that is refused for that hears nothing (core/node/attested_tls/register.py), so that it may be a guess.
+    """
+
+
 ReadDisk = Callable[[], Awaitable[tuple[Restarting, RestartDesk] | None]]
 """Reads this node's disk, from which a network may be started; None when there is nothing of one."""
 
@@ -103,7 +113,11 @@ class Joiner:
         clock: Callable[[], float],
         log: Log,
         read_disk: ReadDisk,
+        patience: int = UNTAKEN_CONNECTIONS_MAX,
     ) -> None:
+        """patience: after so many connections, one after the other, that nobody took, the key is given up."""
+        self._patience = patience
+        self._untaken = 0
         self._read_disk = read_disk
         self._restarting: Restarting | None = None
         self._desk: RestartDesk | None = None
@@ -132,7 +146,7 @@ class Joiner:
     async def ask(self, authorization: Authorization) -> Joined:
         """Ask the contacts in turn until one lets this node in.
 
-        Raises StartsNetwork, JoinEnded, a JoinRefused, StorageFailed, LedgerDamaged.
+        Raises StartsNetwork, IdentityUsed, JoinEnded, a JoinRefused, StorageFailed, LedgerDamaged.
         """
         works = (self._ask(authorization), self._answer_others(), self._ask_members())
         tasks = [asyncio.create_task(work) for work in works]
@@ -217,13 +231,20 @@ class Joiner:
             restarting is not None and restarting.accepts_loss,
         )
         try:
-            return await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)
+            answer = await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)
         except (PeerUnreachable, AuthenticationFailed) as error:
             self._tell(f"{address} does not answer: {error.message}")
+            self._untaken += isinstance(error.__cause__, HandshakeTruncated)
+            if self._untaken >= self._patience and (restarting is None or restarting.claim() is None):
+                raise IdentityUsed from None
             return None
+        self._untaken = 0
+        return answer
 
     async def _denied(self, address: str, denied: JoinDenied, contacts: deque[str]) -> float:
         """Return how long to wait before the next one is asked; raises JoinEnded when that is of no use."""
+        if denied.reason == NodeRegistered.reason:
+            raise IdentityUsed
         if not denied.retry_seconds:
             raise JoinEnded(denied)
         if self._restarting is not None:

@@ -48,8 +48,9 @@ from core.node.replication.head import LedgerHead
 from core.node.replication.leadership import Leadership
 from core.node.replication.membership import Membership
 from core.node.replication.passing_on import PassingOn
-from core.node.replication.register import registered
+from core.node.replication.register import described, registered
 from core.node.replication.serving import LedgerServer
+from core.node.replication.unled import Unled
 from core.ports import Disk, Sealer
 from core.types import NodeId, Seqno, View
 
@@ -119,6 +120,9 @@ class ReplicatedNode:
             log=log,
         )
         self._configured_by(engine.snapshot())
+        self.unled = Unled(
+            self.leadership.node, lambda: self.driver.committed_state, peers, clock=clock, spawn=self._spawn, log=log
+        )
         self._passing_on: PassingOn | None = None
         self._server: LedgerServer | None = None
         self._catching_up: CatchingUp | None = None
@@ -202,6 +206,7 @@ class ReplicatedNode:
             self._server.tick()
         if self._passing_on is not None:
             self._passing_on.tick()
+        self.unled.tick(self.driver.status.leader is not None)
         self.membership.look()
         self.leadership.notice()
         await self._tell_news()
@@ -214,6 +219,7 @@ class ReplicatedNode:
         """Take a message of another node. One that makes no sense here is dropped."""
         message, sender = inbound.message, inbound.sender
         if isinstance(message, JoinRequest):
+            self.unled.asked(inbound, message)
             self._spawn(self.membership.take(inbound, message))
             return
         if inbound.claims is not None or self._server is None or self._passing_on is None:
@@ -378,19 +384,6 @@ class ReplicatedNode:
         state = self.driver.committed_state
         own = self.leadership.node
         role = status.role.value if status.role in (Role.LEADER, Role.LEARNER) else Role.FOLLOWER.value
-        nodes = []
-        for name, slot in sorted(state.slots.items()):
-            for node in slot.nodes:
-                info = state.nodes.get(node.encode())
-                nodes.append(
-                    {
-                        "node_id": node,
-                        "slot": name,
-                        "member": slot.member,
-                        "address": slot.address,
-                        "status": info.status if info else "",
-                        "role": role if node == own else "leader" if node == status.leader else "",
-                    }
-                )
+        nodes = described(state, own, role, status.leader)
         with suppress(ChannelClosed):
             await self._status.tell(role=role, leader=status.leader or "", nodes=nodes)
