@@ -38,6 +38,7 @@ def test_the_command_line_is_as_planned() -> None:
         *("transaction show", "evm compile"),
         *(f"governance {verb}" for verb in ("proposals", "show", "vote", "withdraw", "slots")),
         *(f"node {verb}" for verb in ("approve", "remove", "ticket", "delegate", "start", "stop", "join")),
+        *(f"node restart {verb}" for verb in ("show", "approve", "submit", "accept-loss")),
         *("node status", "node snapshot", "deploy", "call", "send", "bench", "proxy", "attest show", "attest verify"),
         *(f"ledger {verb}" for verb in ("show", "verify", "state", "rebuild")),
         *(f"receipt {verb}" for verb in ("get", "verify", "certificate")),
