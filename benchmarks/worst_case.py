@@ -21,7 +21,6 @@ from unittest.mock import patch
 
 import coincurve
 from eth._utils.blake2.compression import blake2b_compress
-from eth.vm.execution_context import ExecutionContext as VmContext
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
 from eth_account import Account
@@ -31,6 +30,7 @@ from py_ecc import optimized_bn128 as bn128
 from adapters.ethereum.chain import INDEXED_TABLES
 from adapters.ethereum.compiler.computation import interpret
 from adapters.ethereum.compiler.program import ProgramCache
+from adapters.ethereum.evm import block_context
 from adapters.ethereum.execution import BlockExecutor
 from adapters.ethereum.genesis import write_genesis
 from adapters.ethereum.keccak import keccak
@@ -263,19 +263,7 @@ def seconds(program: Program, gas: int, *, plain: bool = False, limit: float = 3
 
 
 def _plain_state(database: Any, settings: Settings, environment: Any, deadline: Any, programs: Any = None) -> Any:
-    context = VmContext(
-        coinbase=environment.coinbase,
-        timestamp=environment.timestamp,
-        block_number=environment.number,
-        difficulty=0,
-        mix_hash=environment.prevrandao,
-        gas_limit=environment.gas_limit,
-        prev_hashes=(),
-        chain_id=settings.chain_id,
-        base_fee_per_gas=environment.base_fee,
-        excess_blob_gas=0,
-    )
-    return PlainState(database, context, environment.block_hash, deadline)
+    return PlainState(database, block_context(settings, environment), environment.block_hash, deadline)
 
 
 def before(program: Program) -> float:

@@ -22,7 +22,18 @@ def make_state(
     programs: ProgramCache | None = None,
 ) -> Any:
     """Return the state. deadline: that of each execution on it. programs: other than this process's, for tests."""
-    context = VmContext(
+    context = block_context(settings, environment)
+    if settings.evm == "compiled":
+        compiled = CompiledPragueState if settings.is_prague else CompiledCancunState
+        used = shared_programs(settings.fork) if programs is None else programs
+        return compiled(database, context, environment.block_hash, deadline, used)
+    interpreted = CocoPragueState if settings.is_prague else CocoCancunState
+    return interpreted(database, context, environment.block_hash, deadline)
+
+
+def block_context(settings: Settings, environment: BlockEnvironment) -> VmContext:
+    """Return what the transactions of a block see of it."""
+    return VmContext(
         coinbase=environment.coinbase,
         timestamp=environment.timestamp,
         block_number=environment.number,
@@ -34,9 +45,3 @@ def make_state(
         base_fee_per_gas=environment.base_fee,
         excess_blob_gas=0,
     )
-    if settings.evm == "compiled":
-        compiled = CompiledPragueState if settings.is_prague else CompiledCancunState
-        used = shared_programs(settings.fork) if programs is None else programs
-        return compiled(database, context, environment.block_hash, deadline, used)
-    interpreted = CocoPragueState if settings.is_prague else CocoCancunState
-    return interpreted(database, context, environment.block_hash, deadline)

@@ -89,19 +89,22 @@ class Runner:
         """
         context = tls_context(self._endpoint)
         opened = [Lane(number, self._endpoint, context, requests, self._judge, self) for number, requests in lanes]
-        for first in range(0, len(opened), OPEN_AT_ONCE_MAX):
-            await asyncio.gather(*(lane.open() for lane in opened[first : first + OPEN_AT_ONCE_MAX]))
-        start = start_at()
-        offset = time.monotonic() - asyncio.get_running_loop().time()
-        cpu = time.process_time()
-        for lane in opened:
-            lane.begin(schedule, start - offset)
-        watch = asyncio.create_task(self._watch())
         try:
-            await _finish(opened, start - offset + schedule.duration_s + DRAIN_SECONDS_MAX)
+            await _open(opened)
+            start = start_at()
+            offset = time.monotonic() - asyncio.get_running_loop().time()
+            cpu = time.process_time()
+            for lane in opened:
+                lane.begin(schedule, start - offset)
+            watch = asyncio.create_task(self._watch())
+            try:
+                await _finished(opened, start - offset + schedule.duration_s + DRAIN_SECONDS_MAX)
+            finally:
+                watch.cancel()
+                await asyncio.gather(watch, return_exceptions=True)
         finally:
-            watch.cancel()
-            await asyncio.gather(watch, return_exceptions=True)
+            for lane in opened:
+                await lane.stop()
         self._report()
         return Outcome(
             requests=self._requests,
@@ -138,10 +141,18 @@ def tls_context(endpoint: Endpoint) -> ssl.SSLContext | None:
     return ssl.create_default_context(cafile=endpoint.ca_file) if endpoint.tls else None
 
 
-async def _finish(lanes: Sequence[Lane], deadline: float) -> None:
+async def _open(lanes: Sequence[Lane]) -> None:
+    """Connect them all; raises the first OSError once nothing is being opened any more."""
+    for first in range(0, len(lanes), OPEN_AT_ONCE_MAX):
+        some = lanes[first : first + OPEN_AT_ONCE_MAX]
+        for failure in await asyncio.gather(*(lane.open() for lane in some), return_exceptions=True):
+            if failure is not None:
+                raise failure
+
+
+async def _finished(lanes: Sequence[Lane], deadline: float) -> None:
+    """Wait for the lanes' last answers, until the deadline (the loop's time)."""
     waits = [asyncio.create_task(lane.finished.wait()) for lane in lanes]
     _, late = await asyncio.wait(waits, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
     for wait in late:
         wait.cancel()
-    for lane in lanes:
-        await lane.stop()

@@ -7,7 +7,8 @@ Source: SEV Secure Nested Paging Firmware ABI Specification, table 23 (ATTESTATI
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 from enclave_sim.sgx.fields import MalformedStructure, require_zero, unpack_exactly
 
@@ -20,7 +21,40 @@ _POLICY_ONE = 1 << 17
 """Reserved, and one."""
 _POLICY_DEFINED = (1 << 26) - 1
 
-_REPORT = struct.Struct("<IIQ16s16sII8sQII64s48s32s48s48s32s32s8s24s64s8s8s8s168s72s72s368s")
+_LAYOUT = {
+    "version": "I",
+    "guest_svn": "I",
+    "policy": "Q",
+    "family_id": "16s",
+    "image_id": "16s",
+    "vmpl": "I",
+    "algorithm": "I",
+    "current_tcb": "8s",
+    "platform_info": "Q",
+    "key_information": "I",
+    "reserved_1": "4s",
+    "report_data": "64s",
+    "measurement": "48s",
+    "host_data": "32s",
+    "id_key_digest": "48s",
+    "author_key_digest": "48s",
+    "report_id": "32s",
+    "report_id_ma": "32s",
+    "reported_tcb": "8s",
+    "cpuid": "24s",
+    "chip_id": "64s",
+    "committed_tcb": "8s",
+    "firmware_versions": "8s",
+    "launch_tcb": "8s",
+    "reserved_2": "168s",
+    "r": "72s",
+    "s": "72s",
+    "reserved_3": "368s",
+}
+"""The fields in their order, each with its format as `struct` writes it."""
+_RESERVED = ("reserved_1", "reserved_2", "reserved_3")
+_TCBS = ("current_tcb", "reported_tcb", "committed_tcb", "launch_tcb")
+_REPORT = struct.Struct("<" + "".join(_LAYOUT.values()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,36 +117,10 @@ class SnpReport:
 
     def encode(self) -> bytes:
         """Return the 1184 bytes."""
-        return _REPORT.pack(
-            self.version,
-            self.guest_svn,
-            self.policy,
-            self.family_id,
-            self.image_id,
-            self.vmpl,
-            ECDSA_P384_SHA384,
-            self.current_tcb.encode(),
-            self.platform_info,
-            self.key_information,
-            0,
-            self.report_data,
-            self.measurement,
-            self.host_data,
-            self.id_key_digest,
-            self.author_key_digest,
-            self.report_id,
-            self.report_id_ma,
-            self.reported_tcb.encode(),
-            self.cpuid,
-            self.chip_id,
-            self.committed_tcb.encode(),
-            self.firmware_versions,
-            self.launch_tcb.encode(),
-            b"",
-            self.r,
-            self.s,
-            b"",
-        )
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        values |= {name: values[name].encode() for name in _TCBS}
+        values |= {"algorithm": ECDSA_P384_SHA384} | dict.fromkeys(_RESERVED, b"")
+        return _REPORT.pack(*(values[name] for name in _LAYOUT))
 
     def signed(self) -> bytes:
         """Return the bytes that the processor signs."""
@@ -121,65 +129,12 @@ class SnpReport:
 
 def parse_snp_report(data: bytes) -> SnpReport:
     """Parse 1184 bytes; raises MalformedStructure. Verifies nothing."""
-    (
-        version,
-        guest_svn,
-        policy,
-        family_id,
-        image_id,
-        vmpl,
-        algorithm,
-        current_tcb,
-        platform_info,
-        key_information,
-        reserved_1,
-        report_data,
-        measurement,
-        host_data,
-        id_key_digest,
-        author_key_digest,
-        report_id,
-        report_id_ma,
-        reported_tcb,
-        cpuid,
-        chip_id,
-        committed_tcb,
-        firmware_versions,
-        launch_tcb,
-        reserved_2,
-        r,
-        s,
-        reserved_3,
-    ) = unpack_exactly(_REPORT, data, "SNP report")
+    values = dict(zip(_LAYOUT, unpack_exactly(_REPORT, data, "SNP report"), strict=True))
+    algorithm = values.pop("algorithm")
     if algorithm != ECDSA_P384_SHA384:
         raise MalformedStructure("SNP report", f"signature algorithm {algorithm}; expected ECDSA P-384 with SHA-384")
-    require_zero("SNP report", reserved_1=reserved_1, reserved_2=reserved_2, reserved_3=reserved_3)
-    report = SnpReport(
-        version,
-        guest_svn,
-        policy,
-        family_id,
-        image_id,
-        vmpl,
-        parse_tcb(current_tcb),
-        platform_info,
-        key_information,
-        report_data,
-        measurement,
-        host_data,
-        id_key_digest,
-        author_key_digest,
-        report_id,
-        report_id_ma,
-        parse_tcb(reported_tcb),
-        cpuid,
-        chip_id,
-        parse_tcb(committed_tcb),
-        firmware_versions,
-        parse_tcb(launch_tcb),
-        r,
-        s,
-    )
+    require_zero("SNP report", **{name: values.pop(name) for name in _RESERVED})
+    report = SnpReport(**values | {name: parse_tcb(values[name]) for name in _TCBS})
     _require_architectural(report)
     return report
 

@@ -52,12 +52,16 @@ class RecordingRelay:
                     pass
                 finally:
                     writer.close()
+                    if self._stop.is_set():
+                        writer.transport.abort()  # Whoever does not read is not waited for.
 
             server = await asyncio.start_server(connection, "127.0.0.1", 0)
             self.port = server.sockets[0].getsockname()[1]
             self._started.set()
             await self._stop.wait()
             server.close()
-            for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            tasks = asyncio.all_tasks() - {asyncio.current_task()}
+            for task in tasks:
                 task.cancel()
-            await asyncio.sleep(0)
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)  # The loop closes the sockets in its next turn.

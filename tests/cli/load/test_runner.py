@@ -25,11 +25,11 @@ def judge(request: Request, status: int, body: bytes) -> Verdict:
 
 
 class Server:
-    """Answers each request as told; `connections` counts them."""
+    """Answers each request as told; `connections` counts who came, `open` who is there."""
 
     def __init__(self, answer: Answer) -> None:
         self.answer = answer
-        self.connections = 0
+        self.connections = self.open = 0
         self.count = 0
 
     async def __aenter__(self) -> Server:
@@ -43,6 +43,7 @@ class Server:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
+        self.open += 1
         try:
             while True:
                 await reader.readuntil(b"\r\n\r\n")
@@ -54,6 +55,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             return
         finally:
+            self.open -= 1
             writer.close()
 
 
@@ -182,3 +184,21 @@ async def test_nobody_there_is_an_error() -> None:
     empty: list[tuple[int, list[Any]]] = [(0, [])]
     with pytest.raises(OSError):
         await runner.run(empty, Schedule(0.1, 1), time.monotonic)
+
+
+async def test_what_was_opened_is_closed_when_the_run_does_not_begin() -> None:
+    """As when the parent is gone, which was to say when."""
+
+    def gone() -> float:
+        raise EOFError
+
+    async with Server(at_once) as server:
+        runner = Runner(server.endpoint, judge, lambda tick: None)
+        empty: list[tuple[int, list[Any]]] = [(0, []), (1, [])]
+        with pytest.raises(EOFError):
+            await runner.run(empty, Schedule(0.1, 1), gone)
+        for _ in range(500):
+            if server.connections == 2 and not server.open:
+                break
+            await asyncio.sleep(0.01)
+        assert (server.connections, server.open) == (2, 0)

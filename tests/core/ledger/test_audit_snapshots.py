@@ -45,7 +45,7 @@ async def test_the_snapshot_that_the_ledger_names() -> None:
     assert (report.findings, report.warnings) == ([], [])
 
 
-FLIPPED = BODY[:100] + b"\1" + BODY[101:]
+FLIPPED = BODY[:100] + bytes([BODY[100] ^ 1]) + BODY[101:]
 
 
 @pytest.mark.parametrize(

@@ -30,10 +30,11 @@ def test_the_attestation_key_is_the_same_after_a_restart_and_another_elsewhere()
 
 def test_reports_of_others_are_refused() -> None:
     other_cpu = SimulatedSgx(b"g" * 32, cpusvn=CPUSVN, boot_id=b"b" * 32)
+    own = PLATFORM.cpu.ereport(ENCLAVE, PLATFORM.quoting.target_info(), REPORT_DATA)
     for report in (
         other_cpu.ereport(ENCLAVE, PLATFORM.quoting.target_info(), REPORT_DATA),
         PLATFORM.cpu.ereport(ENCLAVE, ENCLAVE.target_info(), REPORT_DATA),
-        PLATFORM.cpu.ereport(ENCLAVE, PLATFORM.quoting.target_info(), REPORT_DATA)[:-1] + b"\0",
+        own[:-1] + bytes([own[-1] ^ 1]),
     ):
         with pytest.raises(AuthenticationFailed):
             PLATFORM.quoting.quote(report)

@@ -105,7 +105,7 @@ def test_every_byte_and_every_length() -> None:
             verify_vbs_report(bytes(changed), COLLATERAL, at=NOW, trust_store=store())
         refuse(errors.EvidenceMalformed, REPORT[:offset])
     refuse(errors.EvidenceMalformed, REPORT + b"\0")
-    refuse(errors.QuoteSignatureInvalid, REPORT[:40] + b"\xff" + REPORT[41:])
+    refuse(errors.QuoteSignatureInvalid, REPORT[:40] + bytes([REPORT[40] ^ 1]) + REPORT[41:])
 
 
 def test_roots_off_unknown_or_for_something_else() -> None:
