@@ -64,7 +64,12 @@ for _command in (start, stop, status):
 @click.option("--address", default="127.0.0.1", show_default=True, help="The address the nodes listen on.")
 @click.option("--peer-address", default="", metavar="HOST:PORT", help="Where nodes of other machines reach this one.")
 @click.option("--host-name", multiple=True, metavar="NAME", help="A name or address clients reach it by; repeatable.")
-@click.option("--restart", type=click.Choice(["sealed", "members"]), help="Who takes part in a restart; see below.")
+@click.option(
+    "--restart",
+    type=click.Choice(["sealed", "members"]),
+    help="Whether members must approve when the network was lost and starts again: coco node restart. Default: members "
+    "for several organisations with --peer-address, else sealed.",
+)
 @click.option("--restart-members", type=click.IntRange(1), metavar="N", help="How many. Default: more than half.")
 @manifest_options
 @password_file_option
@@ -80,15 +85,10 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
     coco network create trio --nodes 3 -o manufacturer -o carrier -o retailer
 
     With several nodes, each is an organisation's, in turns; the first takes --port, the next one the port after it.
-
-    --restart members: a network that was lost as a whole starts again only once members approve of it (coco node
-    restart). It is the default for several organisations whose nodes are on several machines (--peer-address); sealed,
-    which asks nobody, is for all others.
     """
     from cli.genesis import check_adapters, make_constitution, make_organisations, write_network
 
-    directory = store.network_directory(name)
-    client_directory = store.home / "clients" / name
+    directory, client_directory = store.network_directory(name), store.home / "clients" / name
     if directory.exists() or client_directory.exists():
         raise WrongUse(
             f"there is a network {name} already",
@@ -106,8 +106,8 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         adapters = _adapters(options, store.current().adapter, balances)
         check_adapters(name, adapters)
         manifests = make_manifests(directory, adapters, **chosen_manifests(options, len(members)))
-        restart = _restart_policy(options, len(members))
-        constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests, **restart)
+        policy = _restart_policy(options, len(members))
+        constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests, **policy)
         write_network(store, constitution, organisations, configs)
     except BaseException:
         # Nothing of a network that could not be made stays behind: no half of it can be started.
@@ -133,10 +133,16 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         print_json(shown)
     else:
         _show_created(shown, accounts, funded)
-    for text in filter(None, (manifests.warning(), NO_PASSWORD_NOTE if funded and not password else "")):
+    no_password = NO_PASSWORD_NOTE if funded and not password else ""
+    for text in filter(None, (manifests.warning(), no_password, _no_longer(previous, name))):
         note(text)
-    if previous not in (None, name):
-        note(f"{name} is now the current network, no longer {previous}: coco network use {previous}")
+
+
+def _no_longer(previous: str | None, name: str) -> str:
+    """Say which network is not the current one any more, "" for none."""
+    if previous in (None, name):
+        return ""
+    return f"{name} is now the current network, no longer {previous}: coco network use {previous}"
 
 
 def _shown_accounts(accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> list[dict[str, str]]:

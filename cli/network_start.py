@@ -28,6 +28,7 @@ from cli.membership import (
     slots_of,
 )
 from cli.pins import pin, pin_root
+from cli.restart_files import read_waiting
 from cli.store import ClientStore
 from core.errors import CocoError, NodeStopped
 
@@ -217,11 +218,16 @@ def connect_to(client: ClientStore, started: Started) -> Connection:
 
 
 def running_status(node: LocalNode) -> Status | None:
-    """Return the status of a node that runs; raises NodeStopped for one that is starting right now."""
+    """Return the status of a node that runs; raises NodeStopped for one that is starting, WaitsForPeople."""
     from enclave_sim.status import read_status, running_pid
 
     found = read_status(node.directory)
     if found is None and (pid := running_pid(node.directory)) is not None:
+        if (waiting := read_waiting(node)) is not None:
+            raise WaitsForPeople(
+                f"{node.slot} runs, and waits for {waiting.state.waits_for}",
+                hint=f"coco node restart show --node {node.slot}",
+            )
         raise NodeStopped(
             f"{node.slot} is being started or stopped by another command (process {pid})",
             hint="Try again in a moment.",
