@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
+from msgspec import UNSET
 
 from cli.errors import WrongUse
 from cli.files import ensure_directory, read_private, write_private
@@ -100,6 +101,7 @@ def make_constitution(
     *,
     restart: Literal["sealed", "members"] = "sealed",
     restart_members: int | None = None,
+    reads: Literal["linearizable", "session"] = "linearizable",
 ) -> Constitution:
     """Return a constitution that a network can run under; raises CocoError that names what is wrong.
 
@@ -115,6 +117,7 @@ def make_constitution(
         code_manifest=manifests.code,
         restart=restart,
         restart_members=msgspec.UNSET if restart_members is None else restart_members,
+        reads=UNSET if reads == "linearizable" else reads,
     )
     constitution.check()
     return constitution

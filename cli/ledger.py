@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -83,6 +83,7 @@ def show(
     entries: deque[ReadableEntry] = deque(maxlen=kept or None)
     torn: TornTail | None = None
     count = 0
+    closed = Counter[int]()
 
     async def collect() -> None:
         nonlocal torn, count
@@ -92,17 +93,22 @@ def show(
             elif not tables or any(name in tables for name in (*entry.public, *(entry.private or ()))):
                 entries.append(entry)
                 count += 1
+                if entry.missing_epoch and entry.private_bytes:
+                    closed[entry.missing_epoch] += 1
 
     with progress("reading the ledger"):
         asyncio.run(collect())
     if as_json:
         shown = [_to_json(entry, tables, with_private=keys is not None) for entry in entries]
         tail = {"file": torn.file, "offset": torn.offset, "size_bytes": torn.size_bytes} if torn else None
-        print_json({"entries": shown, "count": count, "torn": tail})
+        missing = {"missing_epochs": sorted(closed)} if keys is not None else {}
+        print_json({"entries": shown, "count": count, "torn": tail} | missing)
         return
     _print(list(entries), tables, decrypted=keys is not None)
     if len(entries) < count:
         note(f"The last {len(entries)} of {count} entries; --last 0 shows all.")
+    for epoch, number in sorted(closed.items()):
+        note(f"{number} entries stay closed: {keys} has no key of epoch {epoch}.")
     if torn is not None:
         note(f"{torn.size_bytes} bytes after the last whole entry belong to a write that has not finished.")
 

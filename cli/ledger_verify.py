@@ -78,6 +78,7 @@ def _audit(
 ) -> AuditReport:
     from core.ledger.audit_receipts import read_witness
     from core.node.audit import audit_ledgers
+    from enclave_sim.verify.manifest import verify_own_evidence
 
     witnesses = [read_witness(str(path), read_file(path)) for path in receipts]
     with progress("verifying the ledger") as tell:
@@ -87,7 +88,15 @@ def _audit(
             tell(f"{entries:,} entries, {entries / max(time.monotonic() - started, 1e-6):,.0f} per second")
 
         ledgers = list(zip(names, disks, strict=True))
-        return asyncio.run(audit_ledgers(ledgers, witnesses=witnesses, service_certificate=certificate, progress=told))
+        return asyncio.run(
+            audit_ledgers(
+                ledgers,
+                witnesses=witnesses,
+                service_certificate=certificate,
+                verify=verify_own_evidence,
+                progress=told,
+            )
+        )
 
 
 def _print(report: AuditReport) -> None:

@@ -59,6 +59,13 @@ for _command in (start, stop, status):
 @click.option("--fund", multiple=True, metavar="NAME=ETHER", help="Make an account that owns this much; repeatable.")
 @click.option("--block-gas", default="60_000_000", show_default=True, help="Gas limit of a block.")
 @click.option("--transaction-gas", default="16_777_216", show_default=True, help="Gas limit of a transaction.")
+@click.option(
+    "--reads",
+    type=click.Choice(["linearizable", "session"]),
+    default="linearizable",
+    show_default=True,
+    help="What a read of another client's newest writes promises.",
+)
 @click.option("--nodes", type=click.IntRange(1, NODES_MAX), default=1, show_default=True, help="Nodes of this machine.")
 @click.option("--port", type=click.IntRange(0, 65_535), default=DEFAULT_PORT, show_default=True, help="0: a free one.")
 @click.option("--address", default="127.0.0.1", show_default=True, help="The address the nodes listen on.")
@@ -106,7 +113,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         adapters = _adapters(options, store.current().adapter, balances)
         check_adapters(name, adapters)
         manifests = make_manifests(directory, adapters, **chosen_manifests(options, len(members)))
-        policy = _restart_policy(options, len(members))
+        policy = _restart_policy(options, len(members)) | {"reads": options["reads"]}
         constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests, **policy)
         write_network(store, constitution, organisations, configs)
     except BaseException:

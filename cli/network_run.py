@@ -11,6 +11,7 @@ import click
 from cli.errors import WrongUse
 from cli.local_nodes import LocalNode, local_nodes
 from cli.network_start import Started, launch_detached, peer_address, remember, start_nodes
+from cli.node_waiting import request_file
 from cli.options import json_option
 from cli.output import note, print_fields, print_json, print_table, progress
 from cli.restart_files import read_waiting
@@ -103,6 +104,8 @@ def node_state(node: LocalNode) -> dict[str, Any]:
     pid, found = running_pid(node), read_status(node.directory)
     state = "stopped" if pid is None else "starting" if found is None else "running"
     shown: dict[str, Any] = {"slot": node.slot, "state": state, "host_directory": str(node.directory), "pid": pid}
+    if (request := request_file(node)) is not None:
+        shown |= {"state": "waits for a ticket", "ticket_request": str(request)}
     if found is not None:
         shown |= {"url": found.url, "started_at": found.started_at, "processes": found.pids}
         shown |= {"less_isolation": found.less_isolation}

@@ -27,6 +27,7 @@ from cli.membership import (
     member_of,
     slots_of,
 )
+from cli.node_waiting import request_file, waiting
 from cli.pins import pin, pin_root
 from cli.restart_files import read_waiting
 from cli.store import ClientStore
@@ -48,6 +49,9 @@ _NEXT_STEP = {
     "proposals).",
 }
 """What is to be done about refusals (core/governance/join_refusals.py) that people have to do something about."""
+
+_WAITS_FOR_TICKET = "waits for a ticket: its member signs"
+"""What a host says of a node that waits for one (enclave_sim/ticket_hosting.py)."""
 
 _WAITS = (
     (re.compile(r"(waits for the members: .*)"), "Members approve of it: coco node restart show --node {slot}"),
@@ -86,12 +90,14 @@ class WaitsForPeople(CocoError):
 def launch_detached(node: LocalNode, tell: Tell) -> Status:
     """Start a node's host in the background; returns once it serves.
 
-    Raises CocoError, and WaitsToBeLetIn as soon as the node is told to wait for members; it runs on then.
+    Raises CocoError; and WaitsToBeLetIn, or WaitsForTicket, as soon as the node waits for members; it runs on then.
     """
     from enclave_sim.host import start_detached
 
     def told(text: str) -> None:
         tell(f"{node.slot}: {text}")
+        if _WAITS_FOR_TICKET in text and request_file(node) is not None:
+            raise waiting(node)
         refused = _REFUSED.search(text)
         if refused is not None and refused[1] in _NEXT_STEP:
             raise WaitsToBeLetIn(
@@ -110,7 +116,16 @@ def launch_detached(node: LocalNode, tell: Tell) -> Status:
 def start_nodes(
     nodes: Sequence[LocalNode], client: ClientStore | None, tell: Tell, launch: Launch = launch_detached
 ) -> list[Started]:
-    """Start those of these nodes that do not run; returns all of them, in their order. Raises CocoError."""
+    """Start those of these nodes that do not run; returns all of them, in their order. Raises CocoError.
+
+    Nodes that wait for a ticket are left to it.
+    """
+    patient = [node for node in nodes if request_file(node) is not None]
+    nodes = [node for node in nodes if node not in patient]
+    for node in patient:
+        tell(f"{node.slot} waits for a ticket")
+    if not nodes:
+        raise waiting(patient[0])
     running = {node.slot: found for node in nodes if (found := running_status(node)) is not None}
     started = [Started(node, running[node.slot], True) for node in nodes if node.slot in running]
     if not started:
@@ -153,7 +168,8 @@ def has_ledger(node: LocalNode) -> bool:
 def prepare_joining(nodes: Sequence[LocalNode], first: Started, client: ClientStore | None, tell: Tell) -> None:
     """See that each node can join the network in which `first` runs: slots, delegations, and whom to ask.
 
-    The first one gets all that, too, for the next time that it starts while others run.
+    The first one gets all that, too, for the next time that it starts while others run. A node that joins by tickets
+    gets no delegation.
     """
     constitution = read_genesis(first.node)
     places = [
@@ -172,7 +188,8 @@ def prepare_joining(nodes: Sequence[LocalNode], first: Started, client: ClientSt
         if slot is None:
             continue
         place = Place(node.slot, str(slot["member"]), str(slot["address"]))
-        if node.slot != first.node.slot or place.member in client.identities():
+        by_ticket = read_node_config(node).ticket_seconds > 0
+        if not by_ticket and (node.slot != first.node.slot or place.member in client.identities()):
             ensure_delegation(node.directory, client, constitution, place, service)
         contacts = [str(one["address"]) for name, one in known.items() if name != node.slot and one["address"]]
         contacts.sort(key=lambda address: address != peer_address(first.node))

@@ -18,6 +18,7 @@ from cli.membership import AUTHORIZATION_FILE, read_authorization
 from cli.network_run import node_state, running_pid
 from cli.network_start import Started, configure, launch_detached, prepare_joining, read_node_config, remember
 from cli.network_start import running_status as status_of
+from cli.node_waiting import DEFAULT_HOURS, HOURS_MAX, WaitsForTicket, describe, give_ticket, request_file
 from cli.options import json_option, network_option
 from cli.output import note, print_fields, print_json, progress
 from cli.store import ClientStore, Store, check_name
@@ -80,7 +81,18 @@ def stop(store: Store, slot: str, network: str | None) -> None:
 
 
 @click.command()
-@click.argument("authorization", type=_FILE)
+@click.argument("authorization", type=_FILE, required=False)
+@click.option(
+    "--ticket", "awaited", metavar="SLOT", help="Instead of AUTHORIZATION: make a key, and wait for a ticket."
+)
+@click.option("--peer-address", metavar="HOST:PORT", help="With --ticket: where the other nodes reach it.")
+@click.option(
+    "--hours",
+    type=click.IntRange(1, HOURS_MAX),
+    default=DEFAULT_HOURS,
+    show_default=True,
+    help="With --ticket: how long it keeps its key and waits.",
+)
 @click.option("--genesis", type=_FILE, help="The network's genesis.json. Default: that of a node that is here.")
 @click.option("--contact", multiple=True, metavar="HOST:PORT", help="A node of the network to ask; repeatable.")
 @click.option(
@@ -95,33 +107,80 @@ def stop(store: Store, slot: str, network: str | None) -> None:
 @click.option("--foreground", is_flag=True, help="Stay, print the host's log, and stop with Ctrl-C.")
 @json_option
 @click.pass_obj
-def join(store: Store, /, authorization: Path, foreground: bool, as_json: bool, **options: Any) -> None:
+def join(store: Store, /, authorization: Path | None, foreground: bool, as_json: bool, **options: Any) -> None:
     """Make a node on this machine and let it join a network, by what a member signed for it.
 
     AUTHORIZATION is the member's file: coco node delegate SLOT. The network's members must have admitted the slot.
 
+    With --ticket, the node makes its key first, and writes what its member is to sign (coco node ticket). The ticket
+    then goes here, too: coco node join FILE gives it to the node that waits for it.
+
     \b
     coco node join node4.cose --genesis genesis.json --contact node1.example.org:8543
+    coco node join --ticket node4 --peer-address node4.example.org:8543 --genesis genesis.json --contact ...
     """
+    if (authorization is None) == (options["awaited"] is None):
+        raise WrongUse("give either AUTHORIZATION or --ticket SLOT", hint="coco node join --help")
+    if authorization is None:
+        _join_waiting(store, options, foreground, as_json)
+        return
     signed = read_file(authorization)
     ticket = read_authorization(signed).ticket
     constitution = _constitution(store, options["genesis"], ticket.network)
     name = check_name("a network", constitution.network)
     client = store.client(name) if store.is_client(name) else None
     known = local_nodes(store.network_directory(name))
+    waits = next((node for node in known if node.slot == ticket.slot and request_file(node) is not None), None)
+    if waits is not None:
+        with progress(f"{waits.slot} joins"):
+            found = give_ticket(waits, signed)
+        _tell_started(name, waits, client, as_json)(found)
+        return
+    if ticket.node is not None:
+        raise NothingToJoin(
+            f"no node {ticket.slot} with that key waits here: a ticket is for one key, which is gone with its node",
+            hint="Make the node first: coco node join --ticket SLOT. Or use a delegation: coco node delegate.",
+        )
     if options["or_start"] and ticket.slot in {node.slot for node in known}:
         node = find_node(name, known, ticket.slot)
         write_private(node.directory / AUTHORIZATION_FILE, signed)
         prepare(known, node, client, contacts=options["contact"])
         _run(name, node, client, foreground, as_json)
         return
-    directory = _new_directory(store, name, ticket.slot)
+    node = _make_node(store, constitution, options, ticket.slot, ticket.address, signed)
+    _run(name, node, client, foreground, as_json)
+
+
+def _join_waiting(store: Store, options: dict[str, Any], foreground: bool, as_json: bool) -> None:
+    """Make a node that waits for its ticket, or start it again, with another key."""
+    slot, address = check_name("a slot", options["awaited"]), options["peer_address"]
+    constitution = _known_constitution(store, options["genesis"])
+    name = check_name("a network", constitution.network)
+    client = store.client(name) if store.is_client(name) else None
+    known = local_nodes(store.network_directory(name))
+    if options["or_start"] and slot in {one.slot for one in known}:
+        node = find_node(name, known, slot)
+        prepare(known, node, client, contacts=options["contact"])
+    elif address is None:
+        raise WrongUse("the node's address is missing", hint="Say where the other nodes reach it: --peer-address")
+    else:
+        node = _make_node(store, constitution, options, slot, address, None)
+    _run(name, node, client, foreground, as_json)
+
+
+def _make_node(
+    store: Store, constitution: Constitution, options: dict[str, Any], slot: str, address: str, signed: bytes | None
+) -> LocalNode:
+    """Write the files of a new node. signed: what it joins by, None for one that waits for it."""
+    name = constitution.network
+    directory = _new_directory(store, name, slot)
     contacts = list(options["contact"]) or _local_contacts(store, name)
     if not contacts:
         raise NothingToJoin("no node of the network is known here", hint="Name one: --contact HOST:PORT")
-    config = _config(options, ticket.slot, ticket.address, contacts)
+    config = _config(options, slot, address, contacts, ticket_hours=options["hours"] if signed is None else 0)
     try:
-        write_private(directory / AUTHORIZATION_FILE, signed)
+        if signed is not None:
+            write_private(directory / AUTHORIZATION_FILE, signed)
         if options["vendor"] is not None:
             _use_vendor(directory, options["vendor"])
         source = store.network_directory(name)
@@ -130,7 +189,7 @@ def join(store: Store, /, authorization: Path, foreground: bool, as_json: bool, 
     except BaseException:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-    _run(name, LocalNode(ticket.slot, directory), client, foreground, as_json)
+    return LocalNode(slot, directory)
 
 
 def prepare(
@@ -146,7 +205,8 @@ def prepare(
     begin: it begins its network instead, if it has no ledger. Raises NothingToJoin, and CocoErrors of what is in the
     directory.
     """
-    running = [Started(one, found, True) for one in nodes if (found := status_of(one)) is not None]
+    others = [one for one in nodes if one.slot == node.slot or request_file(one) is None]
+    running = [Started(one, found, True) for one in others if (found := status_of(one)) is not None]
     if running and node.slot not in {one.node.slot for one in running}:
         prepare_joining(nodes, running[0], client, lambda text: None)
     config = read_node_config(node)
@@ -156,7 +216,7 @@ def prepare(
     if begin and find_ledger(node.directory) is None:
         configure(node, authorization="", contacts=asked)
         return
-    if not (node.directory / AUTHORIZATION_FILE).is_file():
+    if not (node.directory / AUTHORIZATION_FILE).is_file() and not config.ticket_seconds:
         raise NothingToJoin(
             f"{node.slot} has nothing to join its network with",
             hint="If no node of the network runs: coco network start. Else its member signs: "
@@ -177,8 +237,13 @@ def _run(name: str, node: LocalNode, client: ClientStore | None, foreground: boo
         told = _tell_started(name, node, client, as_json)
         asyncio.run(run_host(node.directory, foreground=True, on_running=told))
         return
-    with progress(f"starting {node.slot} of network {name}") as tell:
-        found = launch_detached(node, tell)
+    try:
+        with progress(f"starting {node.slot} of network {name}") as tell:
+            found = launch_detached(node, tell)
+    except WaitsForTicket:
+        shown = {"network": name} | describe(node)
+        (print_json if as_json else print_fields)(shown)
+        return
     _tell_started(name, node, client, as_json)(found)
 
 
@@ -231,7 +296,16 @@ def _local_contacts(store: Store, name: str) -> list[str]:
     ]
 
 
-def _config(options: dict[str, Any], slot: str, address: str, contacts: list[str]) -> HostConfig:
+def _known_constitution(store: Store, genesis: Path | None) -> Constitution:
+    """Return the constitution of the file, or of the network on this machine that is meant. Raises CocoError."""
+    from core.governance.constitution import Constitution
+
+    if genesis is None:
+        genesis = store.host_directory(None)[1] / "genesis.json"
+    return Constitution.decode(read_file(genesis))
+
+
+def _config(options: dict[str, Any], slot: str, address: str, contacts: list[str], *, ticket_hours: int) -> HostConfig:
     from cli.network import certificate_names
     from enclave_sim.host_config import HostConfig, split_address
 
@@ -246,6 +320,7 @@ def _config(options: dict[str, Any], slot: str, address: str, contacts: list[str
         slot=slot,
         authorization=AUTHORIZATION_FILE,
         contacts=tuple(contacts),
+        ticket_seconds=ticket_hours * 3_600,
     )
     config.check()
     return config

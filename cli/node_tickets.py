@@ -12,9 +12,10 @@ import click
 from cli.errors import NotFound, WrongUse
 from cli.evidence import verify_service
 from cli.files import read_file, write_private
+from cli.node_waiting import read_request
 from cli.options import identity_option, json_option, network_option, open_connection
 from cli.output import note, print_fields, print_json
-from cli.signing import GovernanceView, Signer
+from cli.signing import GovernanceView, Signer, constitution_digest
 from cli.store import ClientStore, Store
 from core import limits
 from core.crypto.certificates import fingerprint
@@ -23,6 +24,8 @@ from core.types import NodeId
 
 if TYPE_CHECKING:
     from core.governance.authorizations import Measurements
+    from core.governance.constitution import Constitution
+    from core.governance.ticket_requests import TicketRequest
 
 TICKET_DAYS, DELEGATION_DAYS = 1, 90
 DELEGATION_COUNT = 100
@@ -55,16 +58,86 @@ def _options(days: int) -> Callable[[FunctionT], FunctionT]:
 
 @click.command()
 @click.argument("slot")
-@click.option("--node", required=True, metavar="ID", help="The node's id: SHA-256 of its public key.")
+@click.option(
+    "--request",
+    "file",
+    required=True,
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="What the node wrote: its key, with evidence.",
+)
+@click.option(
+    "--genesis",
+    type=click.Path(path_type=Path, dir_okay=False, exists=True),
+    help="The network's genesis.json. Default: that of a node of it that is here.",
+)
 @_options(TICKET_DAYS)
 @click.pass_obj
-def ticket(store: Store, /, slot: str, node: str, **options: Any) -> None:
+def ticket(store: Store, /, slot: str, file: Path, genesis: Path | None, **options: Any) -> None:
     """Sign, as the slot's member, that this one node may join: its key, its code, this network, for some days.
 
-    The node checks it before it sends or takes anything. NO NODE CAN USE ONE YET: a node makes its key when it starts
-    to join, too late for a ticket to name it. Use coco node delegate.
+    The node waits with its key (coco node join --ticket SLOT), and has written what is to be signed into FILE. Its
+    quote is verified before anything is signed: that the key is in an enclave with this code, on a platform that the
+    constitution's manifests admit. A ticket is for one start of one node; a node that is to come back by itself needs
+    coco node delegate.
+
+    \b
+    coco node ticket node4 --request ticket-request.json --out node4.cose
+    coco node join node4.cose        (where the node waits)
     """
-    _sign(store, slot, NodeId(node.lower()), 1, options)
+    client = store.client(options["network"])
+    options |= vouch_for(client, read_request(file, slot), _constitution_of(store, client, genesis), options)
+    _sign(store, slot, options["node"], 1, options)
+
+
+def _constitution_of(store: Store, client: ClientStore, genesis: Path | None) -> Constitution:
+    """Return the constitution that this client knows its network by. Raises NotFound, WrongUse."""
+    from cli.genesis import read_constitution
+    from core.governance.constitution import Constitution
+
+    found = Constitution.decode(read_file(genesis)) if genesis is not None else read_constitution(store, client.network)
+    if found is None:
+        raise NotFound(
+            f"the constitution of network {client.network} is not on this machine",
+            hint="Copy genesis.json from a node's directory, and give --genesis FILE.",
+        )
+    if found.digest() != constitution_digest(client):
+        raise WrongUse(f"this is not the constitution of network {client.network}", hint="Give another --genesis.")
+    return found
+
+
+def vouch_for(
+    client: ClientStore, request: TicketRequest, constitution: Constitution, options: dict[str, Any]
+) -> dict[str, Any]:
+    """Verify a node's request; return what is to be signed: `node`, `manager`, `worker`, and `evidence`.
+
+    Raises WrongUse for a node that is to be another one, and the JoinRefused or ManifestRefused of its evidence.
+    """
+    from core.node.node_evidence import EvidenceRules, verify_evidence
+    from core.node.peer_messages import NodeEvidence
+    from enclave_sim.verify.manifest import verify_own_evidence
+
+    if request.network != constitution.digest().hex():
+        raise WrongUse(f"the request is of a node of another network than {client.network}")
+    evidence = NodeEvidence(request.quote_bytes, request.collateral_bytes)
+    rules = EvidenceRules(constitution, verify_own_evidence, int(time.time()))
+    claims = verify_evidence(evidence, request.node_id, rules)
+    wanted = _measurements(options["manager"], options["worker"])
+    for what, found, expected in (
+        ("manager", claims.measurement.hex(), wanted.manager),
+        ("worker", request.measurements.worker, wanted.worker),
+    ):
+        if found != expected:
+            raise WrongUse(
+                f"the node's {what} measures {found}; {expected} is to be signed for",
+                hint=f"Sign for it only if you know that code: --{what} {found}",
+            )
+    return {
+        "node": request.node_id,
+        "asks_for": request.address,
+        "manager": wanted.manager,
+        "worker": wanted.worker,
+        "evidence": {"tee": claims.tee, "simulated": claims.simulated, "tcb_status": claims.tcb_status},
+    }
 
 
 @click.command()
@@ -95,6 +168,8 @@ def _sign(store: Store, slot: str, node: NodeId | None, count: int, options: dic
 
     signer = Signer.of(store.client(options["network"]), options["identity"])
     address, service = _of_the_network(store, signer, slot, options)
+    if node is not None and options["asks_for"] != address:
+        raise WrongUse(f"the node says it is at {options['asks_for']}, not at {address}")
     credentials = signer.credentials()
     common = {
         "network": signer.network,
@@ -109,7 +184,7 @@ def _sign(store: Store, slot: str, node: NodeId | None, count: int, options: dic
     file = (options["out"] or Path(f"{slot}.cose")).absolute()
     write_private(file, data)
     signed = parse_authorization(data)
-    shown = {
+    shown: dict[str, Any] = {
         "file": str(file),
         "member": signer.actor.name,
         "slot": slot,
@@ -122,10 +197,15 @@ def _sign(store: Store, slot: str, node: NodeId | None, count: int, options: dic
         "digest": signed.digest.hex(),
         "not_after": signed.ticket.not_after,
     }
+    if node is not None:
+        shown["evidence"] = options["evidence"]
     if options["as_json"]:
         print_json(shown | {"node": node, "count": count})
         return
-    print_fields(shown | {"not_after": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(signed.ticket.not_after))})
+    shown |= {"not_after": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(signed.ticket.not_after))}
+    if node is not None:
+        shown["evidence"] = ", ".join(f"{name} {value}" for name, value in options["evidence"].items())
+    print_fields(shown)
     note("Give the file to the node that is to join.")
 
 

@@ -57,6 +57,10 @@ FLUSH_SECONDS_MAX = 5
 # Several nodes: what an executor does when the leader changes.
 UNLED_SECONDS_MAX = 5
 """How long a command waits while no leader is known."""
+BLOCK_TIME_AHEAD_SECONDS_MAX = 300
+"""How far a block's time may be ahead of a node's clock before the node warns, and of the manager's own executor's."""
+READ_CONFIRM_SECONDS_MAX = 5
+"""How long a read waits until consensus confirms how new the state is that answers it."""
 UNRESOLVED_SECONDS_MAX = 20
 """How long a leader that lost its leadership waits to learn what became of the blocks it had proposed."""
 UNRESOLVED_BLOCKS_MAX = 16
@@ -180,6 +184,12 @@ RESTART_APPROVALS_MAX = 256
 RESTART_REQUEST_BYTES_MAX = 128 * KIBIBYTE
 AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
 """How long what a member signed for a node may count."""
+TICKET_SECONDS_MAX = 7 * 24 * 3600
+"""How long a node keeps a key for which it waits for a ticket."""
+TICKET_REQUEST_BYTES_MAX = 256 * KIBIBYTE
+"""What a node shows its member for that."""
+TICKETS_QUEUED_MAX = 4
+"""Tickets that a host has brought, and its manager has not looked at."""
 
 # Node to node.
 NODE_HANDSHAKE_SECONDS_MAX = 10

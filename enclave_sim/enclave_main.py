@@ -181,6 +181,7 @@ async def _make_manager(
         log=link.log,
         published=platform.published,
         reach=Reach(streams, contexts) if streams is not None else None,
+        tickets=link.tickets,
     )
 
     async def beside() -> None:

@@ -47,6 +47,7 @@ from enclave_sim.status import (
     write_status,
 )
 from enclave_sim.supervisor import Supervisor
+from enclave_sim.ticket_hosting import TicketHosting
 
 __all__ = ["AlreadyRunning", "HostConfig", "Status", "read_status", "run_host", "start_detached", "stop"]
 
@@ -126,7 +127,7 @@ class _Life:
         with ExitStack() as stack:
             listener = stack.enter_context(bind(config.address, port, left_behind=was_here, config_file=paths.network))
             self.port = listener.getsockname()[1]
-            peering = _peering(self.directory, config, stack)
+            peering = _peering(self.directory, config, stack, self.log)
             disk = stack.enter_context(closing(DirectoryDisk(paths.disk)))
             supervisor = Supervisor(config, self.genesis, paths.fuses, disk, self.log, peering)
             await _run(supervisor, self.directory, config, listener, self.stop, on_running, self.log)
@@ -140,15 +141,16 @@ async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
     return True
 
 
-def _peering(directory: Path, config: HostConfig, stack: ExitStack) -> Peering:
+def _peering(directory: Path, config: HostConfig, stack: ExitStack, log: HostLog) -> Peering:
     """Return what the node has for others: a listener, where they reach it, and a member's word for it."""
     authorization = read_authorization(directory, config)
+    tickets = stack.enter_context(closing(TicketHosting(directory, config, log, given=authorization)))
     if config.peer_port is None:
-        return Peering(authorization=authorization)
+        return Peering(authorization=authorization, tickets=tickets)
     file = NodePaths(directory).network
     listener = bind(config.address, config.peer_port, left_behind=False, config_file=file, setting="peer_port")
     stack.enter_context(listener)
-    return Peering(listener, config.reached_at(listener.getsockname()[1]), authorization)
+    return Peering(listener, config.reached_at(listener.getsockname()[1]), authorization, tickets)
 
 
 async def _run(

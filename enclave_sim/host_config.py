@@ -6,6 +6,7 @@ DIR/node0/lock           held (flock) by the running host
 DIR/node0/status.json    written once the node runs
 DIR/node0/host.log       the host's and the enclaves' log lines, size-bounded
 DIR/node0/front-end-ca.pem, service.pem
+DIR/node0/ticket-request.json, ticket-answer.json   of a node that joins by a ticket (ticket_hosting.py)
 DIR/node0/disk/          what the manager enclave stores through ocalls
 DIR/node0/platform/      the simulated machine's secrets (fuses, authority, development signing key); real ones are
                          not on the machine's disk
@@ -43,7 +44,8 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Of networks of several nodes: peer_port: at which the other nodes' connections are taken (0 picks a free one; none
     without it). peer_address: HOST:PORT, or HOST, by which the others reach it; by default `address`. slot: the name
     under which the members know this node. authorization: the file of a member's ticket or delegation for it. contacts:
-    HOST:PORT of nodes to ask when it joins. tick_ms: the tick of consensus.
+    HOST:PORT of nodes to ask when it joins. tick_ms: the tick of consensus. ticket_seconds: how long the node waits for
+    a ticket for its key, in that file, where what the file holds is not for it; 0: it does not.
     """
 
     version: int = DATA_DIRECTORY_VERSION
@@ -66,6 +68,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     authorization: str = ""
     contacts: tuple[str, ...] = ()
     tick_ms: int = 100
+    ticket_seconds: int = 0
 
     def encode(self) -> bytes:
         """Return it as JSON for a person to read."""
@@ -97,6 +100,7 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("block_commands_max", self.block_commands_max, 1, limits.BLOCK_COMMANDS_MAX),
             ("block_bytes_max", self.block_bytes_max, 1, limits.BLOCK_BYTES_MAX),
             ("peer_port", self.peer_port or 0, 0, 65_535),
+            ("ticket_seconds", self.ticket_seconds, 0, limits.TICKET_SECONDS_MAX),
             ("tick_ms", self.tick_ms, TICK_MS_MIN, TICK_MS_MAX),
         )
         for name, value, low, high in bounds:
@@ -108,6 +112,11 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise CocoError("network.json has too many contacts", hint="Give a few nodes of the network.")
         for contact in self.contacts:
             check_address(contact)
+        if self.ticket_seconds and not (self.authorization and self.has_peers):
+            raise CocoError(
+                "ticket_seconds without authorization and contacts in network.json",
+                hint="Name the file in which the ticket will be, and whom to ask then.",
+            )
 
     @property
     def has_peers(self) -> bool:
@@ -194,6 +203,14 @@ class NodePaths:
         return self.node / "evidence"
 
     @property
+    def ticket_request(self) -> Path:
+        return self.node / "ticket-request.json"
+
+    @property
+    def ticket_answer(self) -> Path:
+        return self.node / "ticket-answer.json"
+
+    @property
     def front_end_ca(self) -> Path:
         return self.node / "front-end-ca.pem"
 
@@ -211,7 +228,7 @@ def read_config(directory: Path) -> tuple[HostConfig, bytes]:
 def read_authorization(directory: Path, config: HostConfig) -> bytes:
     """Return the bytes of the configured ticket or delegation, b"" without one; raises CocoError.
 
-    Its name is relative to the directory.
+    Its name is relative to the directory. Where the node may wait for a ticket, there need not be a file.
     """
     if not config.authorization:
         return b""
@@ -220,6 +237,8 @@ def read_authorization(directory: Path, config: HostConfig) -> bytes:
         with path.open("rb") as file:
             data = file.read(limits.GOVERNANCE_MESSAGE_BYTES_MAX + 1)
     except OSError as error:
+        if config.ticket_seconds and isinstance(error, FileNotFoundError):
+            return b""
         raise CocoError(
             f"the authorization {path} cannot be read: {error.strerror}",
             hint="Correct authorization in network.json, or have a member sign another.",

@@ -33,6 +33,7 @@ from enclave_sim.boundary.messages import (
     DiskResult,
     DiskTruncate,
     Failed,
+    GiveTicket,
     Isolated,
     LogLine,
     Refused,
@@ -41,10 +42,13 @@ from enclave_sim.boundary.messages import (
     Stop,
     Stopped,
     TakeSnapshot,
+    TicketAnswered,
+    TicketWanted,
     printable,
 )
 from enclave_sim.boundary.socket_transport import SocketTransport
 from enclave_sim.host_log import HostLog
+from enclave_sim.ticket_hosting import TicketHosting
 
 ISOLATION_LINES_MAX = 16
 """What an enclave may say that it has, and has not, given up."""
@@ -66,6 +70,8 @@ class OcallServer:
         self._log = log
         self._disk = disk
         self.dial: Callable[[int, str], None] | None = None
+        self.tickets: TicketHosting | None = None
+        """Where the manager's node may wait for a ticket."""
 
     async def start(self, message: Start) -> None:
         await self._transport.send(TO_ENCLAVE.encode(message))
@@ -81,6 +87,13 @@ class OcallServer:
         """Ask the manager for a snapshot; one that is gone writes none."""
         try:
             await self._transport.send(TO_ENCLAVE.encode(TakeSnapshot()))
+        except ChannelClosed:
+            return
+
+    async def _give_ticket(self, data: bytes) -> None:
+        """Give the manager what may be its ticket; one that is gone needs none."""
+        try:
+            await self._transport.send(TO_ENCLAVE.encode(GiveTicket(data)))
         except ChannelClosed:
             return
 
@@ -127,6 +140,12 @@ class OcallServer:
                     await self.dial_failed(request, f"the {self.name} reaches no other nodes")
                 else:
                     self.dial(request, address)
+            case TicketWanted(request):
+                if self.tickets is not None:
+                    self.tickets.wanted(request, self._give_ticket)
+            case TicketAnswered():
+                if self.tickets is not None:
+                    self.tickets.answered(message)
             case Failed():
                 self.failed = message
                 self._log.line(self.name, f"{message.kind}: {message.message} {message.hint}")

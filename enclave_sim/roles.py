@@ -16,11 +16,13 @@ from core.adapter.loading import load_adapters
 from core.crypto.keys import PrivateKey
 from core.errors import LimitExceeded, MalformedMessage
 from core.governance.constitution import Constitution
+from core.node.admission import Published, nothing_published
 from core.node.attested_tls.tls_context import TlsContexts
 from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
 from core.node.executor import Executor, LoadAdapters
 from core.node.gateway import Gateway
-from core.node.manager import Manager, Published, nothing_published
+from core.node.manager import Manager
+from core.node.manager_joining import TicketDesk
 from core.node.messages import TO_GATEWAY, FrontEnd
 from core.node.pairing import pair
 from core.node.peers.dialler import Dialler
@@ -108,8 +110,11 @@ async def make_manager(
     log: Log,
     published: Published = nothing_published,
     reach: Reach | None = None,
+    tickets: TicketDesk | None = None,
 ) -> Manager:
-    """Pair with the executor and return the manager. published: see Manager. reach: None in a network of one node."""
+    """Pair with the executor and return the manager. published, tickets: see Manager. reach: None in a network of one
+    node.
+    """
     worker: list[ReportClaims] = []
     paired = await pair(
         executor,
@@ -125,6 +130,7 @@ async def make_manager(
     return Manager(
         config,
         connect=connect,
+        tickets=tickets,
         worker=worker[0],
         verify=verify_own_evidence,
         disk=disk,

@@ -12,6 +12,7 @@ from core.node.config import ExecutorConfig, GatewayConfig, ManagerConfig
 from enclave_sim.boundary.messages import Start, StartExecutor, StartGateway, StartManager
 from enclave_sim.host_config import HostConfig
 from enclave_sim.platform.messages import Measured
+from enclave_sim.ticket_hosting import TicketHosting
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +20,13 @@ class Peering:
     """What a node of several has beside its configuration.
 
     listener: for the other nodes' connections. address: HOST:PORT by which they reach it. authorization: a member's
-    ticket or delegation for its slot.
+    ticket or delegation for its slot. tickets: of a node that may wait for one.
     """
 
     listener: socket.socket | None = None
     address: str = ""
     authorization: bytes = b""
+    tickets: TicketHosting | None = None
 
 
 ALONE = Peering()
@@ -43,6 +45,7 @@ def start_messages(config: HostConfig, genesis: bytes, measured: Measured, peeri
         authorization=peering.authorization,
         contacts=config.contacts,
         tick_ms=config.tick_ms,
+        ticket_seconds=config.ticket_seconds,
     )
     executor = ExecutorConfig(
         measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max, config.readers

@@ -249,6 +249,7 @@ class Supervisor:
         theirs.append(passed)
         if role == "manager":
             server = self._enclaves[0].server
+            server.tickets = self._peering.tickets
             self._peers = PeerHosting(DescriptorSender(passing), server.dial_failed, self._log, self._peering.listener)
             server.dial = self._peers.dial
         else:

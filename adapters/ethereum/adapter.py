@@ -16,7 +16,7 @@ from adapters.ethereum.late_imports import load_late_imports
 from adapters.ethereum.method_table import make_methods
 from adapters.ethereum.methods import Methods
 from adapters.ethereum.openrpc import openrpc_document
-from adapters.ethereum.requests import QUERIES, query_class
+from adapters.ethereum.requests import QUERIES, needs_newest, query_class
 from adapters.ethereum.rpc import RpcFrontEnd
 from adapters.ethereum.settings import parse_settings
 from adapters.ethereum.subscriptions import RpcSocket
@@ -108,6 +108,10 @@ class EthereumAdapter(Adapter):
     def query_class(self, payload: bytes) -> QueryClass:
         """Filters, the queue and its nonces are the executor's; calls may take seconds."""
         return query_class(QUERIES.decode(payload))
+
+    def needs_newest(self, payload: bytes) -> bool:
+        """Filters and subscriptions wait for news anyway; the queue is this node's own."""
+        return needs_newest(QUERIES.decode(payload))
 
     @cached_property
     def _executor(self) -> EthereumExecutor:

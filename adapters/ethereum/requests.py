@@ -244,6 +244,11 @@ def query_class(query: Query) -> QueryClass:
     return "simulation" if isinstance(query, SimulationQuery) else "lookup"
 
 
+def needs_newest(query: Query) -> bool:
+    """Say whether a query must see what was acknowledged before it: all but polls, and what only this node knows."""
+    return not isinstance(query, Follow | FilterQuery | GetPool)
+
+
 def asks_for_queue(query: GetNonce) -> bool:
     """Say whether the answer counts what waits in the queue, too."""
     return query.block.pending and query.block.number == LATEST and not query.block.hash

@@ -86,13 +86,14 @@ Result = Ran | Rejected | DoesNotFit | Failed
 
 @dataclass(frozen=True, slots=True)
 class Block:
-    """A closed block. last_seqno: of the signature entry that follows the entries."""
+    """A closed block. last_seqno: of the signature entry that follows the entries. time_s: as its commands saw it."""
 
     number: int
     first_seqno: Seqno
     last_seqno: Seqno
     entries: Sequence[BuiltEntry]
     commands: Sequence[Ran]
+    time_s: int
 
 
 class CloseFailed(Exception):
@@ -216,7 +217,7 @@ class BlockBuilder:
                 raise CloseFailed(name, error, commands) from error
         last = Seqno(self._store.head + 1)
         self._store.advance(last)
-        block = Block(self.number, Seqno(self._start + 1), last, self.entries, self.commands)
+        block = Block(self.number, Seqno(self._start + 1), last, self.entries, self.commands, self._time_s)
         self._open_next()
         return block
 

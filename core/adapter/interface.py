@@ -199,7 +199,10 @@ class Backend(Protocol):
         ...
 
     async def query(self, payload: bytes, caller: Caller) -> bytes:
-        """Run a query on committed state. Raises Overloaded, OutcomeUnknown, LimitExceeded, CommandFailed."""
+        """Run a query on committed state: all that was acknowledged before, on any node (see Adapter.needs_newest).
+
+        Raises Overloaded, also when no leader confirms what is newest; OutcomeUnknown, LimitExceeded, CommandFailed.
+        """
         ...
 
     async def receipt(self, seqno: Seqno, caller: Caller) -> bytes | None:
@@ -329,6 +332,15 @@ class Adapter(ABC):
         """
         del payload
         return "lookup"
+
+    def needs_newest(self, payload: bytes) -> bool:
+        """Say whether a query must see whatever was acknowledged before it came, on any node; stateless.
+
+        False is for what this node alone knows, and for what waits for news anyway. That something lies in the past is
+        no reason: "not found" may be out of date, too. The constitution may do without it for all queries (`reads`).
+        """
+        del payload
+        return True
 
     # In the executor.
 

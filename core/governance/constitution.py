@@ -52,6 +52,12 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     code_manifest: tuple[CodeEntry, ...] = ()
     restart_members: int | msgspec.UnsetType = msgspec.UNSET
     """Left out of the JSON where it is not set, so that the digests of older constitutions stay."""
+    reads: Literal["linearizable", "session"] | msgspec.UnsetType = msgspec.UNSET
+    """What a read of `latest` promises (docs/consensus.md). Not said, it is "linearizable"."""
+
+    @property
+    def reads_are_linearizable(self) -> bool:
+        return self.reads != "session"
 
     @property
     def members(self) -> list[str]:

@@ -122,6 +122,36 @@ class NodeRegistered(JoinRefused):
     reason = "node-registered"
 
 
+class TicketNotGiven(JoinRefused):
+    """No ticket that counts came while the node kept its key."""
+
+    reason = "ticket-not-given"
+
+
+class EvidenceMissing(JoinRefused):
+    """The node gives no evidence over its key."""
+
+    reason = "evidence-missing"
+
+
+class EvidenceInvalid(JoinRefused):
+    """The evidence over the node's key is not genuine, or cannot be judged."""
+
+    reason = "evidence-invalid"
+
+
+class EvidenceOfAnotherNode(JoinRefused):
+    """The evidence is over another key than the node's."""
+
+    reason = "evidence-of-another-node"
+
+
+class EvidenceDiffers(JoinRefused):
+    """The evidence over the node's key is of another enclave than the one at the other end of the channel."""
+
+    reason = "evidence-differs"
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """A refusal as it is sent (core.node.peer_messages.JoinDenied)."""

@@ -97,6 +97,7 @@ class LedgerAuditor:
         self._service = service_certificate
         self._given = service_certificate is not None
         self._service_key: PublicKey | None = None
+        self._time_s = 0
         self._status: str | None = None
         self._frontier = MerkleFrontier()
         self._block = _Block()
@@ -182,7 +183,7 @@ class LedgerAuditor:
         if self._service_key is None:
             raise AuthenticationFailed("it is signed before the ledger names its service")
         self._reject_changed_block(entry, signed, root)
-        verify_signed_root(signed, entry, root, self.nodes, self._service_key)
+        self._time_s = verify_signed_root(signed, entry, root, self.nodes, self._service_key, after_s=self._time_s)
         view = self.report.views[-1]
         if view.node is None:
             view.node = signed.node.node

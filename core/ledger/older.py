@@ -46,6 +46,7 @@ class OlderPart:
         self._nodes = TrustedNodes()
         self._frontier = MerkleFrontier()
         self._view = View(0)
+        self._time_s = 0
         self._history = history
         self._block: list[tuple[ParsedEntry, Record]] = []
 
@@ -109,7 +110,9 @@ class OlderPart:
         leader = self._keyring.leader(entry.view)
         if signed.node.node != leader and not (leader is None and begins):
             raise AuthenticationFailed("the signer did not lead this view")
-        verify_signed_root(signed, entry, self._frontier.root(), self._nodes, self._service_key)
+        self._time_s = verify_signed_root(
+            signed, entry, self._frontier.root(), self._nodes, self._service_key, after_s=self._time_s
+        )
         if begins:
             self._keyring.learn_view(entry.view, entry.seqno, signed.node.signer)
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from core.errors import AuthenticationFailed, MalformedMessage
 from core.ledger.entry import ParsedEntry, open_entry, parse_entry, position_of
+from core.ledger.epoch_records import EPOCHS, EpochsSeen
 from core.ledger.files import FOLDER, Record, arrange_chunks, read_records
 from core.ledger.secrets import Keyring
 from core.ledger.tables import SERVICE, SINGLETON_KEY, DomainCodec, ServiceInfo, SignedRoot
@@ -24,7 +25,10 @@ Tables = Mapping[str, Mapping[bytes, bytes | None]]
 
 @dataclass(frozen=True, slots=True)
 class ReadableEntry:
-    """One entry. private_bytes: how long the encrypted part is. private: its tables, None where no key was at hand."""
+    """One entry. private_bytes: how long the encrypted part is. private: its tables, None where no key was at hand.
+
+    missing_epoch: the number of the epoch whose key is not among those given, 0 where none is missing or known.
+    """
 
     seqno: Seqno
     view: View
@@ -36,6 +40,7 @@ class ReadableEntry:
     private_bytes: int
     public: Tables
     private: Tables | None = None
+    missing_epoch: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +73,7 @@ async def read_entries(
 
     Raises LedgerDamaged, and AuthenticationFailed for a key that does not open its entry.
     """
-    learner = None if keyring is None else _ViewLearner(domains, keyring)
+    learner = None if keyring is None else _Learner(domains, keyring)
     for chunk in arrange_chunks(await disk.list_files(FOLDER)):
         if chunk.last is not None and chunk.last < span.first and keyring is None:
             continue
@@ -83,7 +88,7 @@ async def read_entries(
             if learner is not None:
                 learner.take(record)
             if span.holds(seqno):
-                yield _read(record, seqno, domains, keyring)
+                yield _read(record, seqno, domains, learner)
             seqno = Seqno(seqno + 1)
 
 
@@ -97,7 +102,7 @@ async def find_service_certificate(disk: Disk, domains: DomainCodec) -> str | No
     return None
 
 
-def _read(record: Record, seqno: Seqno, domains: DomainCodec, keyring: Keyring | None) -> ReadableEntry:
+def _read(record: Record, seqno: Seqno, domains: DomainCodec, learner: _Learner | None) -> ReadableEntry:
     place = record.place
     try:
         entry = parse_entry(record.data)
@@ -106,7 +111,8 @@ def _read(record: Record, seqno: Seqno, domains: DomainCodec, keyring: Keyring |
         public = domains.decode(entry.public)
     except MalformedMessage as error:
         raise damaged(place, seqno, error.message) from None
-    private = None if keyring is None else _open(entry, record.data, domains, keyring)
+    missing = 0 if learner is None else learner.missing_epoch(entry.view, entry.seqno)
+    private = None if learner is None or missing else _open(entry, record.data, domains, learner.keyring)
     return ReadableEntry(
         seqno=entry.seqno,
         view=entry.view,
@@ -118,28 +124,40 @@ def _read(record: Record, seqno: Seqno, domains: DomainCodec, keyring: Keyring |
         private_bytes=len(entry.private),
         public=public,
         private=private,
+        missing_epoch=missing,
     )
 
 
-class _ViewLearner:
-    """Has a keyring know who leads a view from the signature that it begins with; not verified.
+class _Learner:
+    """Has a keyring know who leads a view from the signature that it begins with, and which epoch is in force; neither
+    is verified. What an epoch sealed whose key is not given stays closed, whatever other keys there are.
 
     A view that begins with anything else began an epoch of its own: without that epoch's key nothing of it is opened.
     """
 
     def __init__(self, domains: DomainCodec, keyring: Keyring) -> None:
+        self.keyring = keyring
         self._domains = domains
-        self._keyring = keyring
         self._view = View(0)
+        self._epochs = EpochsSeen()
+        self._given = {secret.epoch for secret in keyring.epochs}
+
+    def missing_epoch(self, view: View, seqno: Seqno) -> int:
+        """Return the number of the epoch in force there if its key is not given, else 0."""
+        number = self._epochs.number(view, seqno)
+        return 0 if number in self._given else number
 
     def take(self, record: Record) -> None:
         """Take the next entry. Raises LedgerDamaged."""
         try:
             view, seqno = position_of(record.data)
             is_first, self._view = view != self._view, view
-            if is_first and self._keyring.leader(view) is None and (entry := parse_entry(record.data)).is_signature:
+            entry = parse_entry(record.data)
+            if is_first and self.keyring.leader(view) is None and entry.is_signature:
                 signed = SignedRoot.from_tables(self._domains.decode(entry.public))
-                self._keyring.learn_view(view, seqno, signed.node.signer)
+                self.keyring.learn_view(view, seqno, signed.node.signer)
+            if EPOCHS in self._domains.names(entry.public):
+                self._epochs.take(self._domains.decode(entry.public))
         except MalformedMessage as error:
             raise damaged(record.place, None, error.message) from None
 

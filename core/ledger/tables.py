@@ -38,10 +38,12 @@ class DomainCodec:
     names: Callable[[bytes], list[str]]
 
 
-class QuoteInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Evidence over a node's key. quote: base64."""
+class QuoteInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Evidence over a node's key. quote, endorsements (what it verifies with): base64; verified_at: Unix seconds."""
 
     quote: str
+    endorsements: str = ""
+    verified_at: int = 0
 
 
 class NodeInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -53,6 +55,10 @@ class NodeInfo(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     def encode(self) -> bytes:
         return msgspec.json.encode(self)
+
+    def retired(self) -> NodeInfo:
+        """Return the record of the node once it is trusted no more. How its quote verified stands where it came."""
+        return NodeInfo("Retired", self.public_key, QuoteInfo(self.quote_info.quote))
 
     @classmethod
     def decode(cls, data: bytes) -> NodeInfo:

@@ -50,12 +50,16 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class SignedState:
-    """The ledger up to and including its newest signature. views: (view, its first seqno), in order."""
+    """The ledger up to and including its newest signature. views: (view, its first seqno), in order.
+
+    time_s: of the newest block, 0 where none is known.
+    """
 
     seqno: Seqno
     view: View
     frontier: MerkleFrontier
     views: tuple[tuple[View, Seqno], ...]
+    time_s: int = 0
 
 
 def damaged(place: Place, seqno: int | None, what: str) -> LedgerDamaged:
@@ -74,9 +78,18 @@ def read_signed_root(public: bytes, domains: DomainCodec) -> SignedRoot:
 
 
 def verify_signed_root(
-    signed: SignedRoot, entry: OpenedEntry | ParsedEntry, root: Digest, nodes: TrustedNodes, service_key: PublicKey
-) -> None:
-    """Verify what a signature entry says of the root of the entries before it; raises AuthenticationFailed."""
+    signed: SignedRoot,
+    entry: OpenedEntry | ParsedEntry,
+    root: Digest,
+    nodes: TrustedNodes,
+    service_key: PublicKey,
+    *,
+    after_s: int,
+) -> int:
+    """Verify what a signature entry says of the root of the entries before it; raises AuthenticationFailed.
+
+    after_s: the time of the block before, 0 where none is known. Returns this one's, likewise.
+    """
     signature = signed.node
     if (signature.view, signature.seqno) != (entry.view, entry.seqno):
         raise AuthenticationFailed("the signature was made for another entry")
@@ -84,9 +97,14 @@ def verify_signed_root(
     if key is None:
         raise AuthenticationFailed("the signer is not a trusted node of this ledger")
     signature.verify(key, root)
-    verify_root(signed.service, service_key, root, entry.view, entry.seqno)
+    time_s = verify_root(signed.service, service_key, root, entry.view, entry.seqno)
     if entry.evidence != signature_evidence(entry.view, entry.seqno, root):
         raise AuthenticationFailed("the signature entry's commit evidence is not that of its root")
+    if time_s is None and after_s:
+        raise AuthenticationFailed("it states no time, and the block before it did")
+    if (time_s or 0) < after_s:
+        raise AuthenticationFailed(f"its time, {time_s}, is before that of the block before it, {after_s}")
+    return time_s or 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +128,7 @@ class LedgerVerifier:
         self._nodes = self._signed_nodes = TrustedNodes()
         self._frontier = MerkleFrontier()
         self._views: list[tuple[View, Seqno]] = []
+        self._time_s = 0
         self.signed = SignedState(Seqno(0), View(0), self._frontier.copy(), ())
         if start is not None:
             self.go_back(start)
@@ -127,7 +146,9 @@ class LedgerVerifier:
         self.signed, self._nodes, self._signed_nodes = point.signed, point.nodes, point.nodes
         self._frontier, self._views = point.signed.frontier.copy(), list(point.signed.views)
 
-    def adopt(self, frontier: MerkleFrontier, view: View, first: Seqno, written: Sequence[bytes]) -> None:
+    def adopt(
+        self, frontier: MerkleFrontier, view: View, first: Seqno, written: Sequence[bytes], *, time_s: int
+    ) -> None:
         """Take a block that this node itself has just sealed from entry `first` on. frontier: with all of it.
 
         written: the public write sets of its entries. Raises AuthenticationFailed, MalformedMessage.
@@ -139,7 +160,7 @@ class LedgerVerifier:
         if not self._views or view != self._views[-1][0]:
             self._views.append((view, first))
         self._frontier = frontier.copy()
-        self.signed = SignedState(Seqno(frontier.last_seqno), view, frontier, tuple(self._views))
+        self.signed = SignedState(Seqno(frontier.last_seqno), view, frontier, tuple(self._views), time_s)
         self._signed_nodes = self._nodes
 
     def accept(self, data: bytes, place: Place) -> OpenedEntry:
@@ -212,7 +233,7 @@ class LedgerVerifier:
             self._views.append((entry.view, entry.seqno))
         self._frontier.append(entry.leaf)
         if entry.is_signature:
-            self.signed = SignedState(entry.seqno, entry.view, self._frontier.copy(), tuple(self._views))
+            self.signed = SignedState(entry.seqno, entry.view, self._frontier.copy(), tuple(self._views), self._time_s)
             self._signed_nodes = self._nodes
 
     def _verify_signature(self, entry: OpenedEntry) -> None:
@@ -221,7 +242,9 @@ class LedgerVerifier:
         leader = self._keyring.leader(entry.view)
         if signed.node.node != leader and not (leader is None and begins):
             raise AuthenticationFailed("the signer did not lead this view")
-        verify_signed_root(signed, entry, self._frontier.root(), self._nodes, self._service_key)
+        self._time_s = verify_signed_root(
+            signed, entry, self._frontier.root(), self._nodes, self._service_key, after_s=self.signed.time_s
+        )
         if begins:
             self._keyring.learn_view(entry.view, entry.seqno, signed.node.signer)
 

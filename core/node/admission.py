@@ -7,7 +7,7 @@ it paired with, the adapters by the digests that the platform measured with it.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -19,6 +19,15 @@ from core.governance.manifests import MANAGER, WORKER, TeeEntry, check_adapter, 
 from core.ports import Attestor, ReportClaims
 
 REPORT_DATA_BYTES = 64
+
+
+Published = Callable[[], Awaitable[bytes]]
+"""Returns the platform's public words: a JSON object (which code runs, collateral)."""
+
+
+async def nothing_published() -> bytes:
+    """Say nothing in public about the platform."""
+    return b"{}"
 
 
 class VerifyEvidence(Protocol):

@@ -9,6 +9,7 @@ from core.ledger.audit_compare import Audit, Progress, ignore_progress
 from core.ledger.audit_report import AuditReport
 from core.ledger.audit_snapshots import audit_snapshots
 from core.ledger.audit_witness import Witness
+from core.node.admission import VerifyEvidence
 from core.node.audit_rules import SystemRules
 from core.node.manager_tables import WRITE_SETS
 from core.ports import Disk
@@ -19,14 +20,16 @@ async def audit_ledgers(
     *,
     witnesses: Sequence[Witness] = (),
     service_certificate: str | None = None,
+    verify: VerifyEvidence | None = None,
     progress: Progress = ignore_progress,
 ) -> AuditReport:
     """Audit copies of one network's ledger, each with a name, and what others hold of it.
 
     service_certificate: PEM; None: the first one that each ledger names is taken, with a warning. Raises StorageFailed,
-    and MalformedMessage for a service_certificate that is none.
+    and MalformedMessage for a service_certificate that is none. verify: of the nodes' evidence; None: it is left aside,
+    and the report says so (`evidence_verified`).
     """
-    rules = [SystemRules() for _ in ledgers]
+    rules = [SystemRules(verify) for _ in ledgers]
     auditors = [
         (LedgerAuditor(name, WRITE_SETS, [rule], service_certificate), disk)
         for (name, disk), rule in zip(ledgers, rules, strict=True)

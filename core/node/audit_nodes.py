@@ -1,7 +1,7 @@
 """What entries say of nodes, judged by what came before: each writes what members decided and an actor signed.
 
 Pure functions from the state before an entry to what is wrong with it. They never trust a record to fit another: a
-ledger may hold anything. The evidence that a node gave when it joined is not here to be judged: the leader judged it.
+ledger may hold anything. The evidence that a node gave is verified again, as of when it came (node_evidence.py).
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from core.crypto.certificates import fingerprint
 from core.errors import CocoError, MalformedMessage
-from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse
+from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse, parse_authorization
 from core.governance.joining import check_recorded_join
 from core.governance.restarts import RESTARTS, RestartRecord, approvals_needed
 from core.governance.slots import SLOTS, SlotRecord
 from core.kv.write_set import Writes
+from core.ledger.epoch_records import EPOCHS, EpochRecord, read_epoch
 from core.ledger.key_wrapping import EPOCH_KEYS, WRAPPED_BYTES, epoch_key_row
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, SERVICE, SINGLETON_KEY, NodeInfo, ServiceInfo
-from core.node.manager_tables import CURRENT, EPOCHS, FRONT_END, SystemState, Tables, start_writes
+from core.node.admission import VerifyEvidence
+from core.node.manager_tables import CURRENT, FRONT_END, SystemState, Tables, start_writes
+from core.node.node_evidence import verify_recorded, verify_recorded_joining
 from core.node.system_work import join_writes, promotion_writes, removal_writes
 from core.types import Digest, NodeId, Seqno, View
 
@@ -30,28 +31,6 @@ START_TABLES = START_TABLES_MIN | {RESTARTS}
 JOIN_TABLES = frozenset({NODES, ENDORSED_CERTIFICATES, SLOTS, AUTHORIZATIONS})
 CHANGE_TABLES = frozenset({NODES, SLOTS})
 EPOCH_TABLES = frozenset({EPOCHS, EPOCH_KEYS})
-
-
-class EpochRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    first_seqno: int
-    node: str
-    view: int
-
-
-def read_epoch(tables: Tables) -> tuple[int, EpochRecord] | None:
-    """Return number and record of the one epoch that an entry writes, None when it has not their form."""
-    rows = tables.get(EPOCHS, {})
-    if len(rows) != 1:
-        return None
-    ((key, value),) = rows.items()
-    number = int(key) if key.isdigit() and len(key) < 19 else 0
-    if value is None or str(number).encode() != key or number < 1:
-        return None
-    try:
-        record = msgspec.json.decode(value, type=EpochRecord)
-    except (msgspec.DecodeError, ValueError, RecursionError):
-        return None
-    return number, record
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +42,13 @@ class LedgerEnd:
     root: Digest
 
 
-def judge_start(tables: Tables, state: SystemState, end: LedgerEnd | None) -> Sequence[str]:
-    """Judge the start of a network with one node. Its epoch has been judged. end: before it, None for the first."""
+def judge_start(
+    tables: Tables, state: SystemState, end: LedgerEnd | None, verify: VerifyEvidence | None
+) -> Sequence[str]:
+    """Judge the start of a network with one node. Its epoch has been judged. end: before it, None for the first.
+
+    verify: None: its evidence is not.
+    """
     found = read_epoch(tables)
     if found is None or set(tables) | {RESTARTS} != START_TABLES:
         return ["its record of a node's start does not have its form"]
@@ -76,9 +60,12 @@ def judge_start(tables: Tables, state: SystemState, end: LedgerEnd | None) -> Se
         if len(own) != 1:
             return ["it starts a node in no slot, or in several"]
         (name, slot) = own[0]
+        info = _node(tables, node)
+        if verify is not None:
+            verify_recorded(info.quote_info, node, state.constitution, verify)
         expected = start_writes(
             state,
-            _node(tables, node),
+            info,
             _text(tables[ENDORSED_CERTIFICATES].get(node.encode())),
             EpochSecret(number, Seqno(epoch.first_seqno), View(epoch.view), node, b""),
             ServiceInfo.decode(tables[SERVICE].get(SINGLETON_KEY) or b"").cert,
@@ -131,8 +118,8 @@ def _check_approved(
         raise CocoError(f"members approved of a start after {request.view}.{request.seqno}, not after this ledger")
 
 
-def judge_join(tables: Tables, state: SystemState) -> Sequence[str]:
-    """Judge the joining of a node: its actor has signed for it, and its slot was voted for."""
+def judge_join(tables: Tables, state: SystemState, verify: VerifyEvidence | None) -> Sequence[str]:
+    """Judge the joining of a node: its actor has signed for it, its slot was voted for, its evidence holds."""
     if set(tables) != JOIN_TABLES or not len(tables[AUTHORIZATIONS]) == len(tables[ENDORSED_CERTIFICATES]) == 1:
         return ["its record of a node's joining does not have its form"]
     ((_, used),) = tables[AUTHORIZATIONS].items()
@@ -146,6 +133,9 @@ def judge_join(tables: Tables, state: SystemState) -> Sequence[str]:
             return ["it lets a node in that is in already"]
         if decision.drops is not None and not state.was_registered(decision.drops):
             return [f"it drops node {decision.drops[:16]}, which was never registered"]
+        if verify is not None:
+            shown = parse_authorization(message)
+            verify_recorded_joining(info.quote_info, node, shown, state.constitution, verify)
         expected = join_writes(state, decision, info, _text(certificate))
     except CocoError as error:
         return [f"it lets a node in that may not join: {error.message}"]

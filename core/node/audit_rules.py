@@ -26,9 +26,11 @@ from core.governance.slots import SLOTS, slot_of
 from core.kv.write_set import PUBLIC_PREFIX
 from core.ledger.audit import Tables
 from core.ledger.entry import ParsedEntry
+from core.ledger.epoch_records import EPOCHS, read_epoch
 from core.ledger.key_wrapping import EPOCH_KEYS
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, SERVICE, SINGLETON_KEY, SNAPSHOT_EVIDENCE, SignedRoot
+from core.node.admission import VerifyEvidence
 from core.node.audit_nodes import (
     CHANGE_TABLES,
     EPOCH_TABLES,
@@ -40,12 +42,10 @@ from core.node.audit_nodes import (
     judge_join,
     judge_start,
     read_approved,
-    read_epoch,
 )
 from core.node.manager_tables import (
     CONSTITUTION,
     CURRENT,
-    EPOCHS,
     FRONT_END,
     MESSAGES,
     REJECTED,
@@ -80,9 +80,10 @@ class _SnapshotEvidence(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class SystemRules:
-    """See the module. One of a ledger."""
+    """See the module. One of a ledger. verify: of the nodes' evidence, which is not looked at without it."""
 
-    def __init__(self) -> None:
+    def __init__(self, verify: VerifyEvidence | None = None) -> None:
+        self._verify = verify
         self._state: SystemState | None = None
         self._accepted: dict[Digest, VerifiedMessage] = {}
         self._rejected = 0
@@ -156,6 +157,7 @@ class SystemRules:
         state = self._state
         found: dict[str, object] = {
             "epochs": self._epochs,
+            "evidence_verified": self._verify is not None,
             "losses_accepted": list(self._losses),
             "messages_accepted": [
                 {"created_at": one.created_at, "digest": one.digest.hex(), "member": one.member}
@@ -194,7 +196,7 @@ class SystemRules:
         names = frozenset(tables)
         if AUTHORIZATIONS in names:
             self._joined += 1
-            return judge_join(tables, state)
+            return judge_join(tables, state, self._verify)
         if names & {EPOCHS, EPOCH_KEYS} or names & {SERVICE, FRONT_END, ENDORSED_CERTIFICATES}:
             return self._take_epoch(entry, tables, state)
         if NODES in names or (names == {SLOTS}):
@@ -222,7 +224,7 @@ class SystemRules:
         return wrong or self._take_start(tables, state)
 
     def _take_start(self, tables: Tables, state: SystemState) -> Sequence[str]:
-        wrong = judge_start(tables, state, self._end)
+        wrong = judge_start(tables, state, self._end, self._verify)
         approved = None if wrong else read_approved(tables)
         if approved is not None:
             self._approved += 1

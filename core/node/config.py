@@ -17,7 +17,8 @@ class ManagerConfig(Message, frozen=True):
     slot: the name under which the constitution's members know this node. peer_address: HOST:PORT at which the other
     nodes' managers reach this one, "" where there are none. authorization: a member's ticket or delegation for the slot
     (core/governance/joining.py), b"" where there is none. contacts: HOST:PORT of nodes of the network to ask.
-    tick_ms: the consensus engine's tick.
+    tick_ms: the consensus engine's tick. ticket_seconds: how long the node waits for a ticket for its key when
+    `authorization` is not for it; 0: it does not.
     """
 
     genesis: bytes
@@ -31,6 +32,12 @@ class ManagerConfig(Message, frozen=True):
     authorization: bytes = b""
     contacts: tuple[str, ...] = ()
     tick_ms: int = 100
+    ticket_seconds: int = 0
+
+    @property
+    def joins(self) -> bool:
+        """Whether the node is to join a network, and not to begin one."""
+        return bool(self.authorization) or self.ticket_seconds > 0
 
 
 class ExecutorConfig(Message, frozen=True):

@@ -44,6 +44,9 @@ class Exchange:
         self._deadlines: deque[tuple[float, int]] = deque()
         self._sweep: asyncio.TimerHandle | None = None
         self._outbox: deque[Submit | Ask] = deque()
+        self._heard = False
+        self.sole = False
+        """Whether whatever is acknowledged anywhere comes through here first (ToGateway)."""
         self._something = asyncio.Event()
         self._closed = asyncio.Event()
 
@@ -84,6 +87,10 @@ class Exchange:
                     continue
                 if isinstance(message, ToGateway):
                     self._on_committed(message.committed)
+                    self._heard = self._heard or (self.sole and not message.sole)
+                    self.sole = message.sole
+                    if self._heard:
+                        self._something.set()
                     for answer in message.items:
                         self._resolve(answer)
                 elif self._on_front_end is not None:
@@ -98,8 +105,9 @@ class Exchange:
         while True:
             await self._something.wait()
             self._something.clear()
-            while self._outbox:
-                await self._transport.send(FROM_GATEWAY.encode(FromGateway(self._batch())))
+            while self._outbox or self._heard:
+                heard, self._heard = self._heard, False
+                await self._transport.send(FROM_GATEWAY.encode(FromGateway(self._batch(), heard)))
 
     async def closed(self) -> None:
         """Wait until this is closed."""

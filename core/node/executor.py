@@ -29,6 +29,7 @@ from core.node.executor_queries import QueryRunner
 from core.node.executor_start import replay
 from core.node.executor_state import ExecutorState
 from core.node.forwarding import Forwarder, Returns
+from core.node.fresh_reads import FreshReads
 from core.node.front_end_keys import FrontEndKeys
 from core.node.gateway_link import GatewayLink, flush_all
 from core.node.intake import Intake, now_ms
@@ -45,13 +46,14 @@ from core.node.messages import (
     FrontEnd,
     Lead,
     LedgerNews,
+    ReadsConfirmed,
     ReceiptMade,
     SnapshotBegin,
     SnapshotMore,
     SnapshotWritten,
     SystemWork,
 )
-from core.node.node_documents import NodeFigures
+from core.node.node_documents import NodeFigures, status_document
 from core.node.node_news import NodeNews, read_news
 from core.node.outcomes import Outcomes
 from core.node.reader_feed import FeedSource, ReaderFeeds
@@ -88,8 +90,10 @@ class Executor:
         self._outcomes = Outcomes(tickets)
         self._forwarder = Forwarder(manager, tickets, _now_s, self._wake.set)
         self._returns = Returns(manager)
-        self._intake = Intake(tickets, self._forwarder, self._returns, self._wake, now_ms, log)
-        self._links = [GatewayLink(transport, self._intake.take) for transport in gateways]
+        self._fresh = FreshReads(manager, _now_s, self._wake.set)
+        self._intake = Intake(tickets, self._forwarder, self._returns, self._fresh, self._wake, now_ms, log)
+        self._links = [GatewayLink(transport, self._intake.take, self._wake.set) for transport in gateways]
+        self._fresh.attach(self._links)
         self._clock = clock
         self._log = log
         self._load = load
@@ -121,7 +125,7 @@ class Executor:
             raise NodeStopped("the manager enclave is gone", hint="Start the node again.") from error
         work = asyncio.create_task(self._work())
         parts = (self._feeds, self._front_end_keys, self._receipts, self._snapshots, self._forwarder, self._returns)
-        beside = (self._hear_manager(), *(part.run() for part in parts))
+        beside = (self._hear_manager(), self._fresh.run(), *(part.run() for part in parts))
         others = [asyncio.create_task(one) for one in beside]
         for link in self._links:
             others += [asyncio.create_task(link.read(self._log)), asyncio.create_task(link.write())]
@@ -152,7 +156,7 @@ class Executor:
             blocks_in_flight=0 if leading is None else leading.blocks_in_flight,
             unresolved_blocks=len(self._outcomes),
             queued=self._intake.queues.lengths(),
-            queries=len(self._intake.queries),
+            queries=len(self._intake.queries) + len(self._fresh),
             forwarded=len(self._forwarder),
             unanswered=len(self._intake.tickets),
             readers=len(self._feeds),
@@ -161,23 +165,10 @@ class Executor:
 
     def status(self) -> Mapping[str, Any]:
         """Return what /node/status answers."""
-        figures = self.figures()
-        return {
-            "role": "leader" if figures.leads else self._node_news.role or "follower",
-            "leader": figures.node_id if figures.leads else self._leader,
-            "view": figures.committed.view,
-            "committed": figures.committed.seqno,
-            "head": figures.head,
-            "blocks": figures.blocks,
-            "blocks_in_flight": figures.blocks_in_flight,
-            "queued": figures.queued,
-            "forwarded": figures.forwarded,
-            "adapters": {name: adapter.info.version for name, adapter in self._state.adapters.items()},
-            "default_adapter": self._state.default_adapter(),
-            "readers": figures.readers,
-            "ledger": self._ledger_news,
-            "stopping": figures.stopping,
-        }
+        document = status_document(self.figures(), self._node_news, self._leader)
+        adapters = {name: adapter.info.version for name, adapter in self._state.adapters.items()}
+        about = {"adapters": adapters, "default_adapter": self._state.default_adapter(), "ledger": self._ledger_news}
+        return document | about
 
     # Start.
 
@@ -241,6 +232,7 @@ class Executor:
             self._front_end_keys.private_key,
             self._front_end_keys.service or self._service,
             self._feeds.session,
+            str(self._ledger_news.get("removed", "")),
         )
         for link in self._links:
             link.send_front_end(front_end)
@@ -279,6 +271,8 @@ class Executor:
                 self._intake.take_forwarded(message)
             case AnswersReturned(items):
                 self._forwarder.returned(items)
+            case ReadsConfirmed():
+                self._fresh.confirmed(message)
             case ReceiptMade():
                 self._receipts.made(message)
             case CertificateIssued():
@@ -289,6 +283,8 @@ class Executor:
                 self._snapshots.take(message)
             case LedgerNews(status):
                 self._ledger_news, self._node_news = read_news(status)
+                self._state.front_end_changed |= "removed" in self._ledger_news
+                self._reached()
             case _:
                 raise InvariantBroken(f"the manager sent {type(message).__name__} out of turn")
 
@@ -315,7 +311,7 @@ class Executor:
         view = View(message.view)
         self._outcomes.view_began(view)
         self._leading = Leading(view, self._state, self._intake, self._snapshots, self._manager, self._log)
-        self._intake.lead()
+        self._intake.lead(alone=message.alone)
         self._log(f"leads view {view} after entry {self._state.committed}")
 
     def _follow(self, leader: str) -> None:
@@ -388,10 +384,10 @@ class Executor:
                 timer.cancel()
 
     def _answer_query(self) -> bool:
-        waiting = self._intake.queries.pop(self._state.committed, 0.0)
-        if waiting is not None:
-            self._query_runner.answer(*waiting.item)
-        return waiting is not None
+        query = self._intake.next_query(self._state.committed)
+        if query is not None:
+            self._query_runner.answer(*query)
+        return query is not None
 
 
 def _now_s() -> float:

@@ -1,7 +1,9 @@
 """A gateway's way to the executor and the readers: commands to the one, queries to whoever can answer them.
 
 Each query carries the newest committed seqno that this gateway has answered with, and a reader answers from no older
-state: a client reads what it has written, and never an older state than it has read.
+state: a client reads what it has written, and never an older state than it has read. Where the constitution wants reads
+to be linearizable, the executor is asked first what is committed by now (read_rounds.py), or itself answers no sooner
+than it knows (fresh_reads.py): a client reads what anybody was told before, by any node.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import msgspec
 
 from core import limits
 from core.adapter.interface import (
+    ANONYMOUS,
     Adapter,
     Caller,
     CommandFailed,
@@ -25,11 +28,15 @@ from core.adapter.interface import (
 )
 from core.errors import CocoError, InvariantBroken, LimitExceeded
 from core.node.exchange import Exchange
-from core.node.messages import RECEIPT_ANSWER, Answer, Ask, FrontEnd, ReceiptAnswer, Submit, WireCaller
+from core.node.messages import Answer, Ask, FrontEnd, Submit, WireCaller
 from core.node.proposals import GOVERNANCE
+from core.node.read_rounds import ReadRounds
 from core.node.reader_slot import ReaderSlot
+from core.node.receipt_answer import RECEIPT_ANSWER, ReceiptAnswer
 from core.ports import Transport
 from core.types import Seqno, TransactionId, View
+
+_COMMIT = msgspec.json.encode({"kind": "commit"})
 
 
 class _StatusReply(msgspec.Struct, frozen=True):
@@ -70,6 +77,11 @@ class ExecutorClient:
             for number in range(readers)
         ]
         self.adapters: Mapping[str, Adapter] = {}
+        self.removed = ""
+        """Why this node serves nothing any more: only what it says of itself is asked for then."""
+        self.linearizable = False
+        """Whether the constitution wants that of reads; set with each FrontEnd."""
+        self._rounds = ReadRounds(self._confirm)
         self._ticket = 0
         self._floor = 0
         self._news = 0
@@ -97,6 +109,7 @@ class ExecutorClient:
         """
         if len(payload) > limits.COMMAND_BYTES_MAX:
             raise LimitExceeded(f"a command of {len(payload)} bytes; the bound is {limits.COMMAND_BYTES_MAX}")
+        self._require_serving()
         item = Submit(self._next(), adapter, payload, _wire(caller, token))
         answer = await self._executor.ask(item, self._seconds_max)
         identifier = TransactionId(View(answer.view), Seqno(answer.seqno)) if answer.seqno else None
@@ -111,20 +124,27 @@ class ExecutorClient:
         """
         if len(payload) > limits.COMMAND_BYTES_MAX:
             raise LimitExceeded(f"a query of {len(payload)} bytes; the bound is {limits.COMMAND_BYTES_MAX}")
+        if adapter != GOVERNANCE:
+            self._require_serving()
         query_class = self._class_of(adapter, payload) if self._slots else "live"
+        fresh = self.linearizable and self._needs_newest(adapter, payload)
         where = self._place(query_class)
-        item = Ask(self._next(), adapter, payload, _wire(caller), self._floor)
+        if fresh and where is not self._executor:
+            if not self._executor.sole:
+                await self._rounds.confirm()
+            fresh = False
+        item = Ask(self._next(), adapter, payload, _wire(caller), self._floor, fresh)
         answer = await where.ask(item, self._seconds_max)
         if answer.failure == "unknown_outcome" and query_class == "lookup":
             raise Overloaded("the node's queries are interrupted", hint="Try again in a moment.")
         if answer.failure == "unknown_outcome":
             raise OutcomeUnknown("the query was not answered in time", hint="Ask again, or for less at a time.")
-        if answer.failure:
-            raise _error(answer, None)
+        _raise_for_query(answer)
         return answer.reply
 
     async def receipt(self, query: Mapping[str, object], caller: Caller) -> ReceiptAnswer:
         """Ask for a receipt (executor_queries.py). Raises as `ask`; CommandFailed when the disk does not return it."""
+        self._require_serving()
         reply = await self.ask(GOVERNANCE, msgspec.json.encode({"kind": "receipt", **query}), caller)
         if reply.startswith(b"{"):
             document = msgspec.json.decode(reply)
@@ -169,6 +189,10 @@ class ExecutorClient:
         """Send what the executor is asked, as it comes, until the channel closes (ChannelClosed)."""
         await self._executor.write()
 
+    def _require_serving(self) -> None:
+        if self.removed:
+            raise Overloaded(self.removed, hint="Ask another node. Nothing was written.")
+
     def _next(self) -> int:
         self._ticket += 1
         return self._ticket
@@ -176,6 +200,19 @@ class ExecutorClient:
     def _class_of(self, adapter: str, payload: bytes) -> QueryClass:
         found = self.adapters.get(adapter)
         return "live" if found is None else found.query_class(payload)
+
+    def _needs_newest(self, adapter: str, payload: bytes) -> bool:
+        """What a node says of itself, it says without asking others."""
+        found = self.adapters.get(adapter)
+        return adapter != GOVERNANCE if found is None else found.needs_newest(payload)
+
+    async def _confirm(self) -> None:
+        """Learn what is committed by now: the answer raises the floor. Raises as `ask`."""
+        item = Ask(self._next(), GOVERNANCE, _COMMIT, _wire(ANONYMOUS), 0, True)
+        answer = await self._executor.ask(item, self._seconds_max)
+        if answer.failure == "unknown_outcome":
+            raise OutcomeUnknown("the query was not answered in time", hint="Ask again.")
+        _raise_for_query(answer)
 
     def _place(self, query_class: QueryClass) -> Exchange | ReaderSlot:
         match query_class:
@@ -246,6 +283,13 @@ class AdapterBackend:
 
 def _wire(caller: Caller, token: str = "") -> WireCaller:
     return WireCaller(caller.identity, caller.is_member, caller.credential, token)
+
+
+def _raise_for_query(answer: Answer) -> None:
+    if answer.failure == "not_leader":
+        raise Overloaded("this node reaches no leader to confirm what is newest", hint="Try again in a moment.")
+    if answer.failure:
+        raise _error(answer, None)
 
 
 def _error(answer: Answer, identifier: TransactionId | None) -> CocoError:

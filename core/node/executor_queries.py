@@ -20,10 +20,11 @@ from core.kv.write_set import WriteSet
 from core.node.executor_state import ExecutorState
 from core.node.gateway_link import GatewayLink
 from core.node.governance_view import governance_view
-from core.node.messages import Answer, Ask, ReceiptAnswer
+from core.node.messages import Answer, Ask
 from core.node.node_documents import NodeFigures, metrics_text, nodes_document, state_document
 from core.node.node_news import NodeNews
 from core.node.proposals import GOVERNANCE
+from core.node.receipt_answer import ReceiptAnswer
 from core.node.receipt_desk import Form, ReceiptDesk, receipt_answer
 from core.types import Digest, Seqno, TransactionId
 

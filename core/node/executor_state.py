@@ -49,6 +49,7 @@ class ExecutorState:
         self.started = self.committed
         self.front_end_changed = False
         """Whether what gateways serve by has changed since this was set to False."""
+        builder.note_time(ready.time_s)
         self._feeds = feeds
         self._announce = announce
         self._pinned = pinned
@@ -95,8 +96,8 @@ class ExecutorState:
                 raise InvariantBroken(f"the manager applies a malformed entry {entry.seqno}: {error.message}") from None
             self._write(Seqno(entry.seqno), writes)
         self.builder.open_after(Seqno(message.last_seqno))
-        # The block tells no time, but it was made before now; the clocks of nodes may differ by more than that.
-        self.builder.note_time(self.builder.now_s())
+        # Where a block tells no time (older ledgers), it was made before now.
+        self.builder.note_time(message.time_s or self.builder.now_s())
         self._pass_on(message.entries, Seqno(message.last_seqno))
         if self._asleep:
             self.wake_adapters(reset=True)
@@ -122,7 +123,8 @@ class ExecutorState:
     def begin_view(self, message: Lead) -> None:
         """Check that a view may be led from here. Its first block is committed, and may be a signature not told of."""
         if message.last_seqno == self.committed + 1:
-            self.apply(BlockApplied(message.view, message.last_seqno, message.last_seqno, ()))
+            self.apply(BlockApplied(message.view, message.last_seqno, message.last_seqno, (), message.time_s))
+        self.builder.note_time(message.time_s)
         if self.committed != message.last_seqno or self.views.view_at(self.committed) != message.view:
             raise InvariantBroken(
                 f"the manager leads {message.view} after {message.last_seqno}; {self.committed} is here"

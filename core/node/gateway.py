@@ -104,9 +104,11 @@ class Gateway:
                 self._log,
                 connections=lambda: self._server.connections,
             )
+            self._client.linearizable = constitution.reads_are_linearizable
             certificates = [identity.certificate for identity in constitution.identities]
             context = server_context(front_end.certificate_chain, front_end.private_key, certificates)
         except CocoError as error:
             self._fail(error)
             return
+        self._client.removed = front_end.removed
         self._server.configure(context, routes)

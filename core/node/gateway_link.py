@@ -19,11 +19,20 @@ _ANSWER_OVERHEAD_BYTES = 64
 
 
 class GatewayLink:
-    """See the module. `take` is called with each item that arrives."""
+    """See the module. `take` is called with each item that arrives, `heard` when it says that it is sole no more."""
 
-    def __init__(self, transport: Transport, take: Callable[[GatewayLink, Submit | Ask], None]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        take: Callable[[GatewayLink, Submit | Ask], None],
+        heard: Callable[[], None] = lambda: None,
+    ) -> None:
         self._transport = transport
         self._take = take
+        self._heard = heard
+        self._sole = self._said_sole = False
+        self.awaits_heard = False
+        """Whether the gateway may still believe that it is the sole way to what is committed."""
         self._outbox: deque[Answer] = deque()
         self._outbox_bytes = 0
         self._gone = False
@@ -70,6 +79,13 @@ class GatewayLink:
             self._empty.clear()
             self._something.set()
 
+    def sole(self, is_sole: bool) -> None:
+        """Tell the gateway whether it is the sole way to what is committed. That it is not, it has to say back."""
+        self._sole = is_sole and not self.awaits_heard
+        if self._sole != self._said_sole:
+            self.awaits_heard = self._said_sole
+            self.announce(self._committed)
+
     async def read(self, log: Callable[[str], None]) -> None:
         """Read until the channel closes (ChannelClosed). What does not parse is refused and counted in the log."""
         while True:
@@ -79,6 +95,9 @@ class GatewayLink:
             except (MalformedMessage, LimitExceeded) as error:
                 log(f"a message of a gateway was refused: {error.message}")
                 continue
+            if message.heard:
+                self.awaits_heard = False
+                self._heard()
             for item in message.items:
                 self._take(self, item)
 
@@ -91,9 +110,9 @@ class GatewayLink:
                 if self._front_end is not None:
                     front_end, self._front_end = self._front_end, None
                     await self._transport.send(TO_GATEWAY.encode(front_end))
-                while self._outbox or self._announced:
-                    self._announced = Seqno(0)
-                    await self._transport.send(TO_GATEWAY.encode(ToGateway(self._batch(), self._committed)))
+                while self._outbox or self._announced or self._sole != self._said_sole:
+                    self._announced, self._said_sole = Seqno(0), self._sole
+                    await self._transport.send(TO_GATEWAY.encode(ToGateway(self._batch(), self._committed, self._sole)))
                 if self._front_end is None:
                     self._empty.set()
         finally:

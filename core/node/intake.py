@@ -19,6 +19,7 @@ from core.adapter.queue import CommandQueues
 from core.errors import InvariantBroken
 from core.node.fair_queue import FairQueue, Quota
 from core.node.forwarding import Forwarder, Returns
+from core.node.fresh_reads import FreshReads
 from core.node.gateway_link import GatewayLink
 from core.node.messages import Answer, Ask, CommandsForwarded, Submit
 from core.node.proposals import GOVERNANCE
@@ -39,12 +40,14 @@ class Intake:
         tickets: Tickets,
         forwarder: Forwarder,
         returns: Returns,
+        fresh: FreshReads,
         wake: asyncio.Event,
         now_ms: Callable[[], int],
         log: Callable[[str], None],
     ) -> None:
         self._forwarder = forwarder
         self._returns = returns
+        self._fresh = fresh
         self._wake = wake
         self._now_ms = now_ms
         self._log = log
@@ -63,16 +66,27 @@ class Intake:
         self._read = read
         self._empty_queues()
 
-    def lead(self) -> None:
-        """Queue commands here from now on, with those that no leader has seen."""
+    def lead(self, *, alone: bool) -> None:
+        """Queue commands here from now on, with those that no leader has seen. alone: there is no other node."""
         self._leads = True
+        self._fresh.lead(alone=alone)
         self._empty_queues()
         for ticket, opened in self._forwarder.lead():
             self._queue(ticket, opened)
 
+    def not_alone(self) -> None:
+        """There may be another node from now on."""
+        self._fresh.not_alone()
+
+    @property
+    def may_take_in_others(self) -> bool:
+        """Whether nobody here reads any more as if there were no other node."""
+        return self._fresh.all_know
+
     def follow(self, leader: str, settled: Set[int]) -> None:
         """Pass commands on from now on. settled: tickets that somebody else answers."""
         was_leading, self._leads = self._leads, False
+        self._fresh.not_alone()
         self._forwarder.follow(leader)
         if not was_leading:
             return
@@ -108,6 +122,11 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - adapters are other people's code; only its type goes on
             raise _broken_queue(error) from None
 
+    def next_query(self, committed: Seqno) -> tuple[GatewayLink, Ask] | None:
+        """Remove and return the next query that is ready."""
+        waiting = self.queries.pop(committed, 0.0) or self._fresh.pop()
+        return None if waiting is None else waiting.item
+
     def expire(self) -> None:
         """Answer the commands and queries that were held too long; as `next` when a queue fails."""
         try:
@@ -115,14 +134,21 @@ class Intake:
         except Exception as error:  # noqa: BLE001 - adapters are other people's code; only its type goes on
             raise _broken_queue(error) from None
         self.tickets.answer_all(expired)
+        self._fresh.expire()
         for waiting in self.queries.expire(self._now_ms() / 1000 - limits.QUERY_WAIT_SECONDS_MAX):
             link, ask = waiting.item
             link.answer(Answer(ask.ticket, b"", "overloaded", 0, 0))
 
     def next_deadline_s(self) -> float | None:
         """When `expire` has something to do, if ever: monotonic seconds."""
-        held_ms, oldest_s = self.queues.next_deadline_ms(), self.queries.oldest_s()
+        held_ms, oldest_s, fresh_s = (
+            self.queues.next_deadline_ms(),
+            self.queries.oldest_s(),
+            self._fresh.next_deadline_s(),
+        )
         deadlines = [] if held_ms is None else [held_ms / 1000]
+        if fresh_s is not None:
+            deadlines.append(fresh_s)
         if oldest_s is not None:
             deadlines.append(oldest_s + limits.QUERY_WAIT_SECONDS_MAX)
         return min(deadlines, default=None)
@@ -130,6 +156,7 @@ class Intake:
     def refuse_all(self) -> None:
         """Answer everything that has not run, at a stop."""
         self.tickets.fail_all("overloaded")
+        self._fresh.refuse_all()
         for waiting in self.queries.drain():
             link, ask = waiting.item
             link.answer(Answer(ask.ticket, b"", "overloaded", 0, 0))
@@ -146,6 +173,9 @@ class Intake:
 
     def _ask(self, link: GatewayLink, item: Ask) -> None:
         try:
+            if item.fresh:
+                self._fresh.push(link, item)
+                return
             now_s = self._now_ms() / 1000
             self.queries.push(item.caller.identity, (link, item), after=Seqno(item.after), now_s=now_s)
         except Overloaded:

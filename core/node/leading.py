@@ -69,7 +69,8 @@ class Leading:
         return blocks
 
     def system_work(self) -> None:
-        """The manager has something to record, once more."""
+        """The manager has something to record, once more: another node's taking part, perhaps."""
+        self._intake.not_alone()
         self._system_work += 1
 
     def committed(self, message: BlockCommitted) -> None:
@@ -125,7 +126,11 @@ class Leading:
     @property
     def _has_manager_entry(self) -> bool:
         """Whether there is something to propose whose entry the manager itself fills in, as a block of its own."""
-        return bool(self._intake.governance or self._system_work or self._snapshots.owes_evidence)
+        return bool(self._intake.governance or self._may_do_system_work or self._snapshots.owes_evidence)
+
+    @property
+    def _may_do_system_work(self) -> bool:
+        return self._system_work > 0 and self._intake.may_take_in_others
 
     def _next(self) -> tuple[str, Pending] | None:
         return self._builder.backlog.popleft() if self._builder.backlog else self._intake.next()
@@ -155,14 +160,15 @@ class Leading:
         return True
 
     async def _propose_manager_entry(self) -> bool:
-        first = Seqno(self._state.store.head + 1)
-        if self._system_work:
+        first, time_s = Seqno(self._state.store.head + 1), self._builder.now_s()
+        self._builder.note_time(time_s)
+        if self._may_do_system_work:
             self._system_work -= 1
-            await self._proposals.propose_own(first, SYSTEM)
+            await self._proposals.propose_own(first, SYSTEM, time_s)
         elif self._snapshots.owes_evidence:
             self._snapshots.owes_evidence = False
-            await self._proposals.propose_own(first, SNAPSHOT)
+            await self._proposals.propose_own(first, SNAPSHOT, time_s)
         else:
             ticket, message = self._intake.governance.popleft()
-            await self._proposals.propose_governance(first, ticket, message)
+            await self._proposals.propose_governance(first, ticket, message, time_s)
         return True

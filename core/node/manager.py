@@ -9,7 +9,7 @@ has returned on a majority; anything that goes wrong with this node's disk ends 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -19,10 +19,10 @@ import msgspec
 
 from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import ChannelClosed, InvariantBroken, LimitExceeded, MalformedMessage
-from core.governance.authorizations import Measurements
 from core.governance.constitution import Constitution
-from core.node.admission import REPORT_DATA_BYTES, VerifyEvidence, check_own_admission
+from core.node.admission import Published, VerifyEvidence, check_own_admission, nothing_published
 from core.node.config import ManagerConfig
+from core.node.manager_joining import TicketDesk, describe_own, own_authorization
 from core.node.manager_keys import store_secrets
 from core.node.manager_older import LedgerStatus, verify_older
 from core.node.manager_receipts import ReceiptMaker
@@ -40,6 +40,7 @@ from core.node.messages import (
     TO_MANAGER,
     CertificateIssued,
     CertificateRequest,
+    ConfirmReads,
     ForwardAnswers,
     ForwardToLeader,
     FromManager,
@@ -50,24 +51,17 @@ from core.node.messages import (
     SnapshotRows,
     SnapshotTable,
 )
+from core.node.node_evidence import make_evidence
 from core.node.peer_messages import PeerNetwork
-from core.node.replication.blocks import SealedBlock
 from core.node.replication.joining import UNTAKEN_CONNECTIONS_MAX, IdentityUsed, Joiner, StartsNetwork
 from core.node.replication.node import ReplicatedNode
 from core.node.replication.restart_desk import clear_desk
 from core.node.start_checks import StartPermit
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
-from core.types import NodeId, Seqno
+from core.types import NodeId
 
 Connect = Callable[[PrivateKey, Constitution], PeerNetwork]
 """Makes the channels to the other nodes, for a node with this key."""
-
-Published = Callable[[], Awaitable[bytes]]
-
-
-async def nothing_published() -> bytes:
-    """Say nothing in public about the platform."""
-    return b"{}"
 
 
 class Manager:
@@ -75,7 +69,8 @@ class Manager:
 
     worker: what its report said when it paired. verify: how others would verify this node's evidence.
     published: returns a JSON object of the platform's public words (which code runs, collateral), which joins the
-    service's. connect: makes the channels to other nodes; None for a network of one.
+    service's. connect: makes the channels to other nodes; None for a network of one. tickets: for a node that waits
+    for one.
     """
 
     def __init__(
@@ -92,7 +87,9 @@ class Manager:
         log: Callable[[str], None],
         published: Published = nothing_published,
         connect: Connect | None = None,
+        tickets: TicketDesk | None = None,
     ) -> None:
+        self._tickets = tickets
         self._published = published
         self._worker = worker
         self._verify = verify
@@ -132,7 +129,7 @@ class Manager:
         await self._check_admission()
         sender = ReplaySender(self._executor)
         config, disk, sealer = self._config, self._disk, self._sealer
-        if config.authorization:
+        if config.joins:
             outcome = await self._join(sender)
         else:
             outcome = await permit_alone(config, disk, sealer, self._clock, self._log)
@@ -175,22 +172,8 @@ class Manager:
             self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
         running = await self._put_together(began.as_started(), sender)
         node, epoch = running.node, began.epoch
-        node.leadership.start_entries = start_entries(self._config, began, running.quote, self._clock())
-        committed: asyncio.Future[SealedBlock] = asyncio.get_running_loop().create_future()
-
-        async def deliver(block: SealedBlock) -> None:
-            for entry in block.entries:
-                await sender.add(Seqno(entry.seqno), entry.public, entry.private)
-            committed.set_result(block)
-
-        node.before_ready = deliver
-        running.begin(self._config.tick_ms)
-        node.driver.campaign()
-        await asyncio.wait((committed, running.task), return_when=asyncio.FIRST_COMPLETED)
-        if not committed.done():
-            await running.task
-            raise InvariantBroken("the node ended during its start")
-        block = committed.result()
+        node.leadership.start_entries = start_entries(self._config, began, running.evidence, self._clock())
+        block = await running.begin_network(self._config.tick_ms, sender)
         running.snapshots.began(block)
         known = replace(
             began.secrets, known_seqno=block.last, node=epoch.node, next_node=NodeId(""), granted=NodeId("")
@@ -207,6 +190,10 @@ class Manager:
         node_key, constitution = PrivateKey.generate(), Constitution.decode(self._config.genesis)
         if self._connect is None:
             raise InvariantBroken("a node that has no channels is to join others")
+        own = await describe_own(
+            self._config, node_key.public_key(), self._attestor, self._worker, await self._read_published()
+        )
+        authorization = await own_authorization(own, self._tickets, clock=self._clock, log=self._log)
         self._peers = self._connect(node_key, constitution)
         joiner = Joiner(
             self._config,
@@ -217,12 +204,12 @@ class Manager:
             clock=self._clock,
             log=self._log,
             read_disk=partial(restarting_of, self._config, self._disk, self._sealer, self._clock, self._log),
+            authorization=authorization,
+            evidence=own.evidence,
             patience=patience,
         )
-        own = await self._attestor.own_measurement()
-        authorization = joiner.check(Measurements(own.hex(), self._worker.measurement.hex()))
         try:
-            joined = await joiner.ask(authorization)
+            joined = await joiner.ask()
         except StartsNetwork as starts:
             await self._peers.close()
             self._log("starts the network again")
@@ -242,7 +229,8 @@ class Manager:
 
     async def _put_together(self, started: Started, sender: ReplaySender) -> RunningNode:
         ledger, head = started.ledger, started.ledger.head
-        quote = await self._attestor.quote(bytes.fromhex(started.node).ljust(REPORT_DATA_BYTES, b"\0"))
+        published = await self._read_published()
+        evidence = await make_evidence(self._attestor, published, started.node)
         receipts = ReceiptMaker(ledger.history, self._disk, head.keyring, head.state.certificates, log=self._log)
         status = LedgerStatus(self._executor, ledger.older, ledger.snapshot)
         node = ReplicatedNode(
@@ -258,6 +246,7 @@ class Manager:
             peers=self._peers,
             tell=self._tell,
             status=status,
+            verify=self._verify,
             clock=self._clock,
             log=self._log,
         )
@@ -266,8 +255,7 @@ class Manager:
         )
         node.snapshots = snapshots
         node.update_register()
-        published = await self._read_published()
-        return RunningNode(started, node, receipts, snapshots, status, quote, published)
+        return RunningNode(started, node, receipts, snapshots, status, evidence, published)
 
     async def _say_ready(self, running: RunningNode, sender: ReplaySender) -> None:
         """Tell the executor that it has everything, and whom it follows, or that it leads."""
@@ -282,6 +270,7 @@ class Manager:
                     constitution=node.head.state.constitution.encode(),
                     service=running.service_info(),
                     view_history=node.head.views,
+                    time_s=node.head.time_s,
                 )
             )
         )
@@ -371,6 +360,8 @@ class Manager:
                         running.snapshots.take(message)
                     case ForwardToLeader():
                         running.node.forward(message)
+                    case ConfirmReads(number):
+                        running.node.driver.confirm_reads(number)
                     case ForwardAnswers():
                         running.node.return_answers(message)
                     case _:

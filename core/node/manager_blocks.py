@@ -73,7 +73,7 @@ class BlockSealer:
         block = self._open()
         for public in entries:
             block.append(self._seal_own(public, NO_CLAIMS), public, EMPTY_DOMAIN)
-        return self._finish(block, [])
+        return self._finish(block, [], int(self._clock()))
 
     def check_place(self, proposed: ProposeBlock) -> None:
         """Raise InvariantBroken for a block of this view that is not the next."""
@@ -110,7 +110,8 @@ class BlockSealer:
                 self._check(draft)
                 entry = self._seal(draft.public, draft.private, Digest(draft.claims))
                 block.append(entry, draft.public, draft.private)
-        return self._finish(block, results), change
+        latest_s = int(self._clock()) + limits.BLOCK_TIME_AHEAD_SECONDS_MAX
+        return self._finish(block, results, min(proposed.time_s, latest_s)), change
 
     def _open(self) -> _Open:
         """Begin a block at the ledger's head, under the key in use there."""
@@ -141,11 +142,13 @@ class BlockSealer:
             raise InvariantBroken("an entry is sealed outside a block")
         return self._sealer
 
-    def _finish(self, block: _Open, results: Sequence[GovernanceResult]) -> SealedBlock:
+    def _finish(self, block: _Open, results: Sequence[GovernanceResult], time_s: int) -> SealedBlock:
+        """time_s: the block's, unless the one before it is later: clocks differ, and are set."""
+        time_s = max(time_s, self._head.time_s)
         last = Seqno(self._frontier.last_seqno + 1)
         root = self._frontier.root()
         signature = RootSignature.make(self._node_key, self._node, self._view, last, root)
-        signed = SignedRoot(signature, self._service.sign(root, self._view, last))
+        signed = SignedRoot(signature, self._service.sign(root, self._view, last, time_s))
         entry = self._entry_sealer.seal_signature(last, encode_domain(signed.to_tables()), root)
         self._frontier.append(entry.leaf)
         sealed = [*block.sealed, entry]
@@ -158,6 +161,7 @@ class BlockSealer:
             governance=tuple(results),
             leaves=tuple((one.leaf, len(one.data)) for one in sealed),
             entries=tuple(block.entries),
+            time_s=time_s,
         )
         self._head.adopt(finished)
         # A new epoch's key seals what comes after the block that records it.

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 from collections.abc import Callable
 from dataclasses import replace
 
 from core.governance.constitution import Constitution
 from core.governance.restarts import approvals_needed
 from core.kv.write_set import encode_domain
-from core.ledger.tables import NodeInfo, QuoteInfo
+from core.ledger.tables import NodeInfo
 from core.node.config import ManagerConfig
 from core.node.manager_keys import NO_NODE, store_secrets
 from core.node.manager_older import LedgerStatus
@@ -18,6 +17,8 @@ from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_snapshots import SnapshotKeeper, SnapshotSettings
 from core.node.manager_start import Began, Started, read_disk
 from core.node.manager_tables import genesis_writes, start_writes
+from core.node.node_evidence import quote_info
+from core.node.peer_messages import NodeEvidence
 from core.node.replication import restart_desk
 from core.node.replication.node import ReplicatedNode
 from core.node.replication.restart_desk import RestartDesk, clear_desk
@@ -43,7 +44,7 @@ async def restarting_of(
         sealed = replace(kept, node=report.node, next_node=NO_NODE, granted=granted_to)
         await store_secrets(disk, sealer, sealed)
 
-    desk = RestartDesk(disk, constitution, found, config.slot, log, is_chosen=bool(config.authorization))
+    desk = RestartDesk(disk, constitution, found, config.slot, log, is_chosen=config.joins)
     return Restarting(report, granted, seal, log), desk
 
 
@@ -68,10 +69,10 @@ async def permit_alone(
         await asyncio.sleep(restart_desk.POLL_SECONDS)
 
 
-def start_entries(config: ManagerConfig, began: Began, quote: bytes, now: float) -> list[bytes]:
+def start_entries(config: ManagerConfig, began: Began, evidence: NodeEvidence, now: float) -> list[bytes]:
     """Return the public write sets that a start with one node records; of a first start, the constitution before it."""
     state, key = began.ledger.head.state, began.node_key.public_key()
-    info = NodeInfo("Trusted", key.to_pem(), QuoteInfo(base64.b64encode(quote).decode()))
+    info = NodeInfo("Trusted", key.to_pem(), quote_info(evidence, int(now)))
     writes = [
         start_writes(
             state,

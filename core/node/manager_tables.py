@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from core.errors import AuthenticationFailed, CocoError, MalformedMessage
 from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse
@@ -16,6 +15,7 @@ from core.governance.proposals import PROPOSALS, ProposalRecord, decide
 from core.governance.restarts import RESTARTS, RestartRecord, restart_row
 from core.governance.slots import SLOTS, SlotRecord, restart
 from core.kv.write_set import Writes, decode_domain, encode_domain, table_names
+from core.ledger.epoch_records import EPOCHS, epoch_row
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import (
     ENDORSED_CERTIFICATES,
@@ -31,7 +31,6 @@ from core.types import Digest, NodeId
 
 CONSTITUTION = "public:coco.constitution"
 SETTINGS = "public:coco.settings"
-EPOCHS = "public:coco.epochs"
 FRONT_END = "public:coco.front_end"
 MESSAGES = "public:coco.governance.messages"
 REJECTED = "public:coco.governance.rejected"
@@ -217,9 +216,7 @@ def start_writes(
     certificate: the node's, endorsed by the service (PEM). address: HOST:PORT at which other nodes reach it.
     """
     nodes: dict[bytes, bytes | None] = {
-        old: replace(info, status="Retired").encode()
-        for old, info in sorted(state.nodes.items())
-        if info.status == "Trusted"
+        old: info.retired().encode() for old, info in sorted(state.nodes.items()) if info.status == "Trusted"
     }
     nodes[secret.node.encode()] = node.encode()
     return {
@@ -231,9 +228,3 @@ def start_writes(
         SLOTS: slot_rows(restart(state.slots, slot, secret.node, address, state.members[0])),
         **({RESTARTS: {restart_row(approved.request): approved.encode()}} if approved is not None else {}),
     }
-
-
-def epoch_row(secret: EpochSecret) -> dict[bytes, bytes | None]:
-    """Return what the table of epochs says of one."""
-    epoch = {"first_seqno": secret.first_seqno, "node": secret.node, "view": secret.first_view}
-    return {str(secret.epoch).encode(): msgspec.json.encode(epoch)}

@@ -5,7 +5,9 @@ Carried over paired AEAD channels.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
+
+import msgspec
 
 from core.codec import Codec, Message
 
@@ -39,7 +41,8 @@ class Submit(Message, frozen=True, tag=1):
 class Ask(Message, frozen=True, tag=2):
     """Run a query; answered by Answer at once. adapter "coco": node status and transaction status.
 
-    after: a reader waits until it has applied this seqno: what the gateway has answered with before.
+    after: a reader waits until it has applied this seqno: what the gateway has answered with before. fresh: the
+    executor answers once its state is confirmed to hold whatever was acknowledged before (fresh_reads.py).
     """
 
     ticket: int
@@ -47,12 +50,14 @@ class Ask(Message, frozen=True, tag=2):
     payload: bytes
     caller: WireCaller
     after: int = 0
+    fresh: bool = False
 
 
 class FromGateway(Message, frozen=True, tag=3):
-    """A batch, in order of arrival."""
+    """A batch, in order of arrival. heard: it is not sole any more, after it was (ToGateway)."""
 
     items: tuple[Submit | Ask, ...]
+    heard: bool = False
 
 
 # Executor or reader -> gateway.
@@ -60,7 +65,8 @@ class FromGateway(Message, frozen=True, tag=3):
 
 class Answer(Message, frozen=True, tag=11):
     """failure: "" for a reply of the adapter, else why there is none; "failed": a bug of the adapter, nothing was left;
-    "not_leader": no leader is known, or it changed before the command ran: nothing was left, ask again.
+    "not_leader": no leader is known, or it changed before the command ran: nothing was left, ask again. Of a query: no
+    leader has confirmed in time how new the state here is.
 
     view and seqno: the transaction id of a committed command, 0 when there is none.
     """
@@ -73,17 +79,22 @@ class Answer(Message, frozen=True, tag=11):
 
 
 class ToGateway(Message, frozen=True, tag=12):
-    """committed: the newest committed seqno that the sender answers from. Without items it only announces that."""
+    """committed: the newest committed seqno that the sender answers from. Without items it only announces that.
+
+    sole: whatever anybody is told of goes through this gateway, and will until it says that it has heard otherwise.
+    """
 
     items: tuple[Answer, ...]
     committed: int = 0
+    sole: bool = False
 
 
 class FrontEnd(Message, frozen=True, tag=13):
     """What a gateway needs to serve; sent when the node is ready, and again when any of it changes.
 
     constitution: its canonical JSON. certificate_chain (PEM) and private_key (PEM): of the front end's TLS.
-    default_adapter: what "/" speaks. service: public JSON for /node/network. session: as in FeedBegin.
+    default_adapter: what "/" speaks. service: public JSON for /node/network. session: as in FeedBegin. removed: why
+    the node serves nothing any more, "" while it does.
     """
 
     constitution: bytes
@@ -92,6 +103,7 @@ class FrontEnd(Message, frozen=True, tag=13):
     private_key: bytes
     service: bytes
     session: bytes = b""
+    removed: str = ""
 
 
 class ReplayedEntry(Message, frozen=True):
@@ -115,11 +127,15 @@ class EntryDraft(Message, frozen=True):
 
 
 class ProposeBlock(Message, frozen=True, tag=21):
-    """Seal these entries as first_seqno and following, plus a signature entry. The manager checks view and seqno."""
+    """Seal these entries as first_seqno and following, plus a signature entry. The manager checks view and seqno.
+
+    time_s: the block's time, Unix seconds.
+    """
 
     view: int
     first_seqno: int
     entries: tuple[EntryDraft, ...]
+    time_s: int = 0
 
 
 class CertificateRequest(Message, frozen=True, tag=22):
@@ -167,6 +183,7 @@ class Ready(Message, frozen=True, tag=32):
     """The ledger is replayed and the new view has begun. last_seqno: of the newest entry (a signature).
 
     constitution: canonical JSON. service: public JSON about node and service. view_history: first seqno of each view.
+    time_s: no block to come is older.
     """
 
     view: int
@@ -174,6 +191,7 @@ class Ready(Message, frozen=True, tag=32):
     constitution: bytes
     service: bytes
     view_history: tuple[tuple[int, int], ...]
+    time_s: int = 0
 
 
 class GovernanceResult(Message, frozen=True):
@@ -214,19 +232,6 @@ class ReceiptMade(Message, frozen=True, tag=35):
     private: bytes = b""
     claims: bytes = b""
     is_signature: bool = False
-
-
-# Executor -> gateway, within an Answer.
-
-
-class ReceiptAnswer(Message, frozen=True, tag=51):
-    """body: the receipt in the form that was asked for. none: there is none that the caller may have."""
-
-    state: Literal["none", "pending", "made", "no_such_form", "unreadable"]
-    body: bytes = b""
-
-
-RECEIPT_ANSWER: Codec[ReceiptAnswer] = Codec(ReceiptAnswer)
 
 
 class SnapshotBegin(Message, frozen=True, tag=71):
@@ -270,11 +275,14 @@ class LedgerNews(Message, frozen=True, tag=76):
 class Lead(Message, frozen=True, tag=81):
     """This node leads `view`: take commands, propose blocks from last_seqno + 1 on; all up to there is applied.
 
-    last_seqno is in `view`: its first block, a signature alone, of which no BlockApplied need have told.
+    last_seqno is in `view`: its first block, a signature alone, of which no BlockApplied need have told. alone: there
+    is no other node, nor will there be one before SystemWork is sent. time_s: of that block.
     """
 
     view: int
     last_seqno: int
+    alone: bool = False
+    time_s: int = 0
 
 
 class Follow(Message, frozen=True, tag=82):
@@ -290,13 +298,14 @@ class Follow(Message, frozen=True, tag=82):
 class BlockApplied(Message, frozen=True, tag=83):
     """A committed block that this node does not lead any more, or never did: apply it. view: in which it was sealed.
 
-    entries: first_seqno and following, without the signature entry, which is last_seqno.
+    entries: first_seqno and following, without the signature entry, which is last_seqno. time_s: the block's, or 0.
     """
 
     view: int
     first_seqno: int
     last_seqno: int
     entries: tuple[ReplayedEntry, ...]
+    time_s: int = 0
 
 
 class SystemWork(Message, frozen=True, tag=84):
@@ -321,7 +330,20 @@ class AnswersReturned(Message, frozen=True, tag=86):
     items: tuple[Answer, ...]
 
 
+class ReadsConfirmed(Message, frozen=True, tag=90):
+    """The end of a round. is_confirmed: whatever was committed anywhere when it began was sent here before this."""
+
+    number: int
+    is_confirmed: bool
+
+
 # Executor -> manager.
+
+
+class ConfirmReads(Message, frozen=True, tag=89):
+    """Have the consensus confirm how far the ledger is committed now; answered by ReadsConfirmed. One at a time."""
+
+    number: Annotated[int, msgspec.Meta(ge=0, lt=2**62)]
 
 
 class ForwardToLeader(Message, frozen=True, tag=87):
@@ -351,6 +373,7 @@ ToManager = (
     | SnapshotEnd
     | ForwardToLeader
     | ForwardAnswers
+    | ConfirmReads
 )
 FromManager = (
     Replay
@@ -370,6 +393,7 @@ FromManager = (
     | SystemWork
     | CommandsForwarded
     | AnswersReturned
+    | ReadsConfirmed
 )
 TO_MANAGER: Codec[ToManager] = Codec(ToManager)
 FROM_MANAGER: Codec[FromManager] = Codec(FromManager)

@@ -38,6 +38,24 @@ class NodeFigures:
     stopping: bool
 
 
+def status_document(figures: NodeFigures, news: NodeNews, leader: str) -> dict[str, Any]:
+    """Return the executor's part of what /node/status answers. leader: whom it follows, "" for none that is known."""
+    return {
+        "role": "leader" if figures.leads else news.role or "follower",
+        "leader": figures.node_id if figures.leads else leader,
+        "view": figures.committed.view,
+        "committed": figures.committed.seqno,
+        "head": figures.head,
+        "blocks": figures.blocks,
+        "blocks_in_flight": figures.blocks_in_flight,
+        "queued": figures.queued,
+        "forwarded": figures.forwarded,
+        "readers": figures.readers,
+        "clock_behind_seconds": news.clock_behind_seconds,
+        "stopping": figures.stopping,
+    }
+
+
 def state_document(figures: NodeFigures) -> dict[str, Any]:
     """Return what /node/state answers."""
     return {
@@ -80,6 +98,7 @@ def metrics_text(figures: NodeFigures, news: NodeNews) -> str:
         ("coco_commands_forwarded", "gauge", "Commands that wait for the leader or its answer.", figures.forwarded),
         ("coco_commands_unanswered", "gauge", "Commands that are not answered yet.", figures.unanswered),
         ("coco_readers", "gauge", "Readers that are fed.", figures.readers),
+        ("coco_clock_behind_seconds", "gauge", "Blocks are dated that far ahead.", news.clock_behind_seconds),
         ("coco_nodes", "gauge", "Trusted nodes.", sum(node.status == "Trusted" for node in news.nodes)),
     ]
     lines = [line for name, kind, text, value in singles for line in metric(name, kind, text, value)]

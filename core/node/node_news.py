@@ -13,8 +13,8 @@ import msgspec
 
 from core.errors import InvariantBroken
 
-Role = Literal["leader", "follower", "learner", ""]
-"""What a node is in consensus: "" for one that takes no part (retired, or not admitted yet)."""
+Role = Literal["leader", "follower", "learner", "removed", ""]
+"""What a node is in consensus: "" for one that takes no part, removed for one that knows it never will again."""
 
 
 class KnownNode(msgspec.Struct, frozen=True):
@@ -33,11 +33,15 @@ class KnownNode(msgspec.Struct, frozen=True):
 
 
 class NodeNews(msgspec.Struct, frozen=True):
-    """role: this node's. leader: the node id of who leads, "" when that is not known."""
+    """role: this node's. leader: the node id of who leads, "" when that is not known.
+
+    clock_behind_seconds: 0 unless blocks are dated too far ahead of this node's clock (BLOCK_TIME_AHEAD_SECONDS_MAX).
+    """
 
     role: Role = ""
     leader: str = ""
     nodes: tuple[KnownNode, ...] = ()
+    clock_behind_seconds: int = 0
 
 
 def read_news(status: bytes) -> tuple[Mapping[str, Any], NodeNews]:

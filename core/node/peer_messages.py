@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Annotated, Literal, Protocol
 
 import msgspec
@@ -143,19 +144,30 @@ class DiskShown(Message, frozen=True):
     granted: str = ""
 
 
+class NodeEvidence(Message, frozen=True):
+    """Evidence over a node's key (core/node/node_evidence.py). collateral: as in a file of it."""
+
+    quote: bytes
+    collateral: bytes
+
+
+NO_EVIDENCE = NodeEvidence(b"", b"")
+
+
 class JoinRequest(Message, frozen=True, tag=9):
     """A node that is not registered yet asks to be: only in a channel whose both ends gave evidence (mode JOIN).
 
     authorization: the member's signed ticket or delegation (core/governance/joining.py). address: HOST:PORT at which
     the other nodes reach this one. disk: of a node that took part before and found no network that runs; whoever takes
     part in one ignores it. asks_grant: whether the network is to start from that disk. accepts_loss: whether it is to,
-    though too few disks are left, once the members agree.
+    though too few disks are left, once the members agree. evidence: over the node's key, for the ledger.
     """
 
     authorization: bytes
     address: str
     disk: DiskShown | None = None
     asks_grant: bool = False
+    evidence: NodeEvidence = NO_EVIDENCE
     accepts_loss: bool = False
 
 
@@ -214,6 +226,17 @@ class JoinDenied(Message, frozen=True, tag=11):
     stands_back: bool = False
 
 
+class Removed(Message, frozen=True, tag=12):
+    """Leader to a node that a committed entry (seqno, in `view` or before) has taken out: one way, the last message on
+    the channel. addresses: HOST:PORT of other nodes.
+    """
+
+    node: NodeIdText
+    view: Number
+    seqno: Number
+    addresses: tuple[Annotated[str, msgspec.Meta(max_length=limits.PEER_ADDRESS_BYTES_MAX)], ...]
+
+
 Body = (
     ConsensusMessage
     | ForwardCommands
@@ -226,6 +249,7 @@ Body = (
     | JoinRequest
     | JoinAccepted
     | JoinDenied
+    | Removed
 )
 
 
@@ -239,6 +263,9 @@ class Envelope(Message, frozen=True, tag=100):
 
 BODY: Codec[Body] = Codec(Body)
 ENVELOPE: Codec[Envelope] = Codec(Envelope)
+
+
+NO_FAREWELLS: Mapping[NodeId, Removed] = MappingProxyType({})
 
 
 class PeerUnreachable(CocoError):
@@ -284,8 +311,13 @@ class PeerNetwork(Protocol):
     themselves for as long as a node is registered.
     """
 
-    def update(self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId]) -> None:
-        """Take the register as the ledger has it now (this node may be in it). Channels of others end at once."""
+    def update(
+        self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId], farewells: Mapping[NodeId, Removed] = NO_FAREWELLS
+    ) -> None:
+        """Take the register as the ledger has it now (this node may be in it). Channels of others end at once.
+
+        farewells: what is said to some of them before, if it can be said at once; nothing else is.
+        """
         ...
 
     def send(self, to: NodeId, message: Body) -> bool:
@@ -309,6 +341,13 @@ class PeerNetwork(Protocol):
 
     def connected(self) -> Set[NodeId]:
         """Return the registered nodes to which there is an open channel now."""
+        ...
+
+    def generation(self, node: NodeId) -> int:
+        """Return the number of the open channel to a node, 0 when there is none. Each channel has one of its own.
+
+        What was sent while another number stood here may be lost, and answers to it.
+        """
         ...
 
     async def close(self) -> None: ...

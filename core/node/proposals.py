@@ -69,16 +69,17 @@ class Proposals:
         """Send a closed block to the manager."""
         entries = tuple(EntryDraft(entry.adapter, entry.public, entry.private, entry.claims) for entry in block.entries)
         kept = tuple(ReplayedEntry(entry.seqno, entry.public, entry.private) for entry in block.entries)
-        await self._send(Proposed(block.first_seqno, block.last_seqno, block.commands, entries=kept), entries)
+        proposed = Proposed(block.first_seqno, block.last_seqno, block.commands, entries=kept)
+        await self._send(proposed, entries, block.time_s)
 
-    async def propose_governance(self, first_seqno: Seqno, ticket: int, message: bytes) -> None:
+    async def propose_governance(self, first_seqno: Seqno, ticket: int, message: bytes, time_s: int) -> None:
         """Send a signed governance message, as a block of its own."""
         draft = EntryDraft(GOVERNANCE, b"", message, NO_CLAIMS)
-        await self._send(Proposed(first_seqno, None, (), ticket), (draft,))
+        await self._send(Proposed(first_seqno, None, (), ticket), (draft,), time_s)
 
-    async def propose_own(self, first_seqno: Seqno, name: str) -> None:
+    async def propose_own(self, first_seqno: Seqno, name: str, time_s: int) -> None:
         """Have the manager put something of its own there, as a block of its own. name: SNAPSHOT or SYSTEM."""
-        await self._send(Proposed(first_seqno, None, ()), (EntryDraft(name, b"", b"", NO_CLAIMS),))
+        await self._send(Proposed(first_seqno, None, ()), (EntryDraft(name, b"", b"", NO_CLAIMS),), time_s)
 
     def committed(self, message: BlockCommitted) -> Proposed:
         """Return the block that the manager says is committed; raises InvariantBroken when it is not the oldest."""
@@ -97,6 +98,6 @@ class Proposals:
         """The blocks, in the order of their proposal."""
         return tuple(self._in_flight)
 
-    async def _send(self, proposed: Proposed, entries: tuple[EntryDraft, ...]) -> None:
+    async def _send(self, proposed: Proposed, entries: tuple[EntryDraft, ...], time_s: int) -> None:
         self._in_flight.append(proposed)
-        await self._manager.send(TO_MANAGER.encode(ProposeBlock(self._view, proposed.first_seqno, entries)))
+        await self._manager.send(TO_MANAGER.encode(ProposeBlock(self._view, proposed.first_seqno, entries, time_s)))

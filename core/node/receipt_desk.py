@@ -25,15 +25,8 @@ from core.errors import InvariantBroken, MalformedMessage
 from core.kv.write_set import PUBLIC_PREFIX, WriteSet
 from core.node.fair_queue import FairQueue, Quota
 from core.node.gateway_link import GatewayLink
-from core.node.messages import (
-    RECEIPT_ANSWER,
-    TO_MANAGER,
-    Answer,
-    Ask,
-    ReceiptAnswer,
-    ReceiptMade,
-    ReceiptRequest,
-)
+from core.node.messages import TO_MANAGER, Answer, Ask, ReceiptMade, ReceiptRequest
+from core.node.receipt_answer import RECEIPT_ANSWER, ReceiptAnswer
 from core.ports import Transport
 from core.types import Digest, Seqno, TransactionId
 

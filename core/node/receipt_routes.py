@@ -13,7 +13,7 @@ from typing import assert_never
 from core.adapter.interface import Response
 from core.errors import CocoError, InvariantBroken
 from core.node.http_protocol import error_response
-from core.node.messages import ReceiptAnswer
+from core.node.receipt_answer import ReceiptAnswer
 from core.types import TransactionId
 
 COSE = "application/cose"

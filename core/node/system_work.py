@@ -10,17 +10,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from msgspec.structs import replace
-
 from core.errors import InvariantBroken
 from core.governance.authorizations import AUTHORIZATIONS
 from core.governance.joining import JoinDecision
 from core.governance.slots import SLOTS, SlotRecord, promote, remove
 from core.kv.write_set import Writes
+from core.ledger.epoch_records import EPOCHS, epoch_row
 from core.ledger.key_wrapping import EPOCH_KEYS, epoch_key_row
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, NodeInfo
-from core.node.manager_tables import EPOCHS, SystemState, epoch_row, slot_rows
+from core.node.manager_tables import SystemState, slot_rows
 from core.types import NodeId
 
 
@@ -124,4 +123,4 @@ def _retired(state: SystemState, node: NodeId) -> dict[bytes, bytes | None]:
     info = state.nodes.get(node.encode())
     if info is None:
         raise InvariantBroken(f"node {node[:16]} of a slot is not registered")
-    return {node.encode(): replace(info, status="Retired").encode()}
+    return {node.encode(): info.retired().encode()}

@@ -26,6 +26,7 @@ from enclave_sim.boundary.messages import (
     DiskFailed,
     DiskFiles,
     Failed,
+    GiveTicket,
     Isolated,
     LogLine,
     Refused,
@@ -42,6 +43,7 @@ from enclave_sim.boundary.messages import (
     printable,
 )
 from enclave_sim.boundary.ocall_disk import OcallDisk
+from enclave_sim.boundary.ticket_desk import HostTickets
 
 LOG_LINES_QUEUED_MAX = 256
 """Log lines wait for the host at most this many at a time; further ones are dropped and counted."""
@@ -71,6 +73,8 @@ class HostLink:
         """Set by TakeSnapshot, to the manager."""
         self.dial_failed: Callable[[int, str], bool] = lambda request, reason: False
         """Called with DialFailed; says whether there was such a request."""
+        self.tickets = HostTickets(transport)
+        """What a manager that joins by a ticket waits for."""
         self.refused = 0
 
     async def serve(self) -> None:
@@ -141,6 +145,9 @@ class HostLink:
             case DialFailed(request, reason):
                 if not self.dial_failed(request, printable(reason, LOG_LINE_CHARACTERS_MAX)):
                     await self._refuse(f"no such request to dial: {request}")
+            case GiveTicket(data):
+                if reason := self.tickets.take(data):
+                    await self._refuse(reason)
             case DiskDone() | DiskData() | DiskFiles() | DiskFailed():
                 if not self.disk.take(message):
                     await self._refuse(f"no such disk request, or not its result: {message.request}")

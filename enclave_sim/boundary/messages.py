@@ -80,6 +80,12 @@ class DialFailed(Message, frozen=True, tag=15):
     reason: str
 
 
+class GiveTicket(Message, frozen=True, tag=16):
+    """To a manager that waits for one: what the authorization's file holds now."""
+
+    data: bytes
+
+
 # Enclave -> host: disk ocalls, served in order.
 
 
@@ -177,6 +183,20 @@ class Failed(Message, frozen=True, tag=33):
     exit_code: int
 
 
+class TicketWanted(Message, frozen=True, tag=37):
+    """The manager waits for a ticket: show this to whoever signs it."""
+
+    request: bytes
+
+
+class TicketAnswered(Message, frozen=True, tag=38):
+    """Why the ticket that was given last does not count; reason "": it does."""
+
+    reason: str
+    message: str
+    hint: str
+
+
 class Refused(Message, frozen=True, tag=34):
     """A message of the host was refused, and the enclave goes on. count: refusals since the start."""
 
@@ -188,7 +208,7 @@ DiskResult = DiskDone | DiskData | DiskFiles | DiskFailed
 DiskCall = DiskList | DiskRead | DiskAppend | DiskReplace | DiskPatch | DiskTruncate | DiskRename | DiskRemove
 Start = StartManager | StartExecutor | StartGateway | StartReader
 
-TO_ENCLAVE: Codec[Start | Stop | TakeSnapshot | DiskResult | DialFailed] = Codec(
+TO_ENCLAVE: Codec[Start | Stop | TakeSnapshot | DiskResult | DialFailed | GiveTicket] = Codec(
     StartManager
     | StartExecutor
     | StartGateway
@@ -200,8 +220,11 @@ TO_ENCLAVE: Codec[Start | Stop | TakeSnapshot | DiskResult | DialFailed] = Codec
     | DiskFiles
     | DiskFailed
     | DialFailed
+    | GiveTicket
 )
-TO_HOST: Codec[DiskCall | Dial | LogLine | Running | Isolated | Stopped | Failed | Refused] = Codec(
+TO_HOST: Codec[
+    DiskCall | Dial | LogLine | Running | Isolated | Stopped | Failed | Refused | TicketWanted | TicketAnswered
+] = Codec(
     DiskList
     | DiskRead
     | DiskAppend
@@ -217,6 +240,8 @@ TO_HOST: Codec[DiskCall | Dial | LogLine | Running | Isolated | Stopped | Failed
     | Stopped
     | Failed
     | Refused
+    | TicketWanted
+    | TicketAnswered
 )
 
 

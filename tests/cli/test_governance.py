@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import base64
 import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import web
 
@@ -14,13 +16,15 @@ from core.crypto.keys import PrivateKey
 from core.errors import CocoError
 from core.governance.authorizations import Measurements, verify_authorization
 from core.governance.messages import admit_node, remove_node, set_default_adapter
+from core.governance.ticket_requests import TicketRequest
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
 from core.node.governance_view import governance_view
 from core.types import Seqno
 from tests.cli.fake_node import TOKEN, FakeNode
 from tests.cli.runner import Coco
-from tests.support.governance_bench import CERTIFICATES, KEYS, MEMBERS, Network, node_of
+from tests.support.fakes import FakeVerify
+from tests.support.governance_bench import CERTIFICATES, KEYS, MEMBERS, Network, make_constitution, node_of
 
 MANAGER, WORKER = "ab" * 32, "cd" * 32
 
@@ -181,16 +185,87 @@ def test_a_delegation_lets_a_node_join(coco: Coco, governed: Governed, service: 
     assert network.check(file.read_bytes(), node_of(PrivateKey.generate())).slot == "node2"
 
 
-def test_a_ticket_is_for_one_node(coco: Coco, governed: Governed, service: list[str], tmp_path: Path) -> None:
-    network = governed.network
-    network.admit()
-    node, file = node_of(PrivateKey.generate()), tmp_path / "ticket.cose"
-    said = coco("node", "ticket", "node2", "-i", "beta", "--node", node, "--out", str(file), *service)
+NODE = PrivateKey.generate()
+
+
+class Asking:
+    """A node that waits for a ticket: what it writes, and what its platform's quotes say."""
+
+    def __init__(self, governed: Governed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.verify = FakeVerify({"measurement": bytes.fromhex(MANAGER)})
+        monkeypatch.setattr("enclave_sim.verify.manifest.verify_own_evidence", self.verify)
+        self.genesis, self.file, self.out = tmp_path / "genesis.json", tmp_path / "request.json", tmp_path / "t.cose"
+        self.genesis.write_bytes(governed.network.constitution.encode())
+        key = NODE.public_key()
+        quote = b"fake quote over " + bytes.fromhex(key.node_id()).ljust(64, b"\0")
+        self.request = TicketRequest(
+            governed.network.digest.hex(), "node2", "n2:1", key.node_id(), key.to_pem(),
+            base64.b64encode(quote).decode(), "e30=", Measurements(MANAGER, WORKER), 2_000_000_000,
+        )  # fmt: skip
+
+    def arguments(self, *more: str, **changes: Any) -> list[str]:
+        self.file.write_bytes(msgspec.structs.replace(self.request, **changes).encode())
+        files = ["--request", str(self.file), "--genesis", str(self.genesis), "--out", str(self.out)]
+        return ["node", "ticket", "node2", "-i", "beta", *files, *more]
+
+
+@pytest.fixture
+def asking(governed: Governed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Asking:
+    governed.network.admit()
+    return Asking(governed, tmp_path, monkeypatch)
+
+
+def test_a_ticket_is_for_one_node(coco: Coco, governed: Governed, service: list[str], asking: Asking) -> None:
+    network, node = governed.network, node_of(NODE)
+    said = coco(*asking.arguments(*service))
     assert "Give the file to the node" in said.err
+    assert "simulated True" in said.out
+    shown = coco(*asking.arguments("--json", *service)).json
+    assert (shown["node"], shown["manager"], shown["evidence"]["tee"]) == (node, MANAGER, "sgx")
     network.now = int(time.time())
-    assert network.check(file.read_bytes(), node).node == node
+    ticket = asking.out.read_bytes()
+    assert network.check(ticket, node).node == node
     with pytest.raises(CocoError, match="the ticket is for node"):
-        network.check(file.read_bytes(), node_of(PrivateKey.generate()))
+        network.check(ticket, node_of(PrivateKey.generate()))
+
+
+OTHER_QUOTE = base64.b64encode(b"fake quote over " + bytes(64)).decode()
+NOT_SIGNED: dict[str, tuple[dict[str, Any], str]] = {
+    "a quote over another key": ({"quote": OTHER_QUOTE}, "over another key"),
+    "no quote": ({"quote": ""}, "there is no evidence"),
+    "no genuine quote": ({"quote": "aGVsbG8="}, "not a quote"),
+    "another slot": ({"slot": "node3"}, "is of the node node3"),
+    "another address": ({"address": "n9:1"}, "says it is at n9:1, not at n2:1"),
+    "another network": ({"network": "ab" * 32}, "of another network"),
+    "another worker": ({"measurements": Measurements(MANAGER, "ee" * 32)}, "worker measures eeee"),
+    "another node's id": ({"node": "ab" * 32}, "another id than its key's"),
+}
+
+
+@pytest.mark.parametrize(("changes", "why"), NOT_SIGNED.values(), ids=NOT_SIGNED.keys())
+def test_what_a_member_does_not_vouch_for(
+    coco: Coco, service: list[str], asking: Asking, changes: dict[str, Any], why: str
+) -> None:
+    ran = coco(*asking.arguments(*service, **changes), code=None)
+    assert ran.code not in (0, None)
+    assert why in ran.err
+    assert not asking.out.exists()
+
+
+def test_code_that_is_not_the_approved_one_is_not_signed_for(coco: Coco, service: list[str], asking: Asking) -> None:
+    asking.verify.changes["measurement"] = b"\xee" * 32
+    assert "manager measures eeee" in coco(*asking.arguments(*service), code=2).err
+    asking.verify.changes["signer"] = b"\x01" * 32
+    assert "which the constitution does not name" in coco(*asking.arguments(*service), code=6).err
+    assert not asking.out.exists()
+
+
+def test_the_constitution_must_be_the_networks(coco: Coco, service: list[str], asking: Asking) -> None:
+    asking.genesis.write_bytes(make_constitution(network="other").encode())
+    assert "is not the constitution of network three" in coco(*asking.arguments(*service), code=2).err
+    arguments = asking.arguments(*service)
+    del arguments[arguments.index("--genesis") : arguments.index("--genesis") + 2]
+    assert "is not on this machine" in coco(*arguments, code=2).err
 
 
 def test_before_the_slot_is_there(coco: Coco, governed: Governed, service: list[str], tmp_path: Path) -> None:
@@ -206,7 +281,6 @@ def test_what_is_not_signed(coco: Coco, governed: Governed, service: list[str], 
     governed.network.admit()
     out = ["--out", str(tmp_path / "no")]
     assert "beta's, and alpha would sign" in coco("node", "delegate", "node2", *out, *service, code=2).err
-    assert "not 64" in coco("node", "ticket", "node2", "-i", "beta", "--node", "7", *out, *service, code=1).err
     damaged = tmp_path / "damaged.pem"
     damaged.write_text("no certificate")
     wrong = ["--service-certificate", str(damaged)]

@@ -12,6 +12,7 @@ from core.ledger.key_file import encode_key_file
 from core.ledger.state_digest import digest_of
 from core.node.manager_keys import NodeSecrets, load_secrets
 from tests.cli.runner import Coco
+from tests.support.fakes import FakeVerify
 from tests.support.ledger_bench import store_ledger, write_ledger
 from tests.support.manager_bench import Machine, kv_draft
 
@@ -19,6 +20,12 @@ from tests.support.manager_bench import Machine, kv_draft
 @pytest.fixture(scope="module")
 def machine() -> Machine:
     return asyncio.run(write_ledger(starts=2, blocks=2, transactions=2, chunk_bytes_min=6_000))
+
+
+@pytest.fixture(autouse=True)
+def fake_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The machine's quotes are no platform's."""
+    monkeypatch.setattr("enclave_sim.verify.manifest.verify_own_evidence", FakeVerify())
 
 
 @pytest.fixture

@@ -34,6 +34,7 @@ from core.node.executor import Executor
 from core.node.executor_client import ExecutorClient
 from core.node.ledger_state import rows_of
 from core.node.manager import Manager
+from core.node.manager_joining import TicketDesk
 from core.node.replication.node import ReplicatedNode
 from core.types import NodeId
 from enclave_sim.boundary.memory_transport import MemoryTransport, memory_pair
@@ -65,6 +66,7 @@ class Keys(Adapter):
         count = int(transaction.table("meta").get(b"count") or b"0") + 1
         transaction.table("meta").put(b"count", b"%d" % count)
         transaction.table("data").put(key, value)
+        transaction.table("times").put(b"%08d" % count, b"%d" % context.time_s)
         transaction.table("public:log").put(b"%08d" % count, key)
         return Executed(b"%d" % count)
 
@@ -140,6 +142,9 @@ class Node:
         """Of the executor's whole state."""
         return digest_of(rows_of(self.executor._state.store))
 
+    async def read(self, key: bytes, caller: Caller = USER) -> bytes:
+        return await self.client.ask("kv", key, caller)
+
     async def submit(self, payload: bytes, caller: Caller = USER, adapter: str = "kv") -> Outcome:
         return await self.client.submit(adapter, payload, caller)
 
@@ -174,9 +179,14 @@ class Cluster:
         authorization: bytes = b"",
         contacts: Sequence[str] = (),
         disk: MemoryDisk | None = None,
+        tickets: TicketDesk | None = None,
+        ahead_s: float = 0,
         **changes: Any,
     ) -> Node:
-        """Start a node in a slot; its name is the slot's and its address. disk: of an earlier node, on its platform."""
+        """Start a node in a slot; its name is the slot's and its address. disk: of an earlier node, on its platform.
+
+        ahead_s: of its clock, of the others'.
+        """
         log: list[str] = []
         disk = disk or MemoryDisk()
         sealer = self.sealers.setdefault(id(disk), FakeSealer())
@@ -192,6 +202,10 @@ class Cluster:
             **({"slot": name, "peer_address": f"{name}:1"} | self._config | changes),
         )
         hub = self.hub
+
+        def clock() -> float:
+            return self.clock() + ahead_s
+
         manager = Manager(
             config,
             disk=disk,
@@ -200,19 +214,21 @@ class Cluster:
             executor=manager_end,
             worker=FAKE_WORKER,
             verify=FakeVerify(),
-            clock=self.clock,
+            clock=clock,
             log=log.append,
             connect=lambda key, constitution: hub.connect(key, f"{name}:1"),
+            tickets=tickets,
         )
         executor = Executor(
             ExecutorConfig(bytes(32)),
             manager=executor_end,
             gateways=[gateway_end],
-            clock=self.clock,
+            clock=clock,
             log=lambda line: log.append(f"executor: {line}"),
             load=load,
         )
-        client = ExecutorClient(client_end, lambda message: None, log.append)
+        client = ExecutorClient(client_end, lambda message: setattr(client, "removed", message.removed), log.append)
+        client.linearizable = True
         node = Node(name, disk, manager, executor, client, (manager_end, executor_end, gateway_end, client_end), log)
         node.tasks = [
             asyncio.create_task(one) for one in (manager.run(), executor.run(), client.read(), client.write())

@@ -24,6 +24,7 @@ from core.types import Digest, NodeId, Seqno, View
 
 EPOCH_KEY = bytes(range(32))
 VIEW = View(2)
+TIME_S = 1_700_000_000
 
 
 class RepeatableKey(PrivateKey):
@@ -53,7 +54,7 @@ def build() -> tuple[bytes, list[Part], dict[str, str]]:
     frontier.append(write.leaf)
     root = frontier.root()
     node_signature = RootSignature.make(NODE_KEY, node, VIEW, Seqno(2), root)
-    signed = SignedRoot(node_signature, RootSigner(SERVICE_KEY).sign(root, VIEW, Seqno(2)))
+    signed = SignedRoot(node_signature, RootSigner(SERVICE_KEY).sign(root, VIEW, Seqno(2), TIME_S))
     tables = signed.to_tables()
     signature = sealer.seal_signature(Seqno(2), encode_domain(tables), root)
     frontier.append(signature.leaf)

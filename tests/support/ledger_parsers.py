@@ -15,6 +15,7 @@ from core.governance.constitution import Constitution
 from core.governance.messages import verify_message
 from core.governance.proposals import ProposalRecord, Vote
 from core.governance.slots import SlotRecord
+from core.governance.ticket_requests import parse_request
 from core.kv.write_set import decode_domain
 from core.ledger.audit_receipts import read_witness
 from core.ledger.cose import verify_root
@@ -117,6 +118,13 @@ PARSERS: dict[str, tuple[Callable[[bytes], object], tuple[bytes, ...]]] = {
     "constitution": (Constitution.decode, (CONSTITUTION.encode(),)),
     "governance message": (lambda data: verify_message(data, CONSTITUTION, None), (SIGNED.service,)),
     "authorization": (parse_authorization, (SIGNED.service,)),
+    "request for a ticket": (
+        parse_request,
+        (
+            b'{"version":1,"network":"","slot":"a","address":"b:1","node":"","public_key":"","quote":"","collateral":"",'
+            b'"measurements":{"manager":"","worker":""},"until":1}',
+        ),
+    ),
     "use of an authorization": (
         lambda data: AuthorizationUse.decode(data).message_bytes(),
         (AuthorizationUse.of(b"message", 1).encode(),),

@@ -162,7 +162,7 @@ class Node:
             assert isinstance(message, Ready)
             self.ready, self.next_seqno = message, message.last_seqno + 1
             lead = await self.next()
-            assert lead == Lead(message.view, message.last_seqno)
+            assert lead == Lead(message.view, message.last_seqno, True, message.time_s)
             return message
 
     async def propose(self, *drafts: EntryDraft) -> None:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Set
 from dataclasses import dataclass, field
 
 from core.crypto.keys import PrivateKey, PublicKey
 from core.node.peer_messages import (
     BODY,
+    NO_FAREWELLS,
     Body,
     Inbound,
     Introduction,
@@ -21,6 +23,7 @@ from core.node.peer_messages import (
     JoinRequest,
     PeerNode,
     PeerUnreachable,
+    Removed,
 )
 from core.ports import ReportClaims
 from core.types import NodeId
@@ -52,6 +55,8 @@ class Hub:
     nodes: dict[NodeId, MemoryPeers] = field(default_factory=dict)
     cuts: set[frozenset[NodeId]] = field(default_factory=set)
     delay_seconds: float = 0.0
+    breaks: Counter[frozenset[NodeId]] = field(default_factory=Counter)
+    """How often the channel of two nodes was broken."""
     changes: Changes | None = None
     claims: ReportClaims = MANAGER_CLAIMS
 
@@ -71,6 +76,11 @@ class Hub:
         for other in others or tuple(self.nodes):
             if other != node:
                 self.cuts.add(frozenset((node, other)))
+                self.breaks[frozenset((node, other))] += 1
+
+    def reset(self, node: NodeId, other: NodeId) -> None:
+        """Break a channel, which is there again at once. What was on its way is lost."""
+        self.breaks[frozenset((node, other))] += 1
 
     def heal(self) -> None:
         """Undo all cuts."""
@@ -99,7 +109,12 @@ class MemoryPeers:
         self._inbox: asyncio.Queue[Inbound] = asyncio.Queue()
         self._numbers = itertools.count()
 
-    def update(self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId]) -> None:
+    def update(
+        self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId], farewells: Mapping[NodeId, Removed] = NO_FAREWELLS
+    ) -> None:
+        for node, message in farewells.items():
+            if node not in nodes:
+                self.send(node, message)
         self.register = {node: one for node, one in nodes.items() if node != self.node}
         self.removed = frozenset(removed)
 
@@ -113,6 +128,9 @@ class MemoryPeers:
         self.sent[type(message).__name__] = self.sent.get(type(message).__name__, 0) + 1
         self._deliver(other, BODY.encode(message), None)
         return True
+
+    def generation(self, node: NodeId) -> int:
+        return 0 if self._hub.link(self, node) is None else 1 + self._hub.breaks[frozenset((self.node, node))]
 
     async def request(self, to: NodeId, message: Body, *, seconds_max: float) -> Body:
         other = self._hub.link(self, to)
@@ -154,8 +172,10 @@ class MemoryPeers:
         self._inbox.put_nowait(Inbound(sender, key, None, message, None))
 
     def _deliver(self, other: MemoryPeers, data: bytes, answer: Callable[[Body], Awaitable[None]] | None) -> None:
+        sent_by = self.generation(other.node)
+
         def arrive() -> None:
-            if self._hub.link(self, other.node) is None:
+            if self.generation(other.node) != sent_by:
                 return
             message: Body | None = BODY.decode(data)
             if self._hub.changes is not None:

@@ -2,16 +2,17 @@
 
 The ledger is the witness order: a history is linearizable when the committed writes, run in the ledger's order, give
 the answers that clients got, and that order respects real time (a write that ended before another began comes first).
-With the order given there is nothing to search for. Reads are answered by whichever node was asked, so for them the
-promise is the session's: a client sees its own writes, never goes back, and never sees what was not yet written.
+With the order given there is nothing to search for. So with reads, whichever node answers: a read sees all that was
+acknowledged, or read, by anybody before it began, and never what was not yet written.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 
 from tests.torture.history import Ledger, Operation, Place, Read, Write
 
@@ -19,12 +20,9 @@ FIRST_VALUE = 0
 """What a register holds before anything is written."""
 
 
-Session = tuple[int, str, int]
-
-
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """kind: `lost`, `twice`, `diverged`, `moved`, `refused`, `answer`, `order`, `read`."""
+    """kind: `lost`, `twice`, `diverged`, `moved`, `refused`, `answer`, `order`, `read`, `stale`."""
 
     kind: str
     what: str
@@ -127,17 +125,15 @@ def check_real_time(placed: Sequence[Placed]) -> list[Violation]:
 
 
 def check_reads(reads: Iterable[Read], placed: Sequence[Placed]) -> list[Violation]:
-    """Sessions see their own writes, never go back, and see nothing before it began to be written."""
+    """Reads see what any client was told of before they began, and nothing before it began to be written."""
     by_value = {(one.write.key, one.write.value): one for one in placed}
     seqnos: dict[int, list[int]] = defaultdict(list)
     for one in placed:
         seqnos[one.write.key].append(one.place.seqno)
-    own = _acknowledged(placed)
-    floors: dict[Session, int] = defaultdict(int)
+    told = [(one.write.ended, one.place.seqno) for one in placed if one.write.outcome == "acknowledged"]
+    known: list[tuple[Read, int]] = []
     found = []
-    for read in sorted(reads, key=lambda one: one.started):
-        session = (read.client, read.node, read.session)
-        floors[session] = max(floors[session], _last_before(own[session], read.started))
+    for read in reads:
         wrote = by_value.get((read.key, read.value))
         if wrote is None and read.value != FIRST_VALUE:
             found.append(Violation("read", f"{_read(read)}, which no committed write wrote"))
@@ -145,29 +141,28 @@ def check_reads(reads: Iterable[Read], placed: Sequence[Placed]) -> list[Violati
         first = wrote.place.seqno if wrote is not None else 0
         if wrote is not None and wrote.write.started > read.ended:
             found.append(Violation("read", f"{_read(read)} before {_name(wrote.write)} began"))
-        later = seqnos[read.key]
+        known.append((read, first))
+        told.append((read.ended, first))
+    newest = _Newest(told)
+    for read, first in known:
+        later, floor = seqnos[read.key], newest.before(read.started)
         follows = bisect_right(later, first)
-        if follows < len(later) and later[follows] <= floors[session]:
-            said = f"{_read(read)} of entry {first}, overwritten in {later[follows]}; the session was at"
-            found.append(Violation("read", f"{said} {floors[session]}"))
-        floors[session] = max(floors[session], first)
+        if follows < len(later) and later[follows] <= floor:
+            said = f"{_read(read)} of entry {first}, overwritten in {later[follows]}; {floor} had been told of"
+            found.append(Violation("stale", said))
     return found
 
 
-def _acknowledged(placed: Sequence[Placed]) -> Mapping[Session, list[tuple[float, int]]]:
-    """Return (ended, seqno) of the acknowledged writes of each session, in order of their end."""
-    found: dict[Session, list[tuple[float, int]]] = defaultdict(list)
-    for one in placed:
-        if one.write.outcome == "acknowledged":
-            found[one.write.client, one.write.node, one.write.session].append((one.write.ended, one.place.seqno))
-    for each in found.values():
-        each.sort()
-    return found
+class _Newest:
+    """The newest entry that anybody was told of, by time. told: (when, seqno)."""
 
+    def __init__(self, told: Iterable[tuple[float, int]]) -> None:
+        self._told = sorted(told)
+        self._seqnos = list(accumulate((seqno for _, seqno in self._told), max))
 
-def _last_before(acknowledged: Sequence[tuple[float, int]], moment: float) -> int:
-    at = bisect_right(acknowledged, moment, key=lambda one: one[0])
-    return max((seqno for _, seqno in acknowledged[:at]), default=0)
+    def before(self, moment: float) -> int:
+        at = bisect_left(self._told, (moment, -1))
+        return self._seqnos[at - 1] if at else 0
 
 
 def _places(ledger: Ledger) -> Mapping[str, list[Place]]:

@@ -139,20 +139,30 @@ def test_the_answer_of_one_that_was_found_counts() -> None:
 @pytest.mark.parametrize(
     ("reads", "wrong"),
     [
-        ([read(0, 0.0, 0.5)], 0),
-        ([read(1, 0.5, 0.6)], 0),  # Committed, and the answer on its way.
-        ([read(0, 1.1, 1.2)], 1),  # Its own write is missing.
-        ([read(0, 1.1, 1.2, node="node2")], 0),  # Another node may be behind.
-        ([read(0, 1.1, 1.2, session=2)], 0),  # Another session makes no promise.
-        ([read(2, 0.5, 0.6)], 1),  # Not written yet.
-        ([read(99, 2.0, 2.1)], 1),  # Never written.
-        ([read(2, 2.5, 2.6, client=9), read(1, 2.7, 2.8, client=9)], 1),  # Goes back.
-        ([read(2, 2.5, 2.6, client=9), read(1, 2.7, 2.8, client=8)], 0),  # Two clients may differ.
-        ([read(2, 2.5, 2.6, client=9), read(2, 2.7, 2.8, client=9)], 0),
+        ([read(0, 0.0, 0.5)], []),
+        ([read(1, 0.5, 0.6)], []),  # Committed, and the answer on its way.
+        ([read(0, 0.9, 1.2, client=9)], []),  # Began before the answer.
+        ([read(0, 1.1, 1.2)], ["stale"]),  # Its own write is missing.
+        ([read(0, 1.1, 1.2, client=9, node="node2", session=2)], ["stale"]),  # So is another's, on another node.
+        ([read(2, 0.5, 0.6)], ["read"]),  # Not written yet.
+        ([read(99, 2.0, 2.1)], ["read"]),  # Never written.
+        ([read(1, 1.9, 2.5, client=9), read(2, 1.9, 2.1, client=8)], []),  # At the same time, each may come first.
+        ([read(2, 1.6, 1.7, client=9), read(1, 1.8, 1.9, client=9)], ["stale"]),  # Goes back.
+        ([read(2, 1.6, 1.7, client=9), read(1, 1.8, 1.9, client=8)], ["stale"]),  # The same, of two clients.
+        ([read(2, 2.5, 2.6, client=9), read(2, 2.7, 2.8, client=9)], []),
     ],
 )
-def test_reads_keep_to_their_session(reads: list[Read], wrong: int) -> None:
-    assert kinds([*HISTORY[:2], *reads], ledgers("claims-1", "claims-2")) == ["read"] * wrong
+def test_reads_see_what_anybody_was_told_before(reads: list[Read], wrong: list[str]) -> None:
+    assert kinds([*HISTORY[:2], *reads], ledgers("claims-1", "claims-2")) == wrong
+
+
+def test_a_read_of_one_register_tells_of_the_others() -> None:
+    other = write(5, 0, 0.0, 9.0, client=2, key=8, outcome="unknown", found=True)
+    told = Read(client=3, node="node1", session=1, key=8, value=5, started=1.0, ended=2.0)
+    unanswered = replace_write(HISTORY[0], ended=9.0)
+    held = ledgers("claims-1", "claims-5")
+    assert kinds([unanswered, other, told, read(0, 2.5, 2.6, client=4)], held) == ["stale"]
+    assert kinds([unanswered, other, told, read(0, 1.5, 2.6, client=4)], held) == []
 
 
 def test_a_read_of_a_write_that_was_refused_is_noticed() -> None:

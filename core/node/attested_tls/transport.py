@@ -147,6 +147,7 @@ class AttestedTransport:
         self._reader = FrameReader(frame_bytes_max)
         self._frames: deque[bytes | LimitExceeded] = deque(self._reader.feed(plaintext))
         self._peer = connection.peer
+        self._closing: asyncio.Task[None] | None = None
 
     def __repr__(self) -> str:
         return f"<AttestedTransport {self._peer.node_id[:16]} {self._connection.state.name}>"
@@ -198,8 +199,26 @@ class AttestedTransport:
         self._stream.write(self._connection.data_to_send())
         await self._stream.close()
 
+    def send_last(self, message: bytes, refusal: AuthenticationFailed) -> None:
+        """Send one message more, and close: nothing is sent after it, and nothing more is delivered.
+
+        The other end may take what was written before and this, for a moment; or not, if it is slow.
+        """
+        if self._closing is not None or self._connection.state is not State.OPEN:
+            return
+        try:
+            self._connection.send(frame_header(len(message)) + message)
+        except (ChannelClosed, LimitExceeded, AuthenticationFailed):
+            return
+        self._stream.write(self._connection.data_to_send())
+        self._connection.abort(refusal)
+        self._frames.clear()
+        self._closing = asyncio.create_task(self._stream.close())
+
     def revoke(self, refusal: AuthenticationFailed) -> None:
         """Close at once: nothing more is sent or delivered, not even what waits."""
+        if self._closing is not None:
+            return
         self._connection.abort(refusal)
         self._frames.clear()
         self._stream.abort()

@@ -27,7 +27,7 @@ from core.node.peers.errors import (
 )
 from core.node.peers.inbox import Source
 from core.node.peers.kinds import ONE_WAY, REPLIES, IsOrdered, Lane, belongs, fits, lane_of
-from core.node.peers.packets import Assembler, encode_greeting, verify_greeting
+from core.node.peers.packets import Assembler, encode_greeting, encode_whole, verify_greeting
 from core.node.peers.send_queue import SendQueue
 from core.node.peers.timing import PeerTiming
 
@@ -63,6 +63,7 @@ class PeerChannel:
         self._is_listening = False
         self._was_heard = False
         self._has_sent = False
+        self._has_greeted = False
         self._ending: asyncio.Future[None] = loop.create_future()
 
     @property
@@ -94,6 +95,13 @@ class PeerChannel:
         if not self._ending.done():
             self._ending.set_exception(reason)
             self._ending.exception()  # It counts as told, though `run` may never come to it.
+
+    def say_farewell(self, message: Body, reason: AuthenticationFailed) -> None:
+        """Send one short message, whatever else waits, and end the channel: nothing more is sent or delivered."""
+        if not self._is_over and self._has_greeted:
+            packet = encode_whole(lane_of(message, self._is_ordered), _one_way(message))
+            self._transport.send_last(packet, reason)
+        self.revoke(reason)
 
     def revoke(self, reason: AuthenticationFailed) -> None:
         """End the channel at once; nothing more is sent or delivered."""
@@ -135,6 +143,7 @@ class PeerChannel:
 
     async def _send(self) -> None:
         await self._transport.send(encode_greeting())
+        self._has_greeted = True
         while True:
             packet = await self._queue.next_packet()
             self._has_sent = True
@@ -254,6 +263,10 @@ class PeerChannel:
             self._transport.revoke(PeerSilent("the other side is silent"))
         else:
             await self._transport.close()
+
+
+def _one_way(message: Body) -> bytes:
+    return ENVELOPE.encode(Envelope(0, False, BODY.encode(message)))
 
 
 def _reason(results: list[BaseException | None]) -> AuthenticationFailed | ChannelClosed:

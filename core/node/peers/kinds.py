@@ -25,6 +25,7 @@ from core.node.peer_messages import (
     JoinAccepted,
     JoinDenied,
     JoinRequest,
+    Removed,
 )
 
 
@@ -72,7 +73,9 @@ REPLIES: Mapping[type[Body], tuple[type[Body], ...]] = MappingProxyType(
 )
 """Requests, and what answers each."""
 
-ONE_WAY: frozenset[type[Body]] = frozenset({ConsensusMessage, ForwardCommands, AnswerForwarded, CatchUp, CaughtUp})
+ONE_WAY: frozenset[type[Body]] = frozenset(
+    {ConsensusMessage, ForwardCommands, AnswerForwarded, CatchUp, CaughtUp, Removed}
+)
 JOINING: frozenset[type[Body]] = frozenset({JoinRequest, JoinAccepted, JoinDenied})
 """All that a channel of mode join carries, and no other carries."""
 
@@ -93,6 +96,8 @@ def lane_of(message: Body, is_ordered: IsOrdered) -> Lane:
             return Lane.URGENT if is_short and not is_ordered(payload) else Lane.ORDERED
         case Fetched():
             return Lane.BULK
+        case Removed():
+            return Lane.URGENT
         case _:
             return Lane.WORK
 
@@ -104,5 +109,7 @@ def fits(message: Body, lane: Lane) -> bool:
             return lane in (Lane.URGENT, Lane.ORDERED)
         case Fetched():
             return lane is Lane.BULK
+        case Removed():
+            return lane is Lane.URGENT
         case _:
             return lane is Lane.WORK

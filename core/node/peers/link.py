@@ -8,13 +8,14 @@ without our notice. Only where both have called at once, the one that the smalle
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from random import Random
 
 from core.errors import AuthenticationFailed, ChannelClosed, CocoError
+from core.node.attested_tls.errors import NodeRemoved
 from core.node.attested_tls.register import NodeRegister
 from core.node.attested_tls.transport import AttestedTransport
-from core.node.peer_messages import PeerNode
+from core.node.peer_messages import Body, PeerNode
 from core.node.peers.channel import PeerChannel
 from core.node.peers.errors import ChannelReplaced
 from core.node.peers.inbox import Source
@@ -43,7 +44,9 @@ class PeerLink:
         is_ordered: IsOrdered,
         tally: Tally,
         random: Random,
+        numbers: Iterator[int],
     ) -> None:
+        """numbers: of channels, each given once in this node's life."""
         self.node_id = node_id
         self._own = own
         self._peer = peer
@@ -54,6 +57,8 @@ class PeerLink:
         self._is_ordered = is_ordered
         self._tally = tally
         self._random = random
+        self._numbers = numbers
+        self._number = 0
         self._channel: PeerChannel | None = None
         self._dialler = own
         self._changed = asyncio.Event()
@@ -63,10 +68,20 @@ class PeerLink:
         """The open channel, if there is one."""
         return self._channel
 
+    @property
+    def generation(self) -> int:
+        """The number of the open channel, 0 when there is none."""
+        return 0 if self._channel is None else self._number
+
     def move(self, peer: PeerNode) -> None:
         """Call the node at this address from now on."""
         self._peer = peer
         self._changed.set()
+
+    def say_farewell(self, message: Body) -> None:
+        """Send one last message and end the channel, if there is one."""
+        if self._channel is not None:
+            self._channel.say_farewell(message, NodeRemoved("the node was removed from the network"))
 
     def close(self) -> None:
         """Forget what came in and was not taken; the register ends the channel."""
@@ -104,7 +119,7 @@ class PeerLink:
         if before is not None and not self._gives_way(before, dialler):
             await transport.close()
             raise ChannelReplaced("both nodes called at once")
-        self._channel, self._dialler = channel, dialler
+        self._channel, self._dialler, self._number = channel, dialler, next(self._numbers)
         self._changed.set()
         if before is not None:
             before.end(ChannelReplaced("there is a newer channel with this node"))

@@ -7,6 +7,7 @@ side is, TLS shows, and whether that counts, the register and the constitution s
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Callable, Coroutine, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
@@ -25,7 +26,16 @@ from core.node.attested_tls.peer import Admit
 from core.node.attested_tls.register import NodeRegister
 from core.node.attested_tls.tls_context import TlsContexts
 from core.node.attested_tls.transport import AttestedTransport, ByteStream, open_attested
-from core.node.peer_messages import Body, Inbound, Introduction, JoinRequest, PeerNode, PeerUnreachable
+from core.node.peer_messages import (
+    NO_FAREWELLS,
+    Body,
+    Inbound,
+    Introduction,
+    JoinRequest,
+    PeerNode,
+    PeerUnreachable,
+    Removed,
+)
 from core.node.peers.dialler import Dialler
 from core.node.peers.errors import HandshakeDisplaced, PeerOther
 from core.node.peers.inbox import Inbox
@@ -78,6 +88,7 @@ class NodePeers:
         self._handshakes: dict[asyncio.Task[None], None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._channel = self._channel_settings(settings.constitution)
+        self._numbers = itertools.count(1)
 
     @property
     def refused(self) -> Mapping[str, int]:
@@ -92,10 +103,15 @@ class NodePeers:
         """Judge by this constitution's manifests from now on who may be spoken with before it is registered."""
         self._channel = self._channel_settings(constitution)
 
-    def update(self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId]) -> None:
+    def update(
+        self, nodes: Mapping[NodeId, PeerNode], removed: Set[NodeId], farewells: Mapping[NodeId, Removed] = NO_FAREWELLS
+    ) -> None:
         """Take the register; see PeerNetwork."""
         if len(nodes) > limits.CONSENSUS_NODES_MAX:
             raise InvariantBroken(f"{len(nodes)} registered nodes; the bound is {limits.CONSENSUS_NODES_MAX}")
+        for node_id, message in farewells.items():
+            if node_id not in nodes and node_id in self._links:
+                self._links[node_id].say_farewell(message)
         self._register.replace({node_id: peer.public_key for node_id, peer in nodes.items()}, removed)
         for node_id in self._links.keys() - nodes.keys():
             self._links.pop(node_id).close()
@@ -144,6 +160,11 @@ class NodePeers:
         """Return the registered nodes with an open channel."""
         return frozenset(node_id for node_id, link in self._links.items() if link.channel is not None)
 
+    def generation(self, node: NodeId) -> int:
+        """Return the number of the open channel; see PeerNetwork."""
+        link = self._links.get(node)
+        return 0 if link is None else link.generation
+
     async def close(self) -> None:
         """End all channels, and accept no more."""
         for task in self._tasks:
@@ -175,6 +196,7 @@ class NodePeers:
             is_ordered=self._settings.is_ordered,
             tally=self._tally,
             random=self._settings.random,
+            numbers=self._numbers,
         )
 
     async def _call(self, node_id: NodeId, address: str) -> AttestedTransport:

@@ -12,6 +12,7 @@ import struct
 from collections.abc import Iterator
 
 from core import limits
+from core.errors import InvariantBroken
 from core.node.peers.errors import PeerMessageMalformed, PeerMessageTooLong, PeerVersionUnknown
 from core.node.peers.kinds import BOUNDS, Lane
 
@@ -28,6 +29,13 @@ _NAME = b"coco peers"
 def encode_greeting(version: int = VERSION) -> bytes:
     """Return the first message of a channel."""
     return _NAME + version.to_bytes(2, "little")
+
+
+def encode_whole(lane: Lane, data: bytes) -> bytes:
+    """Return a packet with one short message, whole. Raises InvariantBroken for one that takes several pieces."""
+    if not data or len(data) > PIECE_BYTES_MAX:
+        raise InvariantBroken(f"a message of {len(data)} bytes does not travel in one piece")
+    return PIECE_HEADER.pack(lane, 1, len(data)) + data
 
 
 def verify_greeting(data: bytes) -> None:

@@ -17,7 +17,7 @@ class SealedBlock:
 
     frontier: of the Merkle tree with all of them. entries: their write sets in the clear, without the signature.
     governance: what the manager put into a block that its own executor proposed. keys_changed: whether the node has
-    another set of epoch keys with it, to be sealed before the block is written.
+    another set of epoch keys with it, to be sealed before the block is written. time_s: as its signature states it.
     """
 
     data: bytes
@@ -29,6 +29,7 @@ class SealedBlock:
     leaves: tuple[tuple[Digest, int], ...] = ()
     entries: tuple[ReplayedEntry, ...] = ()
     keys_changed: bool = False
+    time_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,7 @@ from core.node.replication.applying import Applied, Apply, Point, Say, Watcher
 from core.node.replication.blocks import LogBlock, SealedBlock
 from core.node.replication.disk_log import DiskLog, Write
 from core.node.replication.head import LedgerHead
+from core.node.replication.reading import ReadRounds, Tell
 from core.types import NodeId, Seqno, View
 
 
@@ -43,7 +44,7 @@ class _ToApply:
 
 
 class Driver:
-    """See the module. apply: carries out a committed entry; the engine's own ones too."""
+    """See the module. apply: carries out a committed entry; the engine's own ones too. tell: sends to the executor."""
 
     def __init__(
         self,
@@ -54,6 +55,7 @@ class Driver:
         *,
         apply: Apply,
         watcher: Watcher,
+        tell: Tell,
     ) -> None:
         self._engine = engine
         self._head = head
@@ -61,6 +63,7 @@ class Driver:
         self._peers = peers
         self._apply = apply
         self._watcher = watcher
+        self._reads = ReadRounds(engine, self.say, tell)
         self._tail: deque[LogBlock] = deque()
         self._outstanding: deque[_Outstanding] = deque()
         self._to_apply: deque[_ToApply | Say] = deque()
@@ -114,6 +117,11 @@ class Driver:
     def transfer_leadership(self, to: NodeId) -> None:
         """Hand leadership over. Raises NotLeader, CocoError."""
         self._engine.transfer_leadership(to)
+        self._pump()
+
+    def confirm_reads(self, number: int) -> None:
+        """Begin a round of reads; the executor is told of its end (reading.py)."""
+        self._reads.begin(number)
         self._pump()
 
     def report_snapshot(self, node: NodeId, *, delivered: bool) -> None:
@@ -196,6 +204,8 @@ class Driver:
         if ready.committed:
             self._to_apply.append(_ToApply(item, ready.committed))
             self._something.set()
+            self._reads.reached(ready.committed[-1].index)
+        self._reads.take(ready.reads, ready.dropped_reads)
         if ready.entries:
             self._queue(item, ready.entries)
         self._advance()
@@ -363,3 +373,4 @@ class Driver:
         status = self._engine.status()
         self._last_index = status.last_index
         self._applied = deque([(status.applied_index, point)])
+        self._reads.reached(status.applied_index)

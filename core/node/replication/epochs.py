@@ -10,9 +10,9 @@ import msgspec
 from core.crypto.keys import PrivateKey
 from core.errors import MalformedMessage
 from core.kv.write_set import decode_domain
+from core.ledger.epoch_records import EPOCHS
 from core.ledger.key_wrapping import EPOCH_KEYS, epoch_key_row, unwrap_epoch_key
 from core.ledger.secrets import EpochSecret
-from core.node.manager_tables import EPOCHS
 from core.node.replication.head import LedgerHead, OpenEpochs
 from core.types import NodeId, Seqno, View
 

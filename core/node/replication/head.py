@@ -11,10 +11,11 @@ from collections.abc import Callable, Sequence
 from core.errors import AuthenticationFailed, InvariantBroken, LedgerDamaged, MalformedMessage
 from core.kv.write_set import table_names
 from core.ledger.entry import HEADER_BYTES, OpenedEntry, framed_bytes
+from core.ledger.epoch_records import EPOCHS
 from core.ledger.merkle import MerkleFrontier
 from core.ledger.secrets import EpochSecret, Keyring
 from core.ledger.verify import LedgerVerifier, Place
-from core.node.manager_tables import EPOCHS, SystemState
+from core.node.manager_tables import SystemState
 from core.node.messages import ReplayedEntry
 from core.node.replication.blocks import Mark, SealedBlock
 from core.node.system_tables import SystemTables, is_system_table
@@ -58,6 +59,11 @@ class LedgerHead:
     def views(self) -> tuple[tuple[View, Seqno], ...]:
         return self._verifier.signed.views
 
+    @property
+    def time_s(self) -> int:
+        """Of the newest block, 0 where none is known."""
+        return self._verifier.signed.time_s
+
     def mark(self) -> Mark:
         """Return what `go_back` takes."""
         return Mark(self._verifier.point(), self.state)
@@ -77,7 +83,8 @@ class LedgerHead:
 
     def adopt(self, block: SealedBlock) -> None:
         """Take a block of this node's own, whose system entries are in `state` and `tables` already."""
-        self._verifier.adopt(block.frontier, block.view, block.first, [entry.public for entry in block.entries])
+        written = [entry.public for entry in block.entries]
+        self._verifier.adopt(block.frontier, block.view, block.first, written, time_s=block.time_s)
         if self.views[-1] == (block.view, block.first):
             leader = self.keyring.leader(block.view)
             if leader is not None:
@@ -113,6 +120,7 @@ class LedgerHead:
             leaves=tuple((entry.leaf, size) for entry, size in zip(opened, sizes, strict=True)),
             entries=tuple(ReplayedEntry(entry.seqno, entry.public, entry.private) for entry in opened[:-1]),
             keys_changed=keys_changed,
+            time_s=self._verifier.signed.time_s,
         )
 
     def _absorb(self, entry: OpenedEntry) -> bool:

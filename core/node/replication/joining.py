@@ -19,10 +19,10 @@ from core.consensus.raft.engine import RaftEngine
 from core.consensus.raft.settings import RaftSettings
 from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import AuthenticationFailed, CocoError, InvariantBroken, MalformedMessage, StorageFailed
-from core.governance.authorizations import Authorization, Measurements
+from core.governance.authorizations import Authorization
 from core.governance.constitution import Constitution
 from core.governance.join_refusals import NodeRegistered
-from core.governance.joining import check_ticket, check_welcome
+from core.governance.joining import check_welcome
 from core.ledger.secrets import EpochSecret
 from core.node.attested_tls.errors import HandshakeTruncated
 from core.node.config import ManagerConfig
@@ -35,6 +35,7 @@ from core.node.peer_messages import (
     JoinAccepted,
     JoinDenied,
     JoinRequest,
+    NodeEvidence,
     PeerNetwork,
     PeerNode,
     PeerUnreachable,
@@ -100,7 +101,7 @@ def random_ticks(low: int, high: int) -> int:
 
 
 class Joiner:
-    """See the module. sleep: waits so many seconds."""
+    """See the module. authorization: checked (manager_joining.py). evidence: over this node's key."""
 
     def __init__(
         self,
@@ -113,9 +114,13 @@ class Joiner:
         clock: Callable[[], float],
         log: Log,
         read_disk: ReadDisk,
+        authorization: Authorization,
+        evidence: NodeEvidence,
         patience: int = UNTAKEN_CONNECTIONS_MAX,
     ) -> None:
         """patience: after so many connections, one after the other, that nobody took, the key is given up."""
+        self._authorization = authorization
+        self._evidence = evidence
         self._patience = patience
         self._untaken = 0
         self._read_disk = read_disk
@@ -131,24 +136,12 @@ class Joiner:
         self._log = log
         self._told = ""
 
-    def check(self, measurements: Measurements) -> Authorization:
-        """Check what the member signed, before anybody is asked. Raises a JoinRefused."""
-        return check_ticket(
-            self._config.authorization,
-            constitution=Constitution.decode(self._config.genesis),
-            node=self._node,
-            measurements=measurements,
-            slot=self._config.slot,
-            address=self._config.peer_address,
-            now=self._clock(),
-        )
-
-    async def ask(self, authorization: Authorization) -> Joined:
+    async def ask(self) -> Joined:
         """Ask the contacts in turn until one lets this node in.
 
         Raises StartsNetwork, IdentityUsed, JoinEnded, a JoinRefused, StorageFailed, LedgerDamaged.
         """
-        works = (self._ask(authorization), self._answer_others(), self._ask_members())
+        works = (self._ask(), self._answer_others(), self._ask_members())
         tasks = [asyncio.create_task(work) for work in works]
         try:
             await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -158,7 +151,7 @@ class Joiner:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _ask(self, authorization: Authorization) -> Joined:
+    async def _ask(self) -> Joined:
         contacts = deque(self._config.contacts)
         if not contacts:
             await self._look_at_disk()
@@ -172,7 +165,7 @@ class Joiner:
             answer = await self._introduce(address)
             asked += 1
             if isinstance(answer, Introduction) and isinstance(answer.answer, JoinAccepted):
-                return await self._accepted(authorization, answer, answer.answer)
+                return await self._accepted(answer, answer.answer)
             wait = 0.0
             if isinstance(answer, Introduction) and isinstance(answer.answer, JoinDenied):
                 wait, silent = await self._denied(address, answer.answer, contacts), 0
@@ -224,11 +217,12 @@ class Joiner:
     async def _introduce(self, address: str) -> Introduction | None:
         restarting = self._restarting
         request = JoinRequest(
-            self._config.authorization,
+            self._authorization.message,
             self._config.peer_address,
             restarting.shown if restarting is not None else None,
             restarting is not None and restarting.asks_grant,
-            restarting is not None and restarting.accepts_loss,
+            evidence=self._evidence,
+            accepts_loss=restarting is not None and restarting.accepts_loss,
         )
         try:
             answer = await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)
@@ -264,10 +258,10 @@ class Joiner:
             self._told = line
             self._log(f"waits to join: {line}")
 
-    async def _accepted(self, authorization: Authorization, by: Introduction, accepted: JoinAccepted) -> Joined:
+    async def _accepted(self, by: Introduction, accepted: JoinAccepted) -> Joined:
         constitution = Constitution.decode(self._config.genesis)
         check_welcome(
-            authorization,
+            self._authorization,
             constitution=constitution,
             claims=by.claims,
             peer=by.public_key,

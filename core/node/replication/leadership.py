@@ -190,7 +190,7 @@ class Leadership:
             self._changed.set()
             await self._tell(BlockCommitted(block.view, block.last, block.governance))
         else:
-            await self._tell(BlockApplied(block.view, block.first, block.last, block.entries))
+            await self._tell(BlockApplied(block.view, block.first, block.last, block.entries, block.time_s))
         if is_first:
             await self._lead(block.last)
 
@@ -200,7 +200,7 @@ class Leadership:
             return
         self._told, self._told_leader = view, self._node
         self._led.append(view)
-        await self._tell(Lead(view, last))
+        await self._tell(Lead(view, last, not self.driver.has_others, self._head.time_s))
         self._on_change()
 
     # What the executor proposes.

@@ -6,6 +6,9 @@ configuration. A change that consensus does not take at that moment leaves the e
 
 A node never takes itself out: it would sign a block that says that it is trusted no more. It hands over first.
 
+A node that joins gives evidence over its key besides that of its channel; it is verified when the node asks, and stands
+beside the key in the ledger (node_evidence.py).
+
 Invariant: keys are handed to a node only once its record is committed, and only to the node that the record names.
 """
 
@@ -33,9 +36,11 @@ from core.kv.write_set import Writes, encode_domain
 from core.ledger.key_wrapping import wrap_epoch_key
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import NodeInfo, QuoteInfo
+from core.node.admission import VerifyEvidence
 from core.node.manager_blocks import Own
 from core.node.manager_keys import NodeSecrets
 from core.node.manager_tables import EMPTY_DOMAIN, SystemState
+from core.node.node_evidence import EvidenceRules, verify_joining
 from core.node.peer_messages import (
     Body,
     EpochKey,
@@ -68,6 +73,7 @@ class _Joiner:
 
     request: JoinRequest
     inbound: Inbound
+    evidence: QuoteInfo
     is_recorded: bool = False
 
 
@@ -89,6 +95,7 @@ class Membership:
         *,
         secrets_now: Callable[[], NodeSecrets],
         connected: Callable[[], Set[NodeId]],
+        verify: VerifyEvidence,
         clock: Callable[[], float],
         spawn: Callable[[Coroutine[Any, Any, None]], None],
         log: Callable[[str], None],
@@ -98,6 +105,7 @@ class Membership:
         self._state = state
         self._secrets = secrets_now
         self._connected = connected
+        self._verify = verify
         self._clock = clock
         self._spawn = spawn
         self._log = log
@@ -117,6 +125,8 @@ class Membership:
             return
         try:
             decision = self._check(inbound, request)
+            rules = EvidenceRules(self._state().constitution, self._verify, int(self._clock()))
+            evidence = verify_joining(request.evidence, inbound.sender, inbound.claims, rules)
         except CocoError as error:
             refusal = describe_refusal(error)
             self._log(f"node {inbound.sender[:16]} may not join ({refusal.reason}): {refusal.message}")
@@ -126,7 +136,7 @@ class Membership:
             denied = JoinDenied("overloaded", "many nodes are joining", "Wait a little.", NOT_LEADING_RETRY_SECONDS)
             await inbound.answer(denied)
             return
-        self._joiners[inbound.sender] = _Joiner(request, inbound, is_recorded=decision.is_repeat)
+        self._joiners[inbound.sender] = _Joiner(request, inbound, evidence, is_recorded=decision.is_repeat)
         if decision.is_repeat and self._is_committed(inbound.sender):
             await self._welcome(inbound.sender)
         else:
@@ -253,7 +263,7 @@ class Membership:
             dropped = self._removing((decision.drops,) if decision.drops else ())
             more = dropped.changes if dropped is not None else ()
             change = ConfigurationChange((NodeChange(ChangeKind.ADD_LEARNER, node), *more))
-            info = NodeInfo("Trusted", joiner.inbound.public_key.to_pem(), QuoteInfo(""))
+            info = NodeInfo("Trusted", joiner.inbound.public_key.to_pem(), joiner.evidence)
             certificate = self._secrets().endorse_node(joiner.inbound.public_key, self._clock())
             found.append(_Proposal(join_writes(state, decision, info, certificate), change))
         return found

@@ -12,18 +12,19 @@ from dataclasses import replace
 from typing import Any
 
 from core.consensus.configuration import decode_configuration, decode_snapshot, encode_configuration
-from core.consensus.engine import ConsensusEngine, Role, SnapshotNeeded
+from core.consensus.engine import ConsensusEngine, SnapshotNeeded
 from core.crypto.keys import PrivateKey
 from core.errors import ChannelClosed, InvariantBroken
 from core.governance.constitution import Constitution
 from core.ledger.cose import RootSigner
 from core.ledger.files import LedgerWriter
 from core.ledger.history import LedgerHistory
+from core.node.admission import VerifyEvidence
 from core.node.manager_blocks import Own
 from core.node.manager_keys import NodeSecrets, store_secrets
 from core.node.manager_older import LedgerStatus
 from core.node.manager_snapshots import SnapshotKeeper
-from core.node.manager_tables import SNAPSHOT, SystemState
+from core.node.manager_tables import SNAPSHOT
 from core.node.messages import ForwardAnswers, ForwardToLeader, FromManager, ProposeBlock
 from core.node.peer_messages import (
     AnswerForwarded,
@@ -37,6 +38,7 @@ from core.node.peer_messages import (
     JoinRequest,
     PeerNetwork,
     PeerUnreachable,
+    Removed,
 )
 from core.node.replication.applying import Applied, Point
 from core.node.replication.blocks import SealedBlock
@@ -47,8 +49,9 @@ from core.node.replication.fetching import CatchingUp
 from core.node.replication.head import LedgerHead
 from core.node.replication.leadership import Leadership
 from core.node.replication.membership import Membership
+from core.node.replication.node_news import ClockWatch, news_of
 from core.node.replication.passing_on import PassingOn
-from core.node.replication.register import described, registered
+from core.node.replication.removal import Registration
 from core.node.replication.serving import LedgerServer
 from core.node.replication.unled import Unled
 from core.ports import Disk, Sealer
@@ -83,6 +86,7 @@ class ReplicatedNode:
         peers: PeerNetwork | None,
         tell: Tell,
         status: LedgerStatus,
+        verify: VerifyEvidence,
         clock: Callable[[], float],
         log: Log,
     ) -> None:
@@ -97,8 +101,8 @@ class ReplicatedNode:
         self._log = log
         self._tasks: set[asyncio.Task[None]] = set()
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._registered: SystemState | None = None
         self._news_due = False
+        self._clock_watch = ClockWatch(clock, log)
         self._progress = asyncio.Event()
         self.snapshots: SnapshotKeeper | None = None
         self.before_ready: BeforeReady | None = None
@@ -108,13 +112,14 @@ class ReplicatedNode:
         self._disk_log = DiskLog(
             writer, history, term=lambda: engine.status().term, seal_keys=self._seal, committed_end=committed_end
         )
-        self.driver = Driver(engine, head, self._disk_log, peers, apply=self._apply, watcher=self.leadership)
+        self.driver = Driver(engine, head, self._disk_log, peers, apply=self._apply, watcher=self.leadership, tell=tell)
         self.leadership.attach(self.driver)
         self.membership = Membership(
             self.leadership,
             lambda: head.state,
             secrets_now=self.secrets,
             connected=lambda: peers.connected() if peers is not None else frozenset(),
+            verify=verify,
             clock=clock,
             spawn=self._spawn,
             log=log,
@@ -126,6 +131,7 @@ class ReplicatedNode:
         self._passing_on: PassingOn | None = None
         self._server: LedgerServer | None = None
         self._catching_up: CatchingUp | None = None
+        self._registration: Registration | None = None
         if peers is not None:
             self._work_with(peers, history)
 
@@ -146,6 +152,7 @@ class ReplicatedNode:
     def _work_with(self, peers: PeerNetwork, history: LedgerHistory) -> None:
         """Make what a node does only where there are others."""
         driver, disk_log, disk, log = self.driver, self._disk_log, self._disk, self._log
+        self._registration = Registration(self.leadership.node, peers, log)
         self._passing_on = PassingOn(self.leadership, peers, self._constitution, self._tell, log)
         self._server = LedgerServer(driver, disk_log, history, disk, peers, spawn=self._spawn, log=log)
         self._catching_up = CatchingUp(
@@ -154,8 +161,6 @@ class ReplicatedNode:
 
     def _configured_by(self, snapshot: bytes) -> None:
         self._configured(encode_configuration(decode_snapshot(snapshot).configuration))
-
-    # Running.
 
     async def run(self, tick_ms: int) -> None:
         """Run until cancelled; raises what must stop the node. tick_ms: 0: whoever has this node calls `tick`."""
@@ -201,6 +206,9 @@ class ReplicatedNode:
 
     async def tick(self) -> None:
         """Let one tick of the clock pass."""
+        if self._is_removed:
+            await self._tell_news()
+            return
         self.driver.tick()
         if self._server is not None:
             self._server.tick()
@@ -218,6 +226,8 @@ class ReplicatedNode:
     async def take(self, inbound: Inbound) -> None:
         """Take a message of another node. One that makes no sense here is dropped."""
         message, sender = inbound.message, inbound.sender
+        if self._is_removed:
+            return
         if isinstance(message, JoinRequest):
             self.unled.asked(inbound, message)
             self._spawn(self.membership.take(inbound, message))
@@ -237,6 +247,9 @@ class ReplicatedNode:
                 await self._passing_on.commands(sender, message)
             case AnswerForwarded():
                 await self._passing_on.answered(sender, message)
+            case Removed() if self._registration is not None:
+                status = self.driver.status
+                self._news_due |= self._registration.hear(message, inbound, View(status.term), status.leader)
             case _:
                 pass
 
@@ -334,8 +347,6 @@ class ReplicatedNode:
             raise InvariantBroken("a network of one node has a node that lags behind")
         self._server.needed(needed)
 
-    # What is applied.
-
     def _configured(self, configuration: bytes) -> None:
         members = decode_configuration(configuration).members
         self.membership.configured(configuration)
@@ -348,6 +359,7 @@ class ReplicatedNode:
         if applied.configuration:
             self._configured(applied.configuration)
         if block is not None:
+            self._news_due = self._clock_watch.note(block.time_s) or self._news_due
             await self._announce(applied, block)
         self.update_register()
         await self.membership.committed()
@@ -369,21 +381,20 @@ class ReplicatedNode:
 
     def update_register(self) -> None:
         """Have the channels follow the register, if that has changed."""
-        state = self.driver.committed_state
-        if self._peers is not None and state is not self._registered:
-            self._registered = state
-            nodes, removed = registered(state)
-            self._peers.update(nodes, removed)
-            self._news_due = True
+        state, seqno = self.driver.committed_state, self.driver.applied_seqno
+        if self._registration is not None:
+            self._news_due |= self._registration.follow(state, self.leadership.view, seqno)
+
+    @property
+    def _is_removed(self) -> bool:
+        return self._registration is not None and bool(self._registration.text)
 
     async def _tell_news(self) -> None:
         if not self._news_due:
             return
         self._news_due = False
-        status = self.driver.status
-        state = self.driver.committed_state
-        own = self.leadership.node
-        role = status.role.value if status.role in (Role.LEADER, Role.LEARNER) else Role.FOLLOWER.value
-        nodes = described(state, own, role, status.leader)
+        removed = "" if self._registration is None else self._registration.text
+        status, state = self.driver.status, self.driver.committed_state
+        news = news_of(status, state, self.leadership.node, self._clock_watch, removed)
         with suppress(ChannelClosed):
-            await self._status.tell(role=role, leader=status.leader or "", nodes=nodes)
+            await self._status.tell(**news)

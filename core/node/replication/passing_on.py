@@ -60,7 +60,7 @@ class PassingOn:
         self._authenticator: tuple[Constitution, Authenticator] | None = None
         self._waiting: deque[tuple[NodeId, AnswerForwarded]] = deque()
         self._waiting_bytes = 0
-        self._was_connected = False
+        self._channel: tuple[NodeId, int] | None = None
         self.forged = 0
         """Commands of other nodes whose caller was not as the constitution has it."""
 
@@ -71,6 +71,7 @@ class PassingOn:
         leader = self._leadership.leader
         if leader is None or leader == self._leadership.node:
             return  # The Follow or Lead that is on its way ends what was passed on.
+        self._notice_interruption()
         commands = tuple(
             ForwardedCommand(item.ticket, item.adapter, item.payload, _to_peer(item.caller)) for item in message.items
         )
@@ -157,11 +158,15 @@ class PassingOn:
                 break
             self._waiting.popleft()
             self._waiting_bytes -= sum(len(one.reply) + 64 for one in message.answers)
-        leader = self._leadership.leader
-        is_connected = leader is None or leader == self._leadership.node or leader in connected
-        if self._was_connected and not is_connected:
+        self._notice_interruption()
+
+    def _notice_interruption(self) -> None:
+        """Tell the executor if the channel to the leader is another than before: what was on its way may be lost."""
+        leader, before = self._leadership.leader, self._channel
+        follows = leader is not None and leader != self._leadership.node
+        self._channel = (leader, self._peers.generation(leader)) if leader is not None and follows else None
+        if before is not None and before[1] and before != self._channel and before[0] == leader:
             self._leadership.leader_unreachable()
-        self._was_connected = is_connected
 
 
 def _to_peer(caller: WireCaller) -> ForwardedCaller:

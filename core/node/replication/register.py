@@ -22,19 +22,3 @@ def registered(state: SystemState) -> tuple[dict[NodeId, PeerNode], frozenset[No
         elif node in addresses:
             nodes[node] = PeerNode(PublicKey.from_pem(info.public_key), addresses[node])
     return nodes, frozenset(removed)
-
-
-def described(state: SystemState, own: NodeId, role: str, leader: NodeId | None) -> list[dict[str, str]]:
-    """Return what is told of the nodes in slots. own, role: this one's."""
-    return [
-        {
-            "node_id": node,
-            "slot": name,
-            "member": slot.member,
-            "address": slot.address,
-            "status": info.status if (info := state.nodes.get(node.encode())) else "",
-            "role": role if node == own else "leader" if node == leader else "",
-        }
-        for name, slot in sorted(state.slots.items())
-        for node in slot.nodes
-    ]

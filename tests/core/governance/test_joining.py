@@ -307,10 +307,13 @@ def test_a_node_that_never_got_promoted_is_dropped_for_the_next() -> None:
 def test_every_refusal_has_a_reason_of_its_own() -> None:
     found = [one for one in vars(join_refusals).values() if isinstance(one, type) and issubclass(one, JoinRefused)]
     reasons = [one.reason for one in found if one is not JoinRefused]
-    assert len(reasons) == len(set(reasons)) == 17
+    assert len(reasons) == len(set(reasons)) == 22
     tested = {refusal for _, refusal in REFUSED.values()}
     assert {one for one in found if one is not JoinRefused} - tested == {
         NotApprovedYet, SlotRemoved, SlotDiffers, TicketUsed, DelegationExhausted, NodeRegistered,
+        # tests/core/node: test_node_evidence.py, replication/test_tickets.py
+        join_refusals.EvidenceMissing, join_refusals.EvidenceInvalid, join_refusals.EvidenceOfAnotherNode,
+        join_refusals.EvidenceDiffers, join_refusals.TicketNotGiven,
     }  # fmt: skip
 
 

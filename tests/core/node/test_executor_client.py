@@ -3,44 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from core.adapter.interface import (
-    Adapter,
-    AdapterInfo,
-    Caller,
-    Executed,
-    ExecutionContext,
-    OutcomeUnknown,
-    Overloaded,
-    QueryClass,
-    Route,
-    ScopedTransaction,
-)
+from core.adapter.interface import Caller, OutcomeUnknown, Overloaded
 from core.errors import ChannelClosed, CocoError
 from core.node.executor_client import ExecutorClient
 from core.node.messages import FROM_GATEWAY, TO_GATEWAY, Answer, Ask, FrontEnd, ToGateway
 from enclave_sim.boundary.memory_transport import memory_pair
+from tests.support.classed import Classed
 
 ALICE = Caller("alice")
-
-
-class Classed(Adapter):
-    """A payload names its class."""
-
-    info = AdapterInfo("one", "1", "classes")
-
-    def routes(self) -> Sequence[Route]:
-        return ()
-
-    def execute(self, transaction: ScopedTransaction, payload: bytes, context: ExecutionContext) -> Executed:
-        raise NotImplementedError
-
-    def query_class(self, payload: bytes) -> QueryClass:
-        return payload.decode()  # type: ignore[return-value]
 
 
 class End:

@@ -16,16 +16,15 @@ from core.kv.write_set import WriteSet
 from core.node.messages import (
     FROM_GATEWAY,
     FROM_MANAGER,
-    RECEIPT_ANSWER,
     TO_MANAGER,
     Answer,
     Ask,
     FromGateway,
-    ReceiptAnswer,
     ReceiptMade,
     ReceiptRequest,
     WireCaller,
 )
+from core.node.receipt_answer import RECEIPT_ANSWER, ReceiptAnswer
 from core.types import NO_CLAIMS, Digest
 from tests.support.executor_bench import ALICE, BOB, MEMBER, Bench
 

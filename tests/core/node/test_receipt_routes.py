@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pytest
 
 from core.errors import CocoError, InvariantBroken
-from core.node.messages import ReceiptAnswer
+from core.node.receipt_answer import ReceiptAnswer
 from core.node.receipt_routes import receipt_query, receipt_response
 
 

@@ -1,4 +1,7 @@
-"""Faults drawn by a seed, under load: whatever was acknowledged is there in the end, on all nodes, and once."""
+"""Faults drawn by a seed, under load: whatever was acknowledged is there in the end, on all nodes, and once.
+
+Meanwhile each node is asked for what was acknowledged last by any: it answers with that, or not at all.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import pytest
 from core import limits
 from core.adapter.interface import CommandFailed, OutcomeUnknown, Overloaded
 from core.consensus.engine import Role
+from core.errors import ChannelClosed
 from core.node.peer_messages import Body, ConsensusMessage
 from core.types import NodeId
 from tests.support.cluster import USER, Cluster, Node, cluster
@@ -17,16 +21,31 @@ from tests.support.cluster import USER, Cluster, Node, cluster
 STEPS = 12
 
 
-async def write(made: Cluster, node: Node, name: str, acknowledged: set[bytes], stop: asyncio.Event) -> None:
+VALUE = bytes(100)
+
+
+async def write(made: Cluster, node: Node, name: str, acknowledged: dict[bytes, None], stop: asyncio.Event) -> None:
     number = 0
     while not stop.is_set() and not node.crashed:
         number += 1
         key = f"{name}.{number}".encode()
         try:
-            await node.submit(key + b"=" + bytes(100))
-            acknowledged.add(key)
+            await node.submit(key + b"=" + VALUE)
+            acknowledged[key] = None
         except (CommandFailed, OutcomeUnknown, Overloaded):
             await asyncio.sleep(0.01)
+
+
+async def read(node: Node, acknowledged: dict[bytes, None], answers: list[tuple[str, bytes, bool]]) -> None:
+    """Ask a node for the newest acknowledged write, whoever was told of it, again and again."""
+    while not node.crashed:
+        await asyncio.sleep(0.002)
+        if acknowledged:
+            key = next(reversed(acknowledged))
+            try:
+                answers.append((node.name, key, await node.read(key) == VALUE))
+            except (CommandFailed, OutcomeUnknown, Overloaded):
+                await asyncio.sleep(0.01)
 
 
 async def fault(made: Cluster, draw: random.Random) -> None:
@@ -68,30 +87,38 @@ async def run(seed: int, steps: int) -> None:
     async with cluster(chunk_bytes_min=20_000, snapshot_entries=draw.choice((0, 300))) as made:
         await made.found()
         await made.grow(3)
-        acknowledged: set[bytes] = set()
+        acknowledged: dict[bytes, None] = {}
+        answers: list[tuple[str, bytes, bool]] = []
         stop = asyncio.Event()
         writers = [
             asyncio.create_task(write(made, node, f"{node.name}.{number}", acknowledged, stop))
             for node in made.living
             for number in range(3)
         ]
+        readers = {node.id: asyncio.create_task(read(node, acknowledged, answers)) for node in made.living}
         for _ in range(steps):
             await fault(made, draw)
             await made.until(made.elected)
+            for node in made.living:
+                if node.id not in readers:
+                    readers[node.id] = asyncio.create_task(read(node, acknowledged, answers))
         stop.set()
         for node in made.nodes:
             if node.crashed:
                 await node.client._executor._transport.close()
-        for writer in writers:
-            writer.cancel()
-        await asyncio.gather(*writers, return_exceptions=True)
+        for task in (*writers, *readers.values()):
+            task.cancel()
+        ended = await asyncio.gather(*writers, *readers.values(), return_exceptions=True)
+        assert not [one for one in ended if isinstance(one, Exception) and not isinstance(one, ChannelClosed)]
         await made.until(made.elected)
         await made.leader().submit(b"end=1")
         await made.equal()
         assert acknowledged
+        assert {name for name, _, _ in answers} == {node.name for node in made.living}
+        assert not [(name, key) for name, key, is_there in answers if not is_there]
         for node in made.living:
             table = node.executor._state.store.table("kv.data").current
-            assert acknowledged <= set(table)
+            assert acknowledged.keys() <= set(table)
         assert await made.leader().client.ask("kv", b"end", USER) == b"1"
 
 

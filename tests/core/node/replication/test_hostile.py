@@ -55,7 +55,10 @@ class Forger:
         root: bytes = b"",
         other_signer: bool = False,
         unsigned: bool = False,
+        earlier_s: int | None = 0,
     ) -> bytes:
+        """earlier_s: than the block before; None: no time is said."""
+        time_s = None if earlier_s is None else self.leader.core.head.time_s - earlier_s
         key = key or self.key
         if view:
             key = EntryKey(self.leader.core.secrets().epochs[-1].key, self.key.node, View(view))
@@ -73,7 +76,7 @@ class Forger:
                 node_key = self.leader.core.secrets().front_end_key
                 signer = node_key.public_key().node_id()
             signature = RootSignature.make(node_key, signer, key.view, seqno, found)
-            signed = SignedRoot(signature, self.service.sign(found, key.view, seqno))
+            signed = SignedRoot(signature, self.service.sign(found, key.view, seqno, time_s))
             data.append(sealer.seal_signature(seqno, encode_domain(signed.to_tables()), found).data)
         return b"".join(data)
 
@@ -95,6 +98,8 @@ FORGERIES: dict[str, Callable[[Forger], bytes]] = {
     "an entry of another view": lambda forger: forger.block(view=forger.view + 1),
     "a signer that is no node": lambda forger: forger.block(other_signer=True),
     "no signature": lambda forger: forger.block(unsigned=True),
+    "a time before that of the block before it": lambda forger: forger.block(earlier_s=1),
+    "no time": lambda forger: forger.block(earlier_s=None),
     "forged tables of nodes": lambda forger: forger.block(encode_domain({NODES: {b"x": b"{}"}})),
     "a deleted node": lambda forger: forger.block(encode_domain({NODES: {forger.key.node.encode(): None}})),
     "a constitution of its own": lambda forger: forger.block(
