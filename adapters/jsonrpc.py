@@ -37,8 +37,7 @@ class RpcError(Exception):
         self.data = data
 
 
-@dataclass(frozen=True, slots=True)
-class RpcCall:
+class RpcCall(msgspec.Struct, frozen=True):
     """One item of a request. id: its JSON text. expects_answer: False for a notification."""
 
     id: bytes
@@ -55,8 +54,7 @@ class RpcFailure:
     error: RpcError
 
 
-@dataclass(frozen=True, slots=True)
-class RpcRequest:
+class RpcRequest(msgspec.Struct, frozen=True):
     """A parsed body. is_batch: it was an array, and so must the answer be."""
 
     items: tuple[RpcCall | RpcFailure, ...]

@@ -1,10 +1,11 @@
 """Coco beside other Ethereum end points, one after the other, with the same client in the same session; prints ratios.
 
     python -m benchmarks.compare [--peers DIRECTORY] [--only NAME]... [--duration 10s] [--connections 64] [--rounds 1]
-                                 [--workload erc20] [--json]
+                                 [--workload erc20] [--writes RATE] [--json]
 
-DIRECTORY has the peers' npm packages (benchmarks/peers.md); what is missing is said and left out. With several rounds
-the order turns round each time, and the median counts.
+With --writes, ERC-20 transfers are sent at that rate while the workload runs: `--workload balance --writes 500`
+compares eth_call beside writes. DIRECTORY has the peers' npm packages (benchmarks/peers.md); what is missing is said
+and left out. With several rounds the order turns round each time, and the median counts.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import socket
 import statistics
@@ -34,6 +36,9 @@ from cli.load.requests import Endpoint
 from core.errors import CocoError
 
 START_SECONDS_MAX = 60.0
+WRITES_LONGER_SECONDS = 15
+"""By how much the writes beside a workload outlast it: setting the workload up falls into that time."""
+WRITERS = 16
 COCO = "coco"
 
 
@@ -129,17 +134,59 @@ def bench(arguments: list[str]) -> dict[str, Any]:
     return report
 
 
-def measure(name: str, peer: Peer | None, options: list[str]) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True)
+class Load:
+    """options: of the workload that is measured. writes: the rate of transfers beside it, 0 for none."""
+
+    options: tuple[str, ...]
+    seconds: float
+    writes: float
+
+    def run(self, target: list[str]) -> dict[str, Any]:
+        """Run it; returns the one run of the report. target: the arguments that name the end point."""
+        if not self.writes:
+            return dict(bench([*target, *self.options])["runs"][0])
+        seconds = self.seconds + WRITES_LONGER_SECONDS
+        beside = [*target, "--workload", "erc20", "--rate", f"{self.writes:g}", "--duration", f"{seconds:g}s"]
+        beside += ["--connections", str(WRITERS)]
+        with under_load(beside) as writing:
+            run = dict(bench([*target, *self.options])["runs"][0])
+            if writing.poll() is not None:
+                raise RuntimeError("the writes ended before the workload did")
+            run["writes"] = json.loads(writing.communicate()[0])["runs"][0]
+        return run
+
+
+@contextmanager
+def under_load(arguments: list[str]) -> Iterator[subprocess.Popen[str]]:
+    """Start `coco bench` and wait until its load runs; gives the process, whose output is its report."""
+    command = [sys.executable, "-m", "cli.main", *arguments, "--json"]
+    with tempfile.TemporaryFile("w+") as told:
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=told, text=True)
+        try:
+            deadline = time.monotonic() + START_SECONDS_MAX
+            while time.monotonic() < deadline and process.poll() is None:
+                told.seek(0)
+                if re.search(r"^[0-9]+/[0-9]+ s", told.read(), re.MULTILINE):
+                    break
+                time.sleep(0.2)
+            else:
+                raise RuntimeError("the writes did not begin")
+            yield process
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def measure(name: str, peer: Peer | None, load: Load) -> dict[str, Any]:
     """Start one of them, load it, stop it; returns the one run of its report, with the whole system's use."""
     print(f"{name}:", file=sys.stderr)
     if peer is None:
         with temporary_network() as network:
-            home = ["--home", str(network.home), "bench", "--network", NETWORK, "--account", FUNDED]
-            run: dict[str, Any] = bench([*home, *options])["runs"][0]
-            return run
+            return load.run(["--home", str(network.home), "bench", "--network", NETWORK, "--account", FUNDED])
     with running(peer) as (url, pid):
         before = usages({str(one): one for one in children_of(pid)})
-        run = bench(["bench", "--url", url, *options])["runs"][0]
+        run = load.run(["bench", "--url", url])
         after = usages({str(one): one for one in children_of(pid)})
         run["node"] = {peer.name: total(before, after)}
         return run
@@ -170,7 +217,16 @@ def table(results: dict[str, dict[str, Any]]) -> list[str]:
             f"{name:<10}{run['confirmed_per_second']:>12,.0f}{latency['p50']:>10.1f}{latency['p99']:>10.1f}"
             f"{memory:>12,.0f}{sum(run['errors'].values()):>8}{ratio:>11.2f}"
         )
+        if "writes" in run:
+            lines.append(f"{'':<10}{run['writes']['confirmed_per_second']:>12,.0f} transfers/s beside it")
     return lines
+
+
+def duration(text: str) -> float:
+    """Read a time such as 10s, in seconds."""
+    if not re.fullmatch(r"[0-9]+(\.[0-9]+)?s", text):
+        raise argparse.ArgumentTypeError("a time in seconds, such as 10s")
+    return float(text[:-1])
 
 
 def main() -> None:
@@ -178,13 +234,14 @@ def main() -> None:
     parser.add_argument("--peers", type=Path, help="where the peers' npm packages are")
     parser.add_argument("--only", action="append", metavar="NAME", help="compare with this one only; repeatable")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--duration", default="10s")
+    parser.add_argument("--duration", default="10s", type=duration)
+    parser.add_argument("--writes", type=float, default=0.0, help="transfers a second beside the workload")
     parser.add_argument("--connections", default="64")
     parser.add_argument("--workload", default="erc20", choices=("erc20", "plain", "balance"))
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    options = ["--duration", arguments.duration, "--connections", arguments.connections]
-    options += ["--workload", arguments.workload]
+    options = ("--duration", f"{arguments.duration:g}s", "--connections", arguments.connections)
+    load = Load((*options, "--workload", arguments.workload), arguments.duration, arguments.writes)
     chosen: list[tuple[str, Peer | None]] = [(COCO, None)]
     missing = []
     for peer in peers(arguments.peers):
@@ -198,12 +255,17 @@ def main() -> None:
     for number in range(arguments.rounds):
         for name, peer in chosen if number % 2 == 0 else reversed(chosen):
             try:
-                runs[name].append(measure(name, peer, options))
+                runs[name].append(measure(name, peer, load))
             except RuntimeError as error:
                 print(f"{name} could not be measured: {error}", file=sys.stderr)
     results = {name: median(found) for name, found in runs.items() if found}
     if arguments.json:
-        print(json.dumps({"results": results, "missing": missing, "workload": arguments.workload}, indent=2))
+        print(
+            json.dumps(
+                {"results": results, "missing": missing, "workload": arguments.workload, "writes": arguments.writes},
+                indent=2,
+            )
+        )
     else:
         print("\n".join(table(results)))
     if missing:

@@ -104,8 +104,12 @@ FEED_SECONDS_MAX = 30
 
 # Blocks.
 BLOCK_COMMANDS_MAX = 1_000
-BLOCK_COMMANDS_ENOUGH = 16
-"""With no block in flight, a block of this many commands closes though more commands wait."""
+BLOCK_COMMANDS_ENOUGH = 32
+"""With no block in flight, a block of this many commands closes though more commands wait, as network.json has it by
+default."""
+BLOCK_WAIT_MS = 5
+"""How long a block waits, at most, for as many commands as the one before it held; network.json's default."""
+BLOCK_WAIT_MS_MAX = 1_000
 BLOCK_BYTES_MAX = 16 * MEBIBYTE
 BLOCKS_IN_FLIGHT_MAX = 2
 """Blocks proposed to the manager and not yet committed."""
@@ -179,6 +183,9 @@ SLOTS_MAX = 64
 """Slots of the list of nodes that are not removed. Each may have two nodes in consensus while one replaces another."""
 DELEGATION_COUNT_MAX = 1_000
 """Nodes that may join one after the other by what a member signed once."""
+RESTART_APPROVALS_MAX = 256
+"""Members whose approval one restart may need, and files that a node which waits for them looks at in one go."""
+RESTART_REQUEST_BYTES_MAX = 128 * KIBIBYTE
 AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
 """How long what a member signed for a node may count."""
 TICKET_SECONDS_MAX = 7 * 24 * 3600

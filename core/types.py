@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import NewType
+
+import msgspec
 
 from core.errors import CocoError
 
@@ -30,8 +31,7 @@ _ADAPTER_NAME = re.compile(r"[a-z][a-z0-9_]{0,31}")
 _TRANSACTION_ID = re.compile(r"([0-9]{1,18})\.([0-9]{1,18})")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class TransactionId:
+class TransactionId(msgspec.Struct, frozen=True, order=True, gc=False):
     """`view.seqno`, as CCF writes it."""
 
     view: View

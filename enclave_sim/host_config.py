@@ -35,6 +35,9 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """DIR/network.json. port 0 picks a free one. names: DNS names and IP addresses in the front-end certificate.
 
     readers: processes that answer queries: 0, the executor does; 1; 2, one of them for simulations (eth_call) only.
+    block_commands_max, block_bytes_max: a block that holds so much closes at once. block_commands_enough,
+    block_wait_ms: while no other is being committed, a block waits for as many commands as the last one held, but for
+    no more, and no longer (0: not at all).
     snapshot_entries: ledger entries from one snapshot to the next; 0: none but those that are asked for.
     sealing: whose keys open the node's secrets again: any code of the same signer, or the very same enclave only.
     isolation: what becomes of a node whose enclaves cannot be isolated wholly: it runs and says so, or does not start.
@@ -56,6 +59,8 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     gateways: int = 1
     block_commands_max: int = limits.BLOCK_COMMANDS_MAX
     block_bytes_max: int = limits.BLOCK_BYTES_MAX
+    block_commands_enough: int = limits.BLOCK_COMMANDS_ENOUGH
+    block_wait_ms: int = limits.BLOCK_WAIT_MS
     readers: int = limits.READERS_MAX
     sealing: Literal["signer", "enclave"] = "signer"
     snapshot_entries: int = limits.SNAPSHOT_ENTRIES
@@ -99,6 +104,8 @@ class HostConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             ("snapshot_entries", self.snapshot_entries, 0, limits.SNAPSHOT_ENTRIES_MAX),
             ("block_commands_max", self.block_commands_max, 1, limits.BLOCK_COMMANDS_MAX),
             ("block_bytes_max", self.block_bytes_max, 1, limits.BLOCK_BYTES_MAX),
+            ("block_commands_enough", self.block_commands_enough, 1, limits.BLOCK_COMMANDS_MAX),
+            ("block_wait_ms", self.block_wait_ms, 0, limits.BLOCK_WAIT_MS_MAX),
             ("peer_port", self.peer_port or 0, 0, 65_535),
             ("ticket_seconds", self.ticket_seconds, 0, limits.TICKET_SECONDS_MAX),
             ("tick_ms", self.tick_ms, TICK_MS_MIN, TICK_MS_MAX),

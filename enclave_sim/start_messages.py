@@ -48,7 +48,13 @@ def start_messages(config: HostConfig, genesis: bytes, measured: Measured, peeri
         ticket_seconds=config.ticket_seconds,
     )
     executor = ExecutorConfig(
-        measured.manager, config.gateways, config.block_commands_max, config.block_bytes_max, config.readers
+        measured.manager,
+        config.gateways,
+        config.block_commands_max,
+        config.block_bytes_max,
+        config.readers,
+        config.block_commands_enough,
+        config.block_wait_ms,
     )
     connections_max = max(1, limits.CONNECTIONS_MAX // config.gateways)
     gateway = GatewayConfig(measured.worker, connections_max, readers=config.readers)

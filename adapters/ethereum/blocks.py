@@ -61,8 +61,15 @@ def encode_receipt(receipt: Receipt) -> bytes:
     return encode_receipt_after(receipt, receipt.cumulative_gas_used)
 
 
-def encode_receipt_after(receipt: Receipt, cumulative_gas_used: int) -> bytes:
-    """Return the receipt's consensus encoding with another sum of the gas used up to it."""
+def encode_receipt_after(receipt: Receipt, cumulative_gas_used: int, tail: bytes = b"") -> bytes:
+    """Return the receipt's consensus encoding with another sum of the gas used up to it. tail: its `receipt_tail`."""
+    fields = (encode_int(receipt.status), encode_int(cumulative_gas_used), tail or receipt_tail(receipt))
+    prefix = bytes((receipt.type,)) if receipt.type else b""
+    return prefix + encode_list(fields)
+
+
+def receipt_tail(receipt: Receipt) -> bytes:
+    """Return what stands behind the gas in a receipt's encoding: bloom and logs, the most of it."""
     logs = encode_list(
         [
             encode_list(
@@ -75,9 +82,7 @@ def encode_receipt_after(receipt: Receipt, cumulative_gas_used: int) -> bytes:
             for log in receipt.logs
         ]
     )
-    fields = (encode_int(receipt.status), encode_int(cumulative_gas_used), encode_bytes(receipt.bloom), logs)
-    prefix = bytes((receipt.type,)) if receipt.type else b""
-    return prefix + encode_list(fields)
+    return encode_bytes(receipt.bloom) + logs
 
 
 def next_state_root(previous: bytes, writes: Mapping[str, Mapping[bytes, bytes | None]]) -> bytes:

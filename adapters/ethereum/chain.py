@@ -131,17 +131,18 @@ def creator(transaction: ScopedTransaction, address: bytes) -> bytes | None:
     return transaction.table("creators").get(address)
 
 
-def claims(signed: SignedTransaction, receipt: Receipt) -> Digest:
+def claims(signed: SignedTransaction, receipt: Receipt, tail: bytes = b"") -> Digest:
     """Return what a ledger receipt proves: SHA-256 of the transaction hash and `claimed_receipt`."""
-    return TransactionClaims(signed.hash, claimed_receipt(receipt)).digest
+    return TransactionClaims(signed.hash, claimed_receipt(receipt, tail)).digest
 
 
-def claimed_receipt(receipt: Receipt) -> bytes:
+def claimed_receipt(receipt: Receipt, tail: bytes = b"") -> bytes:
     """Return the receipt's consensus encoding as if the transaction were alone in its block.
 
     The cumulative gas of a real block would tell whoever is shown the claims what strangers before it used.
+    tail: its `receipt_tail`, where that is known.
     """
-    return encode_receipt_after(receipt, receipt.gas_used)
+    return encode_receipt_after(receipt, receipt.gas_used, tail)
 
 
 def write_transaction(transaction: ScopedTransaction, signed: SignedTransaction, number: int, index: int) -> None:

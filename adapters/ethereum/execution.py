@@ -14,7 +14,13 @@ from typing import Any
 from adapters.deadline import Deadline, TimeExceeded
 from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase, Writes
-from adapters.ethereum.blocks import EMPTY_REQUESTS_HASH, encode_receipt, header_hash, next_state_root
+from adapters.ethereum.blocks import (
+    EMPTY_REQUESTS_HASH,
+    encode_receipt_after,
+    header_hash,
+    next_state_root,
+    receipt_tail,
+)
 from adapters.ethereum.bloom import combine, logs_bloom
 from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.evm import make_state
@@ -39,13 +45,17 @@ PARENT_BEACON_BLOCK_ROOT = bytes(32)
 
 @dataclass(slots=True)
 class _OpenBlock:
-    """state: py-evm's. writes: of the state tables, one per transaction, the opening's in the first."""
+    """state: py-evm's. writes: of the state tables, one per transaction, the opening's in the first.
+
+    tails: of the receipts (blocks.py), encoded once for header and claims.
+    """
 
     parent: Head
     environment: BlockEnvironment
     state: Any
     gas_used: int = 0
     receipts: list[Receipt] = field(default_factory=list)
+    tails: list[bytes] = field(default_factory=list)
     transactions: list[SignedTransaction] = field(default_factory=list)
     writes: list[Writes] = field(default_factory=list)
 
@@ -98,7 +108,7 @@ class BlockExecutor:
         block = self._block = checkpoint.block
         if block is not None:
             count = checkpoint.transactions
-            del block.transactions[count:], block.receipts[count:], block.writes[count:]
+            del block.transactions[count:], block.receipts[count:], block.tails[count:], block.writes[count:]
             block.gas_used = checkpoint.gas_used
 
     def execute(self, transaction: ScopedTransaction, signed: SignedTransaction, context: ExecutionContext) -> Receipt:
@@ -136,6 +146,7 @@ class BlockExecutor:
         self._block = block
         block.gas_used = receipt.cumulative_gas_used
         block.receipts.append(receipt)
+        block.tails.append(receipt_tail(receipt))
         block.transactions.append(signed)
         block.writes.append(writes if opening is None else _merged([opening, writes]))
         return receipt
@@ -147,6 +158,13 @@ class BlockExecutor:
             return self._deadline.run(lambda: apply(state, self._database, invocation, self.settings))
         except TimeExceeded as exceeded:
             raise RpcError(SERVER_ERROR, time_exceeded_text(exceeded.seconds)) from None
+
+    @property
+    def last_tail(self) -> bytes:
+        """The newest receipt's tail (blocks.py); a block is open."""
+        if self._block is None:
+            raise InvariantBroken("no transaction has been run in an open block")
+        return self._block.tails[-1]
 
     def close(self, transaction: ScopedTransaction, context: ExecutionContext) -> Block:
         """Write the open block's header, hashes and receipts and begin anew; context.seqno is the block's own."""
@@ -231,7 +249,12 @@ class BlockExecutor:
             coinbase=environment.coinbase,
             state_root=next_state_root(block.parent.state_root, _merged(block.writes)),
             transactions_root=ordered_root([signed.raw for signed in block.transactions]),
-            receipts_root=ordered_root([encode_receipt(receipt) for receipt in receipts]),
+            receipts_root=ordered_root(
+                [
+                    encode_receipt_after(receipt, receipt.cumulative_gas_used, tail)
+                    for receipt, tail in zip(receipts, block.tails, strict=True)
+                ]
+            ),
             bloom=combine(receipt.bloom for receipt in receipts),
             number=environment.number,
             gas_limit=environment.gas_limit,

@@ -20,6 +20,7 @@ from adapters.ethereum.filters import FilterBook
 from adapters.ethereum.formatting import checksum_address, data
 from adapters.ethereum.queue import EthereumQueue, Standing
 from adapters.ethereum.quota import ExecutorQuota
+from adapters.ethereum.records import decode_account
 from adapters.ethereum.requests import (
     COMMANDS,
     CRITERIA,
@@ -67,7 +68,8 @@ class _Head:
         self._committed = committed
 
     def nonce(self, sender: bytes) -> int:
-        return chain.account(self._transaction, sender).nonce
+        found = self._transaction.table("accounts").get(sender)
+        return 0 if found is None else decode_account(found).nonce
 
     def check_sender(self, sender: bytes, caller: Caller) -> None:
         check_sender(self._transaction, sender, caller)
@@ -156,7 +158,7 @@ class EthereumExecutor:
             receipt = self._blocks.execute(transaction, signed, context)
         finally:
             self._quota.charge(identity, time.thread_time() - began, time.monotonic())
-        return Executed(result_fragment(data(signed.hash)), chain.claims(signed, receipt))
+        return Executed(result_fragment(data(signed.hash)), chain.claims(signed, receipt, self._blocks.last_tail))
 
     def _check_share(self, identity: str | None) -> None:
         """Raise RpcError when an identity is over its share of the executor's time and others wait."""

@@ -11,6 +11,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
+
 from adapters.ethereum.arguments import ArgumentError
 from adapters.ethereum.requests import QUERIES, Criteria, Query
 from adapters.ethereum.schemas import Schema
@@ -18,22 +20,19 @@ from adapters.jsonrpc import INVALID_PARAMS, METHOD_NOT_FOUND, RpcCall, RpcError
 from core.types import TransactionId
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True, gc=False):
     """The answer is known already: a fragment."""
 
     fragment: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ToSubmit:
+class ToSubmit(msgspec.Struct, frozen=True, gc=False):
     """The payload of a command."""
 
     payload: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class ToAsk:
+class ToAsk(msgspec.Struct, frozen=True, gc=False):
     """The payload of a query."""
 
     payload: bytes

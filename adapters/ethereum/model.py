@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import msgspec
 
-@dataclass(frozen=True, slots=True)
-class Log:
+
+class Log(msgspec.Struct, frozen=True, gc=False):
     address: bytes
     topics: tuple[bytes, ...]
     data: bytes
@@ -24,8 +25,7 @@ class Authorization:
     s: int
 
 
-@dataclass(frozen=True, slots=True)
-class SignedTransaction:
+class SignedTransaction(msgspec.Struct, frozen=True, gc=False):
     """A decoded transaction of type 0, 1, 2 or 4, its sender recovered.
 
     raw: the canonical encoding (type byte included). to: None creates a contract. v: as signed (y parity for typed
@@ -53,8 +53,7 @@ class SignedTransaction:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(msgspec.Struct, frozen=True, gc=False):
     """gas_used: of this transaction alone. contract_address: of a successful or failed creation, else None."""
 
     type: int

@@ -18,6 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, assert_never
 
+import msgspec
+
 from adapters.ethereum.formatting import data
 from adapters.ethereum.requests import COMMANDS, SendTransaction
 from adapters.jsonrpc import SERVER_ERROR, RpcError, error_fragment, result_fragment
@@ -57,8 +59,7 @@ class HeadState(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class _Waiting:
+class _Waiting(msgspec.Struct, frozen=True, gc=False):
     pending: Pending
     hash: bytes
     max_fee: int

@@ -7,9 +7,9 @@ validation.py's and transactions.py's part. The bytecode is py-evm's.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 from eth.exceptions import ContractCreationCollision, VMError
 
 from adapters.ethereum.account_db import AccountDatabase
@@ -29,8 +29,7 @@ SYSTEM_GAS = 30_000_000
 _ZERO_ADDRESS = bytes(20)
 
 
-@dataclass(frozen=True, slots=True)
-class Invocation:
+class Invocation(msgspec.Struct, frozen=True, gc=False):
     """price: wei per gas that the sender pays; tip: the coinbase's part of it. intrinsic: gas due before the first
     instruction."""
 
@@ -46,8 +45,7 @@ class Invocation:
     authorizations: tuple[Authorization, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """gas_peak: what had to be available, before refunds. created: every address whose creation was begun."""
 
     gas_used: int

@@ -248,9 +248,10 @@ def _recipient(item: Item) -> bytes | None:
 
 
 def _integer(item: Item, size: int) -> int:
-    data = _bytes(item)
-    if len(data) > size:
+    if not isinstance(item, bytes):
+        raise MalformedMessage("rlp: expected input string or byte")
+    if len(item) > size:
         raise MalformedMessage(f"rlp: input string too long for uint{8 * size}")
-    if data[:1] == b"\x00":
+    if item[:1] == b"\x00":
         raise MalformedMessage("rlp: non-canonical integer (leading zero bytes)")
-    return int.from_bytes(data, "big")
+    return int.from_bytes(item, "big")

@@ -14,6 +14,8 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import msgspec
+
 from core import limits
 from core.adapter.interface import (
     ANONYMOUS,
@@ -41,8 +43,7 @@ WRITE_SET_BYTES_MAX = limits.ENTRY_BYTES_MAX - 2 * limits.KIBIBYTE
 """Leaves room for what the ledger adds to an entry."""
 
 
-@dataclass(frozen=True, slots=True)
-class BuiltEntry:
+class BuiltEntry(msgspec.Struct, frozen=True, gc=False):
     """One ledger entry: the two encoded domains of its write set, and what its receipt will prove."""
 
     adapter: str
@@ -52,8 +53,7 @@ class BuiltEntry:
     claims: Digest
 
 
-@dataclass(frozen=True, slots=True)
-class Ran:
+class Ran(msgspec.Struct, frozen=True, gc=False):
     """A command that left an entry; its reply may go out once the entry is committed."""
 
     adapter: str
@@ -62,8 +62,7 @@ class Ran:
     reply: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(msgspec.Struct, frozen=True, gc=False):
     """A command that left nothing; its reply may go out at once."""
 
     reply: bytes

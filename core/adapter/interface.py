@@ -15,15 +15,18 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
+import msgspec
+
+from core import limits
 from core.errors import CocoError
 from core.kv.transaction import TableHandle, Transaction
 from core.types import NO_CLAIMS, Digest, Seqno, TransactionId
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(msgspec.Struct, frozen=True, gc=False):
     """The verified identity behind a request. identity None: no credential was shown."""
 
     identity: str | None
@@ -58,6 +61,7 @@ class OutcomeUnknown(CocoError):
         self.transaction_id = transaction_id
 
 
+@lru_cache(maxsize=limits.TABLES_MAX)
 def scoped_name(adapter: str, table: str) -> str:
     """Return the full name of an adapter's table."""
     if table.startswith("public:"):
@@ -92,8 +96,7 @@ class ScopedTransaction:
         self.inner.revert(mark)
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutionContext:
+class ExecutionContext(msgspec.Struct, frozen=True):
     """What a command or a block's close may know beside the tables.
 
     seqno: of the entry being made. block: Coco's block number, which counts core blocks since this start of the node.
@@ -110,8 +113,7 @@ class ExecutionContext:
     random: Callable[[int], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Executed:
+class Executed(msgspec.Struct, frozen=True, gc=False):
     """The result of a command that leaves a ledger entry. claims: what a receipt of this entry will prove."""
 
     reply: bytes
@@ -148,8 +150,7 @@ class Disclosure:
     claims: Mapping[str, str] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Pending:
+class Pending(msgspec.Struct, frozen=True, gc=False):
     """A command that waits to run. ticket is unique in the executor."""
 
     ticket: int
@@ -179,8 +180,7 @@ class CommandQueue(Protocol):
     def __len__(self) -> int: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """A committed (or rejected) command's reply. transaction_id is None when it left no entry."""
 
     reply: bytes
@@ -226,8 +226,7 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """An HTTP request after TLS and authentication. path is relative to the adapter's mount ("/" is its root).
 
     parameters: the `{name}` segments of the route. query: the query string, first value of each name. Header names
@@ -243,8 +242,7 @@ class Request:
     caller: Caller
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
+class Response(msgspec.Struct, frozen=True):
     status: int
     body: bytes
     content_type: str = "application/json"

@@ -41,13 +41,19 @@ class ManagerConfig(Message, frozen=True):
 
 
 class ExecutorConfig(Message, frozen=True):
-    """manager_measurement: 32 bytes, the only manager the executor pairs with. gateways, readers: how many connect."""
+    """manager_measurement: 32 bytes, the only manager the executor pairs with. gateways, readers: how many connect.
+
+    block_commands_max, block_bytes_max: a block that holds these closes. block_commands_enough, block_wait_ms: see
+    pace.py.
+    """
 
     manager_measurement: bytes
     gateways: int = 1
     block_commands_max: int = limits.BLOCK_COMMANDS_MAX
     block_bytes_max: int = limits.BLOCK_BYTES_MAX
     readers: int = 0
+    block_commands_enough: int = limits.BLOCK_COMMANDS_ENOUGH
+    block_wait_ms: int = limits.BLOCK_WAIT_MS
 
 
 class GatewayConfig(Message, frozen=True):

@@ -32,7 +32,7 @@ from core.node.forwarding import Forwarder, Returns
 from core.node.fresh_reads import FreshReads
 from core.node.front_end_keys import FrontEndKeys
 from core.node.gateway_link import GatewayLink, flush_all
-from core.node.intake import Intake, now_ms
+from core.node.intake import Intake, now_ms, now_s
 from core.node.leading import Leading
 from core.node.messages import (
     FROM_MANAGER,
@@ -56,6 +56,7 @@ from core.node.messages import (
 from core.node.node_documents import NodeFigures, status_document
 from core.node.node_news import NodeNews, read_news
 from core.node.outcomes import Outcomes
+from core.node.pace import BlockPace
 from core.node.reader_feed import FeedSource, ReaderFeeds
 from core.node.receipt_desk import ReceiptDesk
 from core.node.snapshot_stream import SnapshotStream
@@ -88,9 +89,9 @@ class Executor:
         self._wake = asyncio.Event()
         tickets = Tickets()
         self._outcomes = Outcomes(tickets)
-        self._forwarder = Forwarder(manager, tickets, _now_s, self._wake.set)
+        self._forwarder = Forwarder(manager, tickets, now_s, self._wake.set)
         self._returns = Returns(manager)
-        self._fresh = FreshReads(manager, _now_s, self._wake.set)
+        self._fresh = FreshReads(manager, now_s, self._wake.set)
         self._intake = Intake(tickets, self._forwarder, self._returns, self._fresh, self._wake, now_ms, log)
         self._links = [GatewayLink(transport, self._intake.take, self._wake.set) for transport in gateways]
         self._fresh.attach(self._links)
@@ -104,6 +105,7 @@ class Executor:
         self._front_end_keys = FrontEndKeys(manager, clock)
         self._receipts = ReceiptDesk(manager, log)
         self._leading: Leading | None = None
+        self._pace = BlockPace(config.block_commands_enough, config.block_wait_ms / 1000)
         self._leader = ""
         self._is_open = False
         self._stop_at_s: float | None = None
@@ -310,14 +312,16 @@ class Executor:
         self._reached()
         view = View(message.view)
         self._outcomes.view_began(view)
-        self._leading = Leading(view, self._state, self._intake, self._snapshots, self._manager, self._log)
+        self._leading = Leading(
+            view, self._state, self._intake, self._snapshots, self._manager, self._log, self._pace
+        )
         self._intake.lead(alone=message.alone)
         self._log(f"leads view {view} after entry {self._state.committed}")
 
     def _follow(self, leader: str) -> None:
         if self._leading is not None:
             leading, self._leading = self._leading, None
-            self._outcomes.remember(leading.view, leading.depose(), _now_s())
+            self._outcomes.remember(leading.view, leading.depose(), now_s())
             self._log(f"leads view {leading.view} no more")
         self._leader = leader
         self._intake.follow(leader, self._outcomes.tickets)
@@ -354,9 +358,9 @@ class Executor:
     def _may_end(self) -> bool:
         """Whether nothing is in flight any more, or it takes too long."""
         if self._stop_at_s is None:
-            self._stop_at_s = _now_s() + limits.STOP_SECONDS_MAX
+            self._stop_at_s = now_s() + limits.STOP_SECONDS_MAX
         is_idle = self._leading is None or self._leading.is_idle
-        return _now_s() >= self._stop_at_s or (is_idle and not self._outcomes and not self._forwarder.outstanding)
+        return now_s() >= self._stop_at_s or (is_idle and not self._outcomes and not self._forwarder.outstanding)
 
     def _end(self) -> None:
         self._follow("")
@@ -373,6 +377,7 @@ class Executor:
             self._forwarder.next_deadline_s(),
             self._outcomes.next_deadline_s(),
             self._stop_at_s,
+            None if self._leading is None else self._leading.next_deadline_s(),
         )
         deadline_s = min((one for one in deadlines if one is not None), default=None)
         timer = None if deadline_s is None else loop.call_at(deadline_s + 0.001, self._wake.set)
@@ -388,7 +393,3 @@ class Executor:
         if query is not None:
             self._query_runner.answer(*query)
         return query is not None
-
-
-def _now_s() -> float:
-    return asyncio.get_running_loop().time()

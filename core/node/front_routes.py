@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 from urllib.parse import unquote
@@ -58,15 +57,17 @@ _DOCUMENTS = {
 """Paths and the node query that answers them (executor_queries.py)."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Sender:
+class _Sender(msgspec.Struct, frozen=True):
     """Who sends a request, and what for. path: without the token that led it. token: the bearer token, if any."""
 
     path: str
     query: str
     caller: Caller
-    path_token: str | None = field(repr=False)
-    token: str = field(repr=False)
+    path_token: str | None
+    token: str
+
+    def __repr__(self) -> str:
+        return f"_Sender({self.path!r}, {self.caller!r})"
 
 
 class FrontRoutes:

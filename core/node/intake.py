@@ -27,9 +27,14 @@ from core.node.tickets import Failure, Opened, Origin, Tickets
 from core.types import Seqno
 
 
+def now_s() -> float:
+    """Return the running event loop's time, in seconds."""
+    return asyncio.get_running_loop().time()
+
+
 def now_ms() -> int:
     """Return the running event loop's time, in milliseconds."""
-    return int(asyncio.get_running_loop().time() * 1000)
+    return int(now_s() * 1000)
 
 
 class Intake:

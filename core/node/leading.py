@@ -1,8 +1,8 @@
 """One term of leadership of an executor: it runs commands into blocks and proposes them, until it is deposed.
 
-A block closes when it is full; or, once no other block is in flight, as soon as nothing more is ready or it holds
-BLOCK_COMMANDS_ENOUGH commands. No timer is involved: an idle network commits a single command at once, and under load
-blocks fill while the manager seals the one before.
+A block closes when it is full; or, once no other block is in flight, when it holds enough commands, or nothing more is
+ready and it waits for nothing (pace.py). An idle network commits a single command at once; under load blocks fill while
+the manager seals the one before, and a little longer.
 
 Invariant: nothing that depends on a block is answered before the manager says that the block is committed.
 """
@@ -12,14 +12,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import assert_never
 
-from core import limits
 from core.adapter.block_builder import CloseFailed, DoesNotFit, Failed, Ran, Rejected
 from core.adapter.interface import Pending
 from core.errors import InvariantBroken, LimitExceeded
 from core.node.executor_state import ExecutorState
-from core.node.intake import Intake
+from core.node.intake import Intake, now_s
 from core.node.messages import BlockCommitted
 from core.node.outcomes import governance_reply
+from core.node.pace import BlockPace
 from core.node.proposals import SNAPSHOT, SYSTEM, Proposals, Proposed
 from core.node.snapshot_stream import SnapshotStream
 from core.ports import Transport
@@ -37,6 +37,7 @@ class Leading:
         snapshots: SnapshotStream,
         manager: Transport,
         log: Callable[[str], None],
+        pace: BlockPace,
     ) -> None:
         self._state = state
         self._builder = state.builder
@@ -44,6 +45,7 @@ class Leading:
         self._tickets = intake.tickets
         self._snapshots = snapshots
         self._log = log
+        self._pace = pace
         self._proposals = Proposals(manager, view)
         self._system_work = 0
         self._builder.genesis()
@@ -114,14 +116,26 @@ class Leading:
         if item is not None:
             self._run(*item)
             return True
-        return not self._builder.is_empty and not self._proposals and await self._close_block()
+        return self._may_close and not self._pace.waits(self._commands, now_s()) and await self._close_block()
+
+    def next_deadline_s(self) -> float | None:
+        """When `step` closes a block that waits, if one does: monotonic seconds."""
+        return self._pace.deadline_s if self._may_close else None
+
+    @property
+    def _may_close(self) -> bool:
+        return not self._builder.is_empty and not self._proposals
+
+    @property
+    def _commands(self) -> int:
+        return len(self._builder.commands)
 
     def _must_close(self) -> bool:
         if self._builder.is_empty:
             return False
         if self._builder.is_full or self._has_manager_entry or self._intake.stopping:
             return True
-        return not self._proposals and len(self._builder.commands) >= limits.BLOCK_COMMANDS_ENOUGH
+        return not self._proposals and self._commands >= self._pace.commands_enough
 
     @property
     def _has_manager_entry(self) -> bool:
@@ -136,6 +150,8 @@ class Leading:
         return self._builder.backlog.popleft() if self._builder.backlog else self._intake.next()
 
     def _run(self, name: str, pending: Pending) -> None:
+        if self._builder.is_empty:
+            self._pace.opened(now_s())
         result = self._builder.execute(name, pending)
         match result:
             case Ran() | DoesNotFit():
@@ -156,6 +172,7 @@ class Leading:
             for ran in failed.commands:
                 self._tickets.fail(ran.pending.ticket, "failed")
             return True
+        self._pace.closed(len(block.commands))
         await self._proposals.propose(block)
         return True
 

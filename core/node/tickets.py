@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Set
-from dataclasses import dataclass
 from typing import Literal, Protocol
+
+import msgspec
 
 from core import limits
 from core.adapter.interface import Pending
@@ -27,8 +28,7 @@ class Origin(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(msgspec.Struct, frozen=True):
     """An open ticket's command, as it came."""
 
     origin: Origin

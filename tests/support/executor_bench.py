@@ -160,9 +160,9 @@ class Second(Recorder):
 
 
 class Bench:
-    """An executor with hands on both of its sides."""
+    """An executor with hands on both of its sides. pace: of its blocks, as in ExecutorConfig."""
 
-    def __init__(self, *, block_commands_max: int = 1000, gateways: int = 1) -> None:
+    def __init__(self, *, block_commands_max: int = 1000, gateways: int = 1, **pace: int) -> None:
         self.manager, theirs = memory_pair()
         pairs = [memory_pair() for _ in range(gateways)]
         self.gateways = [mine for mine, _ in pairs]
@@ -171,7 +171,7 @@ class Bench:
         self.adapters: dict[str, Adapter] = {}
         self.front_ends: list[FrontEnd] = []
         self.executor = Executor(
-            ExecutorConfig(bytes(32), gateways, block_commands_max),
+            ExecutorConfig(bytes(32), gateways, block_commands_max, **pace),
             manager=theirs,
             gateways=[other for _, other in pairs],
             clock=lambda: self.now,
