@@ -99,9 +99,14 @@ def make_constitution(
     default_adapter: str,
     manifests: Manifests,
     *,
+    restart: Literal["sealed", "members"] = "sealed",
+    restart_members: int | None = None,
     reads: Literal["linearizable", "session"] = "linearizable",
 ) -> Constitution:
-    """Return a constitution that a network can run under; raises CocoError that names what is wrong."""
+    """Return a constitution that a network can run under; raises CocoError that names what is wrong.
+
+    restart_members: how many take part in a restart; None: more than half of them.
+    """
     constitution = Constitution(
         version=CONSTITUTION_VERSION,
         network=network,
@@ -110,6 +115,8 @@ def make_constitution(
         default_adapter=default_adapter,
         tee_manifest=manifests.tee,
         code_manifest=manifests.code,
+        restart=restart,
+        restart_members=msgspec.UNSET if restart_members is None else restart_members,
         reads=UNSET if reads == "linearizable" else reads,
     )
     constitution.check()

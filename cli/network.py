@@ -71,6 +71,13 @@ for _command in (start, stop, status):
 @click.option("--address", default="127.0.0.1", show_default=True, help="The address the nodes listen on.")
 @click.option("--peer-address", default="", metavar="HOST:PORT", help="Where nodes of other machines reach this one.")
 @click.option("--host-name", multiple=True, metavar="NAME", help="A name or address clients reach it by; repeatable.")
+@click.option(
+    "--restart",
+    type=click.Choice(["sealed", "members"]),
+    help="Whether members must approve when the network was lost and starts again: coco node restart. Default: members "
+    "for several organisations with --peer-address, else sealed.",
+)
+@click.option("--restart-members", type=click.IntRange(1), metavar="N", help="How many. Default: more than half.")
 @manifest_options
 @password_file_option
 @no_password_option
@@ -88,8 +95,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
     """
     from cli.genesis import check_adapters, make_constitution, make_organisations, write_network
 
-    directory = store.network_directory(name)
-    client_directory = store.home / "clients" / name
+    directory, client_directory = store.network_directory(name), store.home / "clients" / name
     if directory.exists() or client_directory.exists():
         raise WrongUse(
             f"there is a network {name} already",
@@ -107,8 +113,8 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         adapters = _adapters(options, store.current().adapter, balances)
         check_adapters(name, adapters)
         manifests = make_manifests(directory, adapters, **chosen_manifests(options, len(members)))
-        default = next(iter(adapters))
-        constitution = make_constitution(name, organisations, adapters, default, manifests, reads=options["reads"])
+        policy = _restart_policy(options, len(members)) | {"reads": options["reads"]}
+        constitution = make_constitution(name, organisations, adapters, next(iter(adapters)), manifests, **policy)
         write_network(store, constitution, organisations, configs)
     except BaseException:
         # Nothing of a network that could not be made stays behind: no half of it can be started.
@@ -126,6 +132,7 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         "participants": list(options["participant"]),
         "adapters": list(adapters),
         "nodes": [config.slot for config in configs],
+        "restart": constitution.restart,
         **manifests.describe(),
         "accounts": _shown_accounts(accounts, funded),
     }
@@ -133,10 +140,16 @@ def create(store: Store, /, name: str, as_json: bool, **options: Any) -> None:
         print_json(shown)
     else:
         _show_created(shown, accounts, funded)
-    for text in filter(None, (manifests.warning(), NO_PASSWORD_NOTE if funded and not password else "")):
+    no_password = NO_PASSWORD_NOTE if funded and not password else ""
+    for text in filter(None, (manifests.warning(), no_password, _no_longer(previous, name))):
         note(text)
-    if previous not in (None, name):
-        note(f"{name} is now the current network, no longer {previous}: coco network use {previous}")
+
+
+def _no_longer(previous: str | None, name: str) -> str:
+    """Say which network is not the current one any more, "" for none."""
+    if previous in (None, name):
+        return ""
+    return f"{name} is now the current network, no longer {previous}: coco network use {previous}"
 
 
 def _shown_accounts(accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> list[dict[str, str]]:
@@ -146,10 +159,19 @@ def _shown_accounts(accounts: dict[str, AccountFile], funded: list[tuple[str, in
 def _show_created(shown: dict[str, Any], accounts: dict[str, AccountFile], funded: list[tuple[str, int]]) -> None:
     lists = {key: ", ".join(shown[key]) or None for key in ("members", "participants", "adapters", "nodes")}
     names = ("network", "constitution", "host_directory", "client_directory", "admits_platforms", "admits_code")
-    print_fields({key: shown[key] for key in names} | lists)
+    print_fields({key: shown[key] for key in names} | {"restart": shown["restart"]} | lists)
     for account, wei in funded:
         click.echo(f"account {account}: {accounts[account].address}, {format_ether(wei)}")
     note(f"Next: coco network start {shown['network']}")
+
+
+def _restart_policy(options: dict[str, Any], members: int) -> dict[str, Any]:
+    """Return the constitution's `restart` and `restart_members`. DESIGN section 5."""
+    spreads = bool(options["peer_address"]) and members > 1
+    chosen = options["restart"] or ("members" if spreads or options["restart_members"] else "sealed")
+    if options["restart_members"] and chosen != "members":
+        raise WrongUse("--restart-members is for --restart members", hint="Leave one of the two out.")
+    return {"restart": chosen, "restart_members": options["restart_members"]}
 
 
 def certificate_names(address: str, names: Sequence[str]) -> tuple[str, ...]:

@@ -10,10 +10,11 @@ import click
 
 from cli.errors import WrongUse
 from cli.local_nodes import LocalNode, local_nodes
-from cli.network_start import Started, peer_address, remember, start_nodes
+from cli.network_start import Started, launch_detached, peer_address, remember, start_nodes
 from cli.node_waiting import request_file
 from cli.options import json_option
 from cli.output import note, print_fields, print_json, print_table, progress
+from cli.restart_files import read_waiting
 from cli.store import ClientStore, Store
 from core.errors import CocoError
 
@@ -108,6 +109,8 @@ def node_state(node: LocalNode) -> dict[str, Any]:
     if found is not None:
         shown |= {"url": found.url, "started_at": found.started_at, "processes": found.pids}
         shown |= {"less_isolation": found.less_isolation}
+    elif (waiting := read_waiting(node)) is not None:
+        shown |= {"state": "waiting", "waits_for": waiting.describe()}
     return shown
 
 
@@ -129,13 +132,16 @@ def stop_nodes(nodes: Sequence[LocalNode]) -> None:
 
 def _show_status(shown: Mapping[str, Any], states: Sequence[Mapping[str, Any]]) -> None:
     if "nodes" not in shown:
-        print_fields({**shown, "processes": _processes(shown), "less_isolation": None})
+        print_fields({**shown, "processes": _processes(shown), "less_isolation": None, "waits_for": None})
     else:
         print_fields({key: value for key, value in shown.items() if key != "nodes"})
         rows = [(one["slot"], one["state"], one.get("url") or "-", _processes(one) or "-") for one in states]
         print_table(("node", "state", "url", "processes"), rows)
     for one in states:
         warn_of_less_isolation(one.get("less_isolation", {}))
+        if "waits_for" in one:
+            what = one["waits_for"]["waits_for"]
+            note(f"{one['slot']} waits for {what}: coco node restart show --node {one['slot']}")
 
 
 def _processes(shown: Mapping[str, Any]) -> str | None:
@@ -173,11 +179,10 @@ def _run_in_foreground(name: str, nodes: Sequence[LocalNode], client: ClientStor
 
 
 def _start_one(name: str, node: LocalNode, client: ClientStore | None, as_json: bool) -> None:
-    from enclave_sim.host import start_detached
     from enclave_sim.host import stop as stop_host
 
     with progress(f"starting network {name}") as tell:
-        found = start_detached(node.directory, on_progress=tell)
+        found = launch_detached(node, tell)
     try:
         _tell_started(name, [Started(node, found)], client, as_json)
     except CocoError:

@@ -29,6 +29,7 @@ from cli.membership import (
 )
 from cli.node_waiting import request_file, waiting
 from cli.pins import pin, pin_root
+from cli.restart_files import read_waiting
 from cli.store import ClientStore
 from core.errors import CocoError, NodeStopped
 
@@ -43,13 +44,23 @@ _REFUSED = re.compile(r"waits to join: .* \(([a-z-]+)\): (.*)")
 _NEXT_STEP = {
     "unknown-slot": "A member proposes it: coco node approve {slot} --member MEMBER --address {address}; then others "
     "vote: coco node approve {slot}.",
+    "restart-approval": "What it asks its members: coco node restart show",
     "not-approved-yet": "More than half of the members must agree: coco node approve {slot} (who has: coco governance "
     "proposals).",
 }
 """What is to be done about refusals (core/governance/join_refusals.py) that people have to do something about."""
 
-_WAITS = "waits for a ticket: its member signs"
+_WAITS_FOR_TICKET = "waits for a ticket: its member signs"
 """What a host says of a node that waits for one (enclave_sim/ticket_hosting.py)."""
+
+_WAITS = (
+    (re.compile(r"(waits for the members: .*)"), "Members approve of it: coco node restart show --node {slot}"),
+    (
+        re.compile(r"still (waits: .*)"),
+        "It goes on once those are started. If they are lost for good: coco node restart accept-loss {slot}",
+    ),
+)
+"""Lines of a node that waits for people, or for other people's nodes, and what is to be done."""
 
 ACTIVE_SECONDS_MAX = 120.0
 POLL_SECONDS = 0.2
@@ -70,6 +81,12 @@ class WaitsToBeLetIn(CocoError):
     exit_code = 3
 
 
+class WaitsForPeople(CocoError):
+    """A node that runs, and waits for its network to start again: for members, or for others' nodes."""
+
+    exit_code = 3
+
+
 def launch_detached(node: LocalNode, tell: Tell) -> Status:
     """Start a node's host in the background; returns once it serves.
 
@@ -79,7 +96,7 @@ def launch_detached(node: LocalNode, tell: Tell) -> Status:
 
     def told(text: str) -> None:
         tell(f"{node.slot}: {text}")
-        if _WAITS in text and request_file(node) is not None:
+        if _WAITS_FOR_TICKET in text and request_file(node) is not None:
             raise waiting(node)
         refused = _REFUSED.search(text)
         if refused is not None and refused[1] in _NEXT_STEP:
@@ -88,6 +105,10 @@ def launch_detached(node: LocalNode, tell: Tell) -> Status:
                 hint=_NEXT_STEP[refused[1]].format(slot=node.slot, address=peer_address(node))
                 + f" It goes on asking by itself: coco node status --node {node.slot}",
             )
+
+        for waits, hint in _WAITS:
+            if (found := waits.search(text)) is not None:
+                raise WaitsForPeople(f"{node.slot} runs, and {found[1]}", hint=hint.format(slot=node.slot))
 
     return start_detached(node.directory, on_progress=told)
 
@@ -214,11 +235,16 @@ def connect_to(client: ClientStore, started: Started) -> Connection:
 
 
 def running_status(node: LocalNode) -> Status | None:
-    """Return the status of a node that runs; raises NodeStopped for one that is starting right now."""
+    """Return the status of a node that runs; raises NodeStopped for one that is starting, WaitsForPeople."""
     from enclave_sim.status import read_status, running_pid
 
     found = read_status(node.directory)
     if found is None and (pid := running_pid(node.directory)) is not None:
+        if (waiting := read_waiting(node)) is not None:
+            raise WaitsForPeople(
+                f"{node.slot} runs, and waits for {waiting.state.waits_for}",
+                hint=f"coco node restart show --node {node.slot}",
+            )
         raise NodeStopped(
             f"{node.slot} is being started or stopped by another command (process {pid})",
             hint="Try again in a moment.",

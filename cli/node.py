@@ -8,12 +8,15 @@ import click
 import msgspec
 
 from cli.evidence import describe_verdict, verify_service
+from cli.local_nodes import local_nodes
 from cli.node_overview import HEADINGS, overview, read_peers, table_row, url_of
+from cli.node_restart import restart
 from cli.node_run import join, start, stop
 from cli.node_tickets import delegate, ticket
 from cli.node_votes import approve, remove
 from cli.options import identity_option, json_option, network_option, open_connection
-from cli.output import print_fields, print_json, print_table, progress
+from cli.output import note, print_fields, print_json, print_table, progress
+from cli.restart_files import waiting_nodes
 from cli.store import Store
 from core.errors import AuthenticationFailed
 
@@ -30,7 +33,7 @@ def node() -> None:
     """Look after single nodes: ask them, start, stop and join them."""
 
 
-for _command in (start, stop, join, approve, remove, ticket, delegate):
+for _command in (start, stop, join, approve, remove, ticket, delegate, restart):
     node.add_command(_command)
 
 
@@ -51,6 +54,7 @@ def status(store: Store, network: str | None, identity: str | None, slot: str | 
     from cli.genesis import read_constitution
 
     client = store.client(network)
+    _say_who_waits(store, client.network)
     with open_connection(client, identity) as connection:
         if slot is not None:
             connection.url, connection.others = url_of(store, client, connection, slot), ()
@@ -74,6 +78,12 @@ def status(store: Store, network: str | None, identity: str | None, slot: str | 
     if nodes:
         click.echo()
         print_table(HEADINGS, [table_row(one) for one in nodes])
+
+
+def _say_who_waits(store: Store, network: str) -> None:
+    """Say which nodes of this machine wait for a restart: they answer nobody meanwhile."""
+    for one in waiting_nodes(local_nodes(store.network_directory(network))):
+        note(f"{one.node.slot} waits for {one.state.waits_for}: coco node restart show --node {one.node.slot}")
 
 
 @node.command()

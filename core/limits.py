@@ -183,6 +183,9 @@ SLOTS_MAX = 64
 """Slots of the list of nodes that are not removed. Each may have two nodes in consensus while one replaces another."""
 DELEGATION_COUNT_MAX = 1_000
 """Nodes that may join one after the other by what a member signed once."""
+RESTART_APPROVALS_MAX = 256
+"""Members whose approval one restart may need, and files that a node which waits for them looks at in one go."""
+RESTART_REQUEST_BYTES_MAX = 128 * KIBIBYTE
 AUTHORIZATION_SECONDS_MAX = 400 * 24 * 3600
 """How long what a member signed for a node may count."""
 TICKET_SECONDS_MAX = 7 * 24 * 3600

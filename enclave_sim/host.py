@@ -18,14 +18,16 @@ import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import ExitStack, closing, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import msgspec
 from cryptography.x509 import load_pem_x509_certificates
 
 from core.errors import CocoError, NodeStopped
-from enclave_sim.boundary.messages import Running
+from enclave_sim.boundary.messages import ReportedFailure, Running
 from enclave_sim.detached import Report, await_report, send_progress, send_report
 from enclave_sim.disk import DirectoryDisk
 from enclave_sim.host_config import HostConfig, NodePaths, read_authorization, read_config
@@ -54,6 +56,12 @@ START_SILENCE_SECONDS_MAX = 60.0
 
 STOP_SECONDS_MAX = 120.0
 
+MAJORITY_LOST = "MajorityLost"
+"""The error (core/node/replication/unled.py) after which a node is started again."""
+
+RESTART_PAUSE_SECONDS_MAX = 60.0
+"""Before the node is started again: a second the first time, twice as long each time."""
+
 
 async def run_host(
     directory: Path,
@@ -68,6 +76,9 @@ async def run_host(
     foreground: log to standard error as well. on_running: called once the node serves. on_line: called with source and
     text of each line of the log. Signals are taken over when stop_requested is None. Raises CocoError when the node
     cannot start, and NodeStopped or what an enclave reported when it dies.
+
+    A node that ended since its network lost its majority is started again, under a new identity, to join it or to bring
+    its disk: after each time that it says so once, later each time.
     """
     config, genesis = read_config(directory)
     paths = NodePaths(directory)
@@ -75,20 +86,59 @@ async def run_host(
         left_behind = stack.enter_context(node_lock(directory))
         log = stack.enter_context(closing(HostLog(paths.log, to_stderr=foreground, on_line=on_line)))
         try:
-            was_here = left_behind is not None and left_behind.port == config.port
-            listener = stack.enter_context(
-                bind(config.address, config.port, left_behind=was_here, config_file=paths.network)
-            )
-            peering = _peering(directory, config, stack, log)
-            disk = stack.enter_context(closing(DirectoryDisk(paths.disk)))
             stack.enter_context(snapshot_signal_ignored())
             stop = stop_requested if stop_requested is not None else _stop_on_signals(stack)
-            supervisor = Supervisor(config, genesis, paths.fuses, disk, log, peering)
-            await _run(supervisor, directory, config, listener, stop, on_running, log)
+            port, was_here = config.port, left_behind is not None and left_behind.port == config.port
+            for restarts in count():
+                life = _Life(directory, config, genesis, stop, log)
+                try:
+                    await life.run(port, on_running if not restarts else None, was_here=was_here)
+                    break
+                except ReportedFailure as error:
+                    # What its members signed may be there only since it started.
+                    config, genesis = read_config(directory)
+                    if error.kind != MAJORITY_LOST or not config.authorization:
+                        raise
+                    log.line("host", f"starts the node again: {error.message}")
+                    port, was_here = life.port, True
+                paths.status.unlink(missing_ok=True)
+                if await _stopped_within(stop, min(2.0**restarts, RESTART_PAUSE_SECONDS_MAX)):
+                    break
         except CocoError as error:
             log.line("host", f"stopped: {error.message} {error.hint}")
             raise
         log.line("host", "stopped in order")
+
+
+@dataclass(slots=True)
+class _Life:
+    """One identity of a node: its processes, from start to end. port: where it listens, once it does."""
+
+    directory: Path
+    config: HostConfig
+    genesis: bytes
+    stop: asyncio.Event
+    log: HostLog
+    port: int = 0
+
+    async def run(self, port: int, on_running: Callable[[Status], None] | None, *, was_here: bool) -> None:
+        """port: 0 picks a free one. was_here: a life before used it."""
+        config, paths = self.config, NodePaths(self.directory)
+        with ExitStack() as stack:
+            listener = stack.enter_context(bind(config.address, port, left_behind=was_here, config_file=paths.network))
+            self.port = listener.getsockname()[1]
+            peering = _peering(self.directory, config, stack, self.log)
+            disk = stack.enter_context(closing(DirectoryDisk(paths.disk)))
+            supervisor = Supervisor(config, self.genesis, paths.fuses, disk, self.log, peering)
+            await _run(supervisor, self.directory, config, listener, self.stop, on_running, self.log)
+
+
+async def _stopped_within(stop: asyncio.Event, seconds: float) -> bool:
+    try:
+        await asyncio.wait_for(stop.wait(), seconds)
+    except TimeoutError:
+        return False
+    return True
 
 
 def _peering(directory: Path, config: HostConfig, stack: ExitStack, log: HostLog) -> Peering:

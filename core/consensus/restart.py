@@ -7,6 +7,10 @@ everything that was acknowledged, and no second one can win. Invariant: what `gr
 answered.
 
 A winner that is lost before it serves leaves its grants with it: it must come back, or the members must decide.
+They also decide where fewer disks than a quorum's are left: those that can talk choose one among themselves, for which
+the others stand back (`stands_back`), and it may start once the members accept what may be lost. To stand back gives
+nothing to a start without members: it is no grant, and outlives no process.
+
 Under the policy `sealed` a host that hands back an older disk can break both; docs/restarts.md says so.
 """
 
@@ -48,7 +52,15 @@ class Restart:
         self.own = own
         self.granted = granted
         self._reports: dict[NodeId, DiskReport] = {own.node: own}
+        self._granted: dict[NodeId, NodeId] = {}
+        """To whom other disks are granted, as they say."""
         self._grants: set[NodeId] = set()
+        self._before: NodeId | None = None
+        """For whom this disk stands back."""
+        self._behind: set[NodeId] = set()
+        """Those that stand back for this one."""
+        self.accepts_loss = False
+        """Whether this node's operator wants to do without the disks that are missing."""
 
     @property
     def reports(self) -> dict[NodeId, DiskReport]:
@@ -70,11 +82,16 @@ class Restart:
                 best = report
         return best
 
-    def hear(self, report: DiskReport) -> None:
-        """Take another disk's report; of two about one disk the later one counts: nothing is written meanwhile."""
+    def hear(self, report: DiskReport, granted: NodeId | None = None) -> None:
+        """Take another disk's report; of two about one disk the later one counts: nothing is written meanwhile.
+
+        granted: to whom it is granted.
+        """
         if report.node == self.own.node and report != self.own:
             raise InvariantBroken("another node reports the disk that is here: one of them is a copy")
         self._reports[report.node] = report
+        if granted is not None:
+            self._granted[report.node] = granted
 
     def is_candidate(self) -> bool:
         """Whether to ask for grants: this disk is the best of a quorum."""
@@ -98,6 +115,39 @@ class Restart:
         if self.granted != self.own.node:
             return False
         return self._is_quorum(self._grants | {self.own.node})
+
+    # Fewer disks than a quorum's, or a quorum's that are granted to one which is lost.
+
+    @property
+    def granted_away(self) -> Set[NodeId]:
+        """To whom disks are granted that nobody has heard of."""
+        granted = {*self._granted.values(), self.granted or self.own.node}
+        return granted - self._reports.keys()
+
+    def stands_back(self, report: DiskReport) -> bool:
+        """Whether this disk stands back for that one, whose operator would accept the loss: once, and for a better."""
+        if self._before not in (None, report.node) or not report.is_better(self.own):
+            return False
+        self._before = report.node
+        return True
+
+    def take_standing_back(self, node: NodeId) -> None:
+        """Note that another disk stands back for this one."""
+        self._behind.add(node)
+
+    @property
+    def still_before(self) -> Set[NodeId]:
+        """Disks heard of that do not stand back for this one yet."""
+        return self._reports.keys() - self._behind - {self.own.node}
+
+    def may_accept_loss(self) -> bool:
+        """Whether the members are to be asked: this node's operator wants it, and this disk is all others' choice.
+
+        Not where a quorum can start the network as it is.
+        """
+        if not self.accepts_loss or self._before is not None or self.best is not self.own or self.still_before:
+            return False
+        return bool(self.granted_away) or not self._is_quorum(self._reports.keys())
 
     def _is_quorum(self, nodes: Set[NodeId]) -> bool:
         votes = dict.fromkeys(nodes, True)

@@ -38,6 +38,8 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """See the module. `adapters` maps the names of the live adapters to their settings (JSON values).
 
     tee_manifest, code_manifest: on which platforms and with which code a node may run (manifests.py); empty, on none.
+    restart: whether members take part when the network starts again (restarts.py), and how many: more than half of
+    them unless restart_members says otherwise.
     """
 
     version: int
@@ -48,12 +50,25 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     restart: Literal["sealed", "members"] = "sealed"
     tee_manifest: tuple[TeeEntry, ...] = ()
     code_manifest: tuple[CodeEntry, ...] = ()
+    restart_members: int | msgspec.UnsetType = msgspec.UNSET
+    """Left out of the JSON where it is not set, so that the digests of older constitutions stay."""
     reads: Literal["linearizable", "session"] | msgspec.UnsetType = msgspec.UNSET
     """What a read of `latest` promises (docs/consensus.md). Not said, it is "linearizable"."""
 
     @property
     def reads_are_linearizable(self) -> bool:
         return self.reads != "session"
+
+    @property
+    def members(self) -> list[str]:
+        """The names of those who vote."""
+        return [identity.name for identity in self.identities if identity.role == "member"]
+
+    @property
+    def restart_approvals(self) -> int:
+        """How many members must approve where members take part in a restart."""
+        chosen = self.restart_members
+        return len(self.members) // 2 + 1 if isinstance(chosen, msgspec.UnsetType) else chosen
 
     def encode(self) -> bytes:
         """Return the canonical JSON."""
@@ -92,8 +107,18 @@ class Constitution(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             check_adapter_name(name)
         if len(set(names)) != len(names) or len(names) > limits.IDENTITIES_MAX:
             raise CocoError("identities repeat or are too many", hint="Each identity needs a name of its own.")
-        if not any(identity.role == "member" for identity in self.identities):
+        if not self.members:
             raise CocoError("a network needs at least one member", hint="Give an identity the role member.")
+        if not 1 <= self.restart_approvals <= len(self.members):
+            raise CocoError(
+                f"a restart needs {self.restart_approvals} of {len(self.members)} members: that cannot be",
+                hint=f"Set restart_members to 1 to {len(self.members)}, or leave it out for more than half of them.",
+            )
+        if self.restart == "members" and self.restart_approvals > limits.RESTART_APPROVALS_MAX:
+            raise CocoError(
+                f"a restart needs {self.restart_approvals} members; {limits.RESTART_APPROVALS_MAX} is the most",
+                hint="Set restart_members to fewer.",
+            )
         check_manifests(self.tee_manifest, self.code_manifest)
         approved = {entry.name for entry in self.code_manifest}
         if approved and (missing := sorted(set(self.adapters) - approved)):

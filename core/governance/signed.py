@@ -24,8 +24,8 @@ from core.errors import AuthenticationFailed, CocoError, LimitExceeded, Malforme
 from core.governance.constitution import Constitution, Identity
 from core.types import Digest
 
-Kind = Literal["proposal", "ballot", "withdrawal", "authorization"]
-KINDS: tuple[Kind, ...] = ("proposal", "ballot", "withdrawal", "authorization")
+Kind = Literal["proposal", "ballot", "withdrawal", "authorization", "restart-approval"]
+KINDS: tuple[Kind, ...] = ("proposal", "ballot", "withdrawal", "authorization", "restart-approval")
 ABOUT_A_PROPOSAL: tuple[Kind, ...] = ("ballot", "withdrawal")
 
 _COSE_SIGN1_TAG = 18

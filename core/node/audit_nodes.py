@@ -7,13 +7,16 @@ ledger may hold anything. The evidence that a node gave is verified again, as of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from core.errors import CocoError
+from core.crypto.certificates import fingerprint
+from core.errors import CocoError, MalformedMessage
 from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse, parse_authorization
 from core.governance.joining import check_recorded_join
+from core.governance.restarts import RESTARTS, RestartRecord, approvals_needed
 from core.governance.slots import SLOTS, SlotRecord
 from core.kv.write_set import Writes
-from core.ledger.epoch_records import EPOCHS, read_epoch
+from core.ledger.epoch_records import EPOCHS, EpochRecord, read_epoch
 from core.ledger.key_wrapping import EPOCH_KEYS, WRAPPED_BYTES, epoch_key_row
 from core.ledger.secrets import EpochSecret
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, SERVICE, SINGLETON_KEY, NodeInfo, ServiceInfo
@@ -21,18 +24,33 @@ from core.node.admission import VerifyEvidence
 from core.node.manager_tables import CURRENT, FRONT_END, SystemState, Tables, start_writes
 from core.node.node_evidence import verify_recorded, verify_recorded_joining
 from core.node.system_work import join_writes, promotion_writes, removal_writes
-from core.types import NodeId, Seqno, View
+from core.types import Digest, NodeId, Seqno, View
 
-START_TABLES = frozenset({NODES, ENDORSED_CERTIFICATES, SERVICE, EPOCHS, FRONT_END, SLOTS})
+START_TABLES_MIN = frozenset({NODES, ENDORSED_CERTIFICATES, SERVICE, EPOCHS, FRONT_END, SLOTS})
+START_TABLES = START_TABLES_MIN | {RESTARTS}
 JOIN_TABLES = frozenset({NODES, ENDORSED_CERTIFICATES, SLOTS, AUTHORIZATIONS})
 CHANGE_TABLES = frozenset({NODES, SLOTS})
 EPOCH_TABLES = frozenset({EPOCHS, EPOCH_KEYS})
 
 
-def judge_start(tables: Tables, state: SystemState, verify: VerifyEvidence | None) -> Sequence[str]:
-    """Judge the start of a network with one node. Its epoch has been judged. verify: None: its evidence is not."""
+@dataclass(frozen=True, slots=True)
+class LedgerEnd:
+    """Where a ledger ends: its last signature, and the Merkle root over all entries up to there."""
+
+    view: int
+    seqno: int
+    root: Digest
+
+
+def judge_start(
+    tables: Tables, state: SystemState, end: LedgerEnd | None, verify: VerifyEvidence | None
+) -> Sequence[str]:
+    """Judge the start of a network with one node. Its epoch has been judged. end: before it, None for the first.
+
+    verify: None: its evidence is not.
+    """
     found = read_epoch(tables)
-    if found is None or set(tables) != START_TABLES:
+    if found is None or set(tables) | {RESTARTS} != START_TABLES:
         return ["its record of a node's start does not have its form"]
     number, epoch = found
     node = NodeId(epoch.node)
@@ -54,10 +72,50 @@ def judge_start(tables: Tables, state: SystemState, verify: VerifyEvidence | Non
             _text(tables[FRONT_END].get(CURRENT)),
             slot=_text(name),
             address=slot.address,
+            approved=read_approved(tables),
         )
+        _check_approved(expected, tables, state, epoch, _text(name), end)
     except CocoError as error:
         return [f"its record of a node's start cannot be: {error.message}"]
     return _compare(tables, expected, "a start of its node", frozenset({EPOCHS, SERVICE}))
+
+
+def read_approved(tables: Tables) -> RestartRecord | None:
+    """Return what members approved of, None for nothing; raises MalformedMessage."""
+    rows = list(tables.get(RESTARTS, {}).values())
+    if not rows:
+        return None
+    if len(rows) != 1 or rows[0] is None:
+        raise MalformedMessage("it does not hold one approval of its members")
+    return RestartRecord.decode(rows[0])
+
+
+def _check_approved(
+    expected: Writes, tables: Tables, state: SystemState, epoch: EpochRecord, slot: str, end: LedgerEnd | None
+) -> None:
+    """Raise CocoError unless members approved of this very start, where they must. expected: what it writes."""
+    record = read_approved(tables)
+    if record is None:
+        if end is not None and approvals_needed(state.constitution, accept_loss=False):
+            raise CocoError("the constitution has members approve of it, and they did not")
+        return
+    if end is None:
+        raise CocoError("members approved of a start that is the network's first")
+    record.verify(state.constitution)
+    service = expected[SERVICE][SINGLETON_KEY] or b""
+    request = record.request
+    asked = (request.network, request.service, request.node, request.slot, request.new_view)
+    wanted = (
+        state.constitution.digest().hex(),
+        fingerprint(ServiceInfo.decode(service).cert),
+        epoch.node,
+        slot,
+        epoch.view,
+    )
+    if asked != wanted:
+        raise CocoError("members approved of another start")
+    if (request.view, request.seqno, request.root) != (end.view, end.seqno, end.root.hex()):
+        raise CocoError(f"members approved of a start after {request.view}.{request.seqno}, not after this ledger")
 
 
 def judge_join(tables: Tables, state: SystemState, verify: VerifyEvidence | None) -> Sequence[str]:

@@ -28,6 +28,7 @@ from core.ledger.audit import Tables
 from core.ledger.entry import ParsedEntry
 from core.ledger.epoch_records import EPOCHS, read_epoch
 from core.ledger.key_wrapping import EPOCH_KEYS
+from core.ledger.merkle import MerkleFrontier
 from core.ledger.tables import ENDORSED_CERTIFICATES, NODES, SERVICE, SINGLETON_KEY, SNAPSHOT_EVIDENCE, SignedRoot
 from core.node.admission import VerifyEvidence
 from core.node.audit_nodes import (
@@ -35,10 +36,12 @@ from core.node.audit_nodes import (
     EPOCH_TABLES,
     JOIN_TABLES,
     START_TABLES,
+    LedgerEnd,
     judge_change,
     judge_epoch,
     judge_join,
     judge_start,
+    read_approved,
 )
 from core.node.manager_tables import (
     CONSTITUTION,
@@ -89,11 +92,22 @@ class SystemRules:
         self._leaders: dict[int, str] = {}
         """View -> the node that signs in it."""
         self._joined = 0
+        self._approved = 0
+        self._losses: list[str] = []
+        """Ends after which members gave up what else there was."""
+        self._frontier = MerkleFrontier()
+        self._end: LedgerEnd | None = None
+        """The newest signature."""
         self._epochs = 0
         self.snapshots: dict[int, tuple[int, str]] = {}
         """Evidence's seqno -> (snapshot's seqno, hash)."""
 
     def take(self, entry: ParsedEntry, tables: Tables) -> Sequence[str]:
+        wrong = self._take(entry, tables)
+        self._frontier.append(entry.leaf)
+        return wrong
+
+    def _take(self, entry: ParsedEntry, tables: Tables) -> Sequence[str]:
         names = frozenset(tables)
         wrong = list(self._first(entry, names))
         if not names or self._is_an_adapters(names):
@@ -119,6 +133,11 @@ class SystemRules:
         return wrong
 
     def take_signature(self, entry: ParsedEntry, signed: SignedRoot) -> Sequence[str]:
+        self._frontier.append(entry.leaf)
+        self._end = LedgerEnd(entry.view, entry.seqno, self._frontier.root())
+        return self._take_leader(entry, signed)
+
+    def _take_leader(self, entry: ParsedEntry, signed: SignedRoot) -> Sequence[str]:
         if entry.view in self._leaders:
             return []
         node = self._leaders[entry.view] = signed.node.node
@@ -139,6 +158,7 @@ class SystemRules:
         found: dict[str, object] = {
             "epochs": self._epochs,
             "evidence_verified": self._verify is not None,
+            "losses_accepted": list(self._losses),
             "messages_accepted": [
                 {"created_at": one.created_at, "digest": one.digest.hex(), "member": one.member}
                 for one in self._accepted.values()
@@ -148,6 +168,7 @@ class SystemRules:
             "settings": {"default_adapter": state.default_adapter} if state else {},
             "snapshots": len(self.snapshots),
             "starts": len(self._starts),
+            "starts_approved": self._approved,
         }
         if state is not None:
             found["network"] = state.constitution.network
@@ -200,7 +221,16 @@ class SystemRules:
         if epoch.first_seqno > entry.seqno:
             wrong.append("its record of an epoch is for another place")
         self._starts[epoch.view] = epoch.node
-        return wrong or judge_start(tables, state, self._verify)
+        return wrong or self._take_start(tables, state)
+
+    def _take_start(self, tables: Tables, state: SystemState) -> Sequence[str]:
+        wrong = judge_start(tables, state, self._end, self._verify)
+        approved = None if wrong else read_approved(tables)
+        if approved is not None:
+            self._approved += 1
+            if approved.request.accept_loss:
+                self._losses.append(f"{approved.request.view}.{approved.request.seqno}")
+        return wrong
 
     def _take_constitution(self, writes: Mapping[bytes, bytes | None]) -> Sequence[str]:
         if self._state is not None:

@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, assert_never
 
 import msgspec
@@ -32,9 +33,8 @@ from core.node.manager_start import (
     Started,
     begin,
     join,
-    read_genesis,
 )
-from core.node.manager_starting import keep_snapshots, restarting_of, start_entries
+from core.node.manager_starting import keep_snapshots, permit_alone, restarting_of, start_entries
 from core.node.messages import (
     FROM_MANAGER,
     TO_MANAGER,
@@ -53,12 +53,12 @@ from core.node.messages import (
 )
 from core.node.node_evidence import make_evidence
 from core.node.peer_messages import PeerNetwork
-from core.node.replication.blocks import SealedBlock
-from core.node.replication.joining import Joiner, StartsNetwork
+from core.node.replication.joining import UNTAKEN_CONNECTIONS_MAX, IdentityUsed, Joiner, StartsNetwork
 from core.node.replication.node import ReplicatedNode
-from core.node.replication.restarting import Restarting
+from core.node.replication.restart_desk import clear_desk
+from core.node.start_checks import StartPermit
 from core.ports import Attestor, Disk, ReportClaims, Sealer, Transport
-from core.types import NodeId, Seqno
+from core.types import NodeId
 
 Connect = Callable[[PrivateKey, Constitution], PeerNetwork]
 """Makes the channels to the other nodes, for a node with this key."""
@@ -128,8 +128,13 @@ class Manager:
         """
         await self._check_admission()
         sender = ReplaySender(self._executor)
-        running = await self._join(sender) if self._config.joins else None
-        self._running = running or await self._begin(sender, is_chosen=self._config.joins)
+        config, disk, sealer = self._config, self._disk, self._sealer
+        if config.joins:
+            outcome = await self._join(sender)
+        else:
+            outcome = await permit_alone(config, disk, sealer, self._clock, self._log)
+        self._running = await self._begin(sender, outcome) if isinstance(outcome, StartPermit) else outcome
+        await clear_desk(disk)
         return self._running.service_info()
 
     @property
@@ -160,29 +165,15 @@ class Manager:
 
     # Starting.
 
-    async def _begin(self, sender: ReplaySender, *, is_chosen: bool) -> RunningNode:
-        """Start a network with one node, or start it again. is_chosen: by the other nodes, for its disk."""
-        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log, is_chosen=is_chosen)
+    async def _begin(self, sender: ReplaySender, permit: StartPermit) -> RunningNode:
+        """Start a network with one node, or start it again."""
+        began = await begin(self._config, self._disk, self._sealer, sender, self._clock, self._log, permit=permit)
         if self._connect is not None:
             self._peers = self._connect(began.node_key, began.ledger.head.state.constitution)
         running = await self._put_together(began.as_started(), sender)
         node, epoch = running.node, began.epoch
         node.leadership.start_entries = start_entries(self._config, began, running.evidence, self._clock())
-        committed: asyncio.Future[SealedBlock] = asyncio.get_running_loop().create_future()
-
-        async def deliver(block: SealedBlock) -> None:
-            for entry in block.entries:
-                await sender.add(Seqno(entry.seqno), entry.public, entry.private)
-            committed.set_result(block)
-
-        node.before_ready = deliver
-        running.begin(self._config.tick_ms)
-        node.driver.campaign()
-        await asyncio.wait((committed, running.task), return_when=asyncio.FIRST_COMPLETED)
-        if not committed.done():
-            await running.task
-            raise InvariantBroken("the node ended during its start")
-        block = committed.result()
+        block = await running.begin_network(self._config.tick_ms, sender)
         running.snapshots.began(block)
         known = replace(
             began.secrets, known_seqno=block.last, node=epoch.node, next_node=NodeId(""), granted=NodeId("")
@@ -194,8 +185,8 @@ class Manager:
         await self._say_ready(running, sender)
         return running
 
-    async def _join(self, sender: ReplaySender) -> RunningNode | None:
-        """Join a network that is there; None when there is none, and it is this node's to start it again."""
+    async def _join(self, sender: ReplaySender, patience: int = UNTAKEN_CONNECTIONS_MAX) -> RunningNode | StartPermit:
+        """Join a network that is there; where there is none, return by what it is this node's to start it again."""
         node_key, constitution = PrivateKey.generate(), Constitution.decode(self._config.genesis)
         if self._connect is None:
             raise InvariantBroken("a node that has no channels is to join others")
@@ -212,16 +203,21 @@ class Manager:
             sealer=self._sealer,
             clock=self._clock,
             log=self._log,
-            read_disk=self._read_disk,
+            read_disk=partial(restarting_of, self._config, self._disk, self._sealer, self._clock, self._log),
             authorization=authorization,
             evidence=own.evidence,
+            patience=patience,
         )
         try:
             joined = await joiner.ask()
-        except StartsNetwork:
+        except StartsNetwork as starts:
             await self._peers.close()
             self._log("starts the network again")
-            return None
+            return starts.permit
+        except IdentityUsed:
+            await self._peers.close()
+            self._log("goes on joining with another key")
+            return await self._join(sender, 2 * patience)
         source, offer = await joiner.fetch(joined.engine)
         started = await join(self._config, joined, offer, node_key, self._disk, sender, self._clock, self._log)
         running = await self._put_together(started, sender)
@@ -230,9 +226,6 @@ class Manager:
         running.begin(self._config.tick_ms)
         running.node.caught_up(source, offer)
         return running
-
-    async def _read_disk(self) -> Restarting | None:
-        return await restarting_of(self._config, self._disk, self._sealer, self._clock, self._log)
 
     async def _put_together(self, started: Started, sender: ReplaySender) -> RunningNode:
         ledger, head = started.ledger, started.ledger.head
@@ -288,7 +281,7 @@ class Manager:
 
     async def _check_admission(self) -> None:
         await check_own_admission(
-            read_genesis(self._config),
+            Constitution.decode(self._config.genesis),
             attestor=self._attestor,
             worker=self._worker,
             published=await self._read_published(),

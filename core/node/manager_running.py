@@ -13,9 +13,11 @@ from core.errors import InvariantBroken
 from core.node.manager_older import LedgerStatus
 from core.node.manager_receipts import ReceiptMaker
 from core.node.manager_snapshots import SnapshotKeeper
-from core.node.manager_start import ROLLBACK_WARNING, Started
+from core.node.manager_start import ROLLBACK_WARNING, ReplaySender, Started
 from core.node.peer_messages import NodeEvidence
+from core.node.replication.blocks import SealedBlock
 from core.node.replication.node import ReplicatedNode
+from core.types import Seqno
 
 
 async def until_done(needed: Sequence[asyncio.Task[None]], tasks: Sequence[asyncio.Task[None]]) -> None:
@@ -52,6 +54,24 @@ class RunningNode:
     def begin(self, tick_ms: int) -> None:
         """Begin to take part in consensus."""
         self._task = asyncio.create_task(self.node.run(tick_ms))
+
+    async def begin_network(self, tick_ms: int, sender: ReplaySender) -> SealedBlock:
+        """Begin as a network's one node; returns its first block once that is committed, and was given to `sender`."""
+        committed: asyncio.Future[SealedBlock] = asyncio.get_running_loop().create_future()
+
+        async def deliver(block: SealedBlock) -> None:
+            for entry in block.entries:
+                await sender.add(Seqno(entry.seqno), entry.public, entry.private)
+            committed.set_result(block)
+
+        self.node.before_ready = deliver
+        self.begin(tick_ms)
+        self.node.driver.campaign()
+        await asyncio.wait((committed, self.task), return_when=asyncio.FIRST_COMPLETED)
+        if not committed.done():
+            await self.task
+            raise InvariantBroken("the node ended during its start")
+        return committed.result()
 
     @property
     def task(self) -> asyncio.Task[None]:

@@ -21,12 +21,12 @@ from core.crypto.keys import PrivateKey
 from core.errors import (
     AuthenticationFailed,
     ChannelClosed,
-    CocoError,
     IncompatibleData,
     LedgerDamaged,
     MalformedMessage,
 )
 from core.governance.constitution import Constitution
+from core.governance.restarts import RestartRecord
 from core.ledger.backfill import BackfilledHistory
 from core.ledger.entry import VIEW_MAX, OpenedEntry
 from core.ledger.files import FOLDER, Chunk, LedgerWriter, arrange_chunks, finish_chunk
@@ -34,7 +34,7 @@ from core.ledger.history import LedgerHistory
 from core.ledger.replay import Replayed
 from core.ledger.replay import replay as replay_ledger
 from core.ledger.secrets import EpochSecret, Keyring
-from core.ledger.verify import DAMAGE_HINT, LedgerVerifier, Place, SignedState, damaged
+from core.ledger.verify import LedgerVerifier, Place, SignedState, damaged
 from core.node.config import ManagerConfig
 from core.node.manager_keys import NEW_NETWORK_HINT, NodeSecrets, load_secrets, make_secrets, store_secrets
 from core.node.manager_restore import Restored, remove_unfinished, restore
@@ -44,16 +44,15 @@ from core.node.peer_messages import CatchUp
 from core.node.replication.epochs import opener
 from core.node.replication.head import LedgerHead
 from core.node.replication.joining import Joined, random_ticks
+from core.node.replication.restart_desk import FoundDisk
 from core.node.replication.restarting import last_configuration
+from core.node.start_checks import StartPermit, check_alone, check_beside, check_reach
 from core.node.system_tables import SystemTables
 from core.ports import Disk, Sealer, Transport
 from core.types import NodeId, Seqno, View
 
 REPLAY_BYTES_MAX = 1 * limits.MEBIBYTE
 PROGRESS_SECONDS = 1.0
-RESTART_VIEWS = 1_000
-"""By so many the view is above any that the disks tell of, after several nodes: an election may have left no entry."""
-
 ROLLBACK_WARNING = (
     "This network starts with one node, from keys sealed on its own host. If its host (or those of a majority of "
     "several nodes) put back an older copy of the data directory, a node cannot notice it."
@@ -113,12 +112,13 @@ class Started:
 
 @dataclass(frozen=True, slots=True)
 class Began:
-    """A start up to the new view. secrets: already sealed, with the new epoch last."""
+    """A start up to the new view. secrets: already sealed, with the new epoch last. approved: what members signed."""
 
     secrets: NodeSecrets
     node_key: PrivateKey
     ledger: ReadBack
     writer: LedgerWriter
+    approved: RestartRecord | None = None
 
     @property
     def epoch(self) -> EpochSecret:
@@ -155,17 +155,6 @@ class ReplaySender:
             await self.executor.send(FROM_MANAGER.encode(Replay(batch)))
 
 
-def read_genesis(config: ManagerConfig) -> Constitution:
-    """Decode the constitution the host gave; raises CocoError."""
-    constitution = Constitution.decode(config.genesis)
-    if constitution.restart != "sealed":
-        raise CocoError(
-            f"restart policy {constitution.restart!r} needs several nodes",
-            hint='A network of one node restarts under "sealed"; set it in the genesis constitution.',
-        )
-    return constitution
-
-
 async def begin(
     config: ManagerConfig,
     disk: Disk,
@@ -174,24 +163,25 @@ async def begin(
     clock: Clock,
     log: Log,
     *,
-    is_chosen: bool = False,
+    permit: StartPermit,
 ) -> Began:
     """Verify and replay what is on disk, then begin a new view. Raises LedgerDamaged, IncompatibleData, StorageFailed.
 
-    The first two are raised before anything on disk is changed. is_chosen: a quorum of the network's nodes have granted
-    their disks to this one; otherwise it must have been the network's only node.
+    The first two are raised before anything on disk is changed. permit: where it is no other nodes' choice, this must
+    have been the network's only node.
     """
-    constitution = read_genesis(config)
+    constitution = Constitution.decode(config.genesis)
     old = await load_secrets(disk, sealer)
-    await _check_beside(disk, old, constitution)
+    await check_beside(disk, old, constitution)
     kept = old or make_secrets(constitution.digest(), constitution.network, clock())
-    node_key = PrivateKey.generate()
+    node_key = permit.node_key
     ledger = await read_back(disk, kept, node_key, constitution, sender, clock, log)
     head, replayed = ledger.head, ledger.replayed
-    _check_reach(replayed, kept, head.state)
-    if not is_chosen:
-        _check_alone(head.state)
-    last_view = View(head.keyring.last_view + (RESTART_VIEWS if is_chosen else 0))
+    check_reach(replayed, kept, head.state)
+    if not permit.is_chosen:
+        check_alone(head.state)
+    last_view = View(permit.view_after(head.keyring.last_view) - 1)
+    permit.check(constitution, config.slot, kept.service_certificate, replayed.signed, View(last_view + 1))
     if last_view >= VIEW_MAX:
         raise IncompatibleData(f"view {last_view} is the last one there is", hint=NEW_NETWORK_HINT)
     await cut_unsigned(disk, replayed, log)
@@ -207,12 +197,10 @@ async def begin(
     await store_secrets(disk, sealer, begun)
     head.keyring.add_epoch(epoch)
     writer = LedgerWriter(disk, config.chunk_bytes_min, replayed.open_chunk, replayed.positions)
-    return Began(begun, node_key, ledger, writer)
+    return Began(begun, node_key, ledger, writer, permit.record)
 
 
-async def read_disk(
-    disk: Disk, sealer: Sealer, constitution: Constitution, clock: Clock, log: Log
-) -> tuple[DiskReport, NodeSecrets] | None:
+async def read_disk(disk: Disk, sealer: Sealer, constitution: Constitution, clock: Clock, log: Log) -> FoundDisk | None:
     """Return what this node's disk holds, with its keys; None when no network can start from it. Raises StorageFailed.
 
     Changes nothing.
@@ -231,7 +219,8 @@ async def read_disk(
     if node not in configuration.all_voters:
         log(f"this node's own disk does not count: it is of node {node[:16]}, which had no vote")
         return None
-    return DiskReport(node, signed.view, signed.seqno, configuration), kept
+    report = DiskReport(node, signed.view, signed.seqno, configuration)
+    return FoundDisk(report, kept, ledger.head.state, signed, ledger.head.keyring.last_view)
 
 
 class _Nobody:
@@ -297,54 +286,6 @@ async def read_back(
     if restored:
         log(f"started from {restored.name.file}, and {replayed.signed.seqno - restored.name.seqno} entries after it")
     return ReadBack(head, replayed, history, older, restored)
-
-
-def _check_alone(state: SystemState) -> None:
-    """Check that the network had one node; raises IncompatibleData."""
-    nodes = state.trusted_nodes()
-    if len(nodes) > 1:
-        raise IncompatibleData(
-            f"this network has {len(nodes)} nodes, so none of them starts again alone: the others may have gone on",
-            hint="Start the node with an authorization of its member, and with the addresses of the others, to join "
-            "them again.",
-        )
-
-
-async def _check_beside(disk: Disk, kept: NodeSecrets | None, constitution: Constitution) -> None:
-    """Check that keys and ledger are both there, or neither, and of this network; raises IncompatibleData."""
-    files = [info for info in await disk.list_files(FOLDER) if info.size_bytes]
-    if kept is None:
-        if files:
-            raise IncompatibleData(
-                "there is a ledger here, but its sealed keys are missing",
-                hint=f"Restore sealed/keys from a backup of the same moment or later. {NEW_NETWORK_HINT}",
-            )
-        return
-    if kept.constitution != constitution.digest():
-        raise IncompatibleData(
-            f"the data directory is of network {kept.constitution.hex()[:16]}; "
-            f"the constitution given is of {constitution.digest().hex()[:16]}",
-            hint=f"Give the genesis constitution the network was created with. {NEW_NETWORK_HINT}",
-        )
-    if kept.known_seqno and not files:
-        raise IncompatibleData(
-            f"the sealed keys are here, but the ledger, which held {kept.known_seqno} entries or more, is missing",
-            hint=f"Restore the ledger folder from a backup. {NEW_NETWORK_HINT}",
-        )
-
-
-def _check_reach(replayed: Replayed, kept: NodeSecrets, state: SystemState) -> None:
-    """Check that the ledger reaches as far as it once did, and begins with the constitution."""
-    reached = replayed.signed.seqno
-    if reached < kept.known_seqno:
-        file = replayed.cut.file if replayed.cut else FOLDER
-        offset = replayed.cut.keep_bytes if replayed.cut else replayed.open_bytes
-        what = f"it ends at entry {reached}, but it held entry {kept.known_seqno} when the node last started"
-        raise damaged(Place(file, offset), reached + 1, what)
-    if reached and not state.constitution_seen:
-        raise LedgerDamaged(
-            "the ledger holds no constitution", file=f"{FOLDER}/ledger_1", offset=0, entry=1, hint=DAMAGE_HINT
-        )
 
 
 async def cut_unsigned(disk: Disk, replayed: Replayed, log: Log) -> None:

@@ -12,6 +12,7 @@ from core.governance.authorizations import AUTHORIZATIONS, AuthorizationUse
 from core.governance.constitution import Constitution
 from core.governance.messages import VerifiedMessage
 from core.governance.proposals import PROPOSALS, ProposalRecord, decide
+from core.governance.restarts import RESTARTS, RestartRecord, restart_row
 from core.governance.slots import SLOTS, SlotRecord, restart
 from core.kv.write_set import Writes, decode_domain, encode_domain, table_names
 from core.ledger.epoch_records import EPOCHS, epoch_row
@@ -104,7 +105,7 @@ class SystemState:
     @property
     def members(self) -> list[str]:
         """The names of those who vote."""
-        return [identity.name for identity in self.constitution.identities if identity.role == "member"]
+        return self.constitution.members
 
     def absorb(self, public: bytes) -> None:
         """Take in one replayed entry; raises MalformedMessage or AuthenticationFailed for what cannot be."""
@@ -207,9 +208,10 @@ def start_writes(
     *,
     slot: str = FIRST_SLOT,
     address: str = "",
+    approved: RestartRecord | None = None,
 ) -> Writes:
     """What each start of a network with one node records: the node in its slot and in place of all others, the epoch,
-    and the authorities. Not taken in. Raises CocoError for a slot that it cannot start in.
+    the authorities, and what members approved of. Not taken in. Raises CocoError for a slot that it cannot start in.
 
     certificate: the node's, endorsed by the service (PEM). address: HOST:PORT at which other nodes reach it.
     """
@@ -224,4 +226,5 @@ def start_writes(
         EPOCHS: epoch_row(secret),
         FRONT_END: {CURRENT: front_end_certificate.encode()},
         SLOTS: slot_rows(restart(state.slots, slot, secret.node, address, state.members[0])),
+        **({RESTARTS: {restart_row(approved.request): approved.encode()}} if approved is not None else {}),
     }

@@ -132,12 +132,16 @@ class CaughtUp(Message, frozen=True, tag=8):
 
 
 class DiskShown(Message, frozen=True):
-    """What a node's own disk holds, told while no network runs (core/consensus/restart.py). configuration: encoded."""
+    """What a node's own disk holds, told while no network runs (core/consensus/restart.py). configuration: encoded.
+
+    granted: to whom it is granted, "" for nobody.
+    """
 
     node: NodeIdText
     view: Number
     seqno: Number
     configuration: bytes
+    granted: str = ""
 
 
 class NodeEvidence(Message, frozen=True):
@@ -155,8 +159,8 @@ class JoinRequest(Message, frozen=True, tag=9):
 
     authorization: the member's signed ticket or delegation (core/governance/joining.py). address: HOST:PORT at which
     the other nodes reach this one. disk: of a node that took part before and found no network that runs; whoever takes
-    part in one ignores it. asks_grant: whether the network is to start from that disk. evidence: over the node's key,
-    for the ledger.
+    part in one ignores it. asks_grant: whether the network is to start from that disk. accepts_loss: whether it is to,
+    though too few disks are left, once the members agree. evidence: over the node's key, for the ledger.
     """
 
     authorization: bytes
@@ -164,6 +168,7 @@ class JoinRequest(Message, frozen=True, tag=9):
     disk: DiskShown | None = None
     asks_grant: bool = False
     evidence: NodeEvidence = NO_EVIDENCE
+    accepts_loss: bool = False
 
 
 class EpochKey(Message, frozen=True):
@@ -208,7 +213,7 @@ class JoinDenied(Message, frozen=True, tag=11):
     """reason: the class of the refusal (core/governance/joining.py). retry_seconds: 0: not before something changes.
 
     leader: HOST:PORT of the node to ask instead, "" otherwise. disk: of a node that waits itself for a network to
-    start. is_granted: whether its disk is granted to the one that asked.
+    start. is_granted: whether its disk is granted to the one that asked; stands_back: whether it stands back for it.
     """
 
     reason: str
@@ -218,6 +223,7 @@ class JoinDenied(Message, frozen=True, tag=11):
     leader: str = ""
     disk: DiskShown | None = None
     is_granted: bool = False
+    stands_back: bool = False
 
 
 class Removed(Message, frozen=True, tag=12):

@@ -167,6 +167,7 @@ class Cluster:
         self.sealers: dict[int, FakeSealer] = {}
         """Of the platforms, by the id of the disk there."""
         self.ticking = True
+        self.constitution: Constitution = config.pop("constitution", CONSTITUTION)
         self._config = config
 
     # Nodes.
@@ -192,7 +193,7 @@ class Cluster:
         manager_end, executor_end = memory_pair()
         gateway_end, client_end = memory_pair()
         config = ManagerConfig(
-            CONSTITUTION.encode(),
+            self.constitution.encode(),
             ("localhost",),
             bytes(32),
             authorization=authorization,
@@ -247,7 +248,7 @@ class Cluster:
 
     async def decide(self, *actions: Action) -> None:
         """Propose, and have as many members approve as it takes."""
-        digest, now = CONSTITUTION.digest(), int(self.clock())
+        digest, now = self.constitution.digest(), int(self.clock())
         credentials: list[dict[str, Any]] = [
             {"certificate": CERTIFICATES[one], "key": KEYS[one], "created_at": now} for one in MEMBERS
         ]
@@ -264,7 +265,7 @@ class Cluster:
         service = next(node.core.secrets().service_certificate for node in self.nodes if node.ready)
         now = int(self.clock())
         return sign_delegation(
-            network=CONSTITUTION.digest(),
+            network=self.constitution.digest(),
             service=fingerprint(service),
             slot=name,
             address=f"{name}:1",

@@ -49,7 +49,7 @@ class Cluster:
     def __post_init__(self) -> None:
         self.nodes = {one.slot: one for one in local_nodes(self.store.network_directory(self.network))}
         for slot in self.nodes:
-            self._learn(slot)
+            self.learn(slot)
 
     @property
     def client(self) -> ClientStore:
@@ -77,7 +77,7 @@ class Cluster:
         """Start a node and wait until it serves. Raises CocoError."""
         directory = self.nodes[slot].directory
         self.run(slot, lambda: start_detached(directory, START_SECONDS_MAX))
-        self._learn(slot)
+        self.learn(slot)
 
     def stop(self) -> None:
         """Stop the nodes in order, the first at last."""
@@ -134,7 +134,7 @@ class Cluster:
         wait_until(is_level, seconds_max, "the nodes do not come level")
         return int(found.pop() or 0)
 
-    def _learn(self, slot: str) -> None:
+    def learn(self, slot: str) -> None:
         status = stored_status(self.nodes[slot].directory)
         if status is not None:
             with self._lock:

@@ -106,8 +106,8 @@ class Injector:
     def _kill_at_once(self, kind: str, slots: tuple[str, ...]) -> None:
         """Kill nodes at once, and start them again, all at once too, since they wait for one another.
 
-        Who is left of a network that has lost its majority is started again with them: while it runs it holds its disk
-        back, and the others may need it (docs/restarts.md).
+        Who is left of a network that has lost its majority sees by itself that it has, ends, and is started again by
+        its host (docs/restarts.md): nobody does anything for it here.
         """
         began = self._begin(f"{kind}: {', '.join(slots)}")
         pids = [pid for slot in slots for pid in self.cluster.pids(slot)]
@@ -115,12 +115,14 @@ class Injector:
             self.cluster.signal(slot, signal.SIGKILL)
         self.cluster.wait_until_gone(pids, DEAD_SECONDS_MAX)
         self._rest(0.3, 2.0)
+        with ThreadPoolExecutor(len(slots)) as pool:
+            for coming in [pool.submit(self._come_back, slot, is_prepared=True) for slot in slots]:
+                coming.result()
         for slot in self.cluster.slots:
             if slot not in slots:
-                self.cluster.kill(slot)
-        with ThreadPoolExecutor(len(self.cluster.slots)) as pool:
-            for coming in [pool.submit(self._come_back, slot) for slot in self.cluster.slots]:
-                coming.result()
+                what = f"{slot} lost its majority, and did not come back by itself"
+                wait_until(lambda slot=slot: self._is_voter(slot, says=slots[0]), VOTER_SECONDS_MAX, what)  # type: ignore[misc]
+                self.cluster.learn(slot)
         self._record(kind, slots, began, blocks=True)
 
     def _kill_process(self, slot: str) -> None:
@@ -152,18 +154,19 @@ class Injector:
             self.say(f"{slot} went on, and is killed")
             self.cluster.kill(slot)
 
-    def _come_back(self, slot: str) -> None:
+    def _come_back(self, slot: str, *, is_prepared: bool = False) -> None:
         """Start a node again by its member's delegation, and wait until it takes part in full."""
         self.restarts += 1
         nodes = list(self.cluster.nodes.values())
-        if len(nodes) > 1:
+        if len(nodes) > 1 and not is_prepared:
             prepare(nodes, self.cluster.nodes[slot], self.cluster.client)
         self.cluster.start(slot)
         if len(nodes) > 1:
             wait_until(lambda: self._is_voter(slot), VOTER_SECONDS_MAX, f"{slot} was not taken in again")
 
-    def _is_voter(self, slot: str) -> bool:
-        with self.cluster.connect(slot) as connection:
+    def _is_voter(self, slot: str, says: str = "") -> bool:
+        """says: who is asked, itself by default."""
+        with self.cluster.connect(says or slot) as connection:
             connection.timeout_seconds = 3.0
             try:
                 return slots_of(connection).get(slot, {}).get("state") == "active"

@@ -21,8 +21,10 @@ from core.crypto.keys import PrivateKey, PublicKey
 from core.errors import AuthenticationFailed, CocoError, InvariantBroken, MalformedMessage, StorageFailed
 from core.governance.authorizations import Authorization
 from core.governance.constitution import Constitution
+from core.governance.join_refusals import NodeRegistered
 from core.governance.joining import check_welcome
 from core.ledger.secrets import EpochSecret
+from core.node.attested_tls.errors import HandshakeTruncated
 from core.node.config import ManagerConfig
 from core.node.manager_keys import NodeSecrets, store_secrets
 from core.node.peer_messages import (
@@ -38,12 +40,16 @@ from core.node.peer_messages import (
     PeerNode,
     PeerUnreachable,
 )
+from core.node.replication import restart_desk
 from core.node.replication.fetching import Fetcher, fetch_files
+from core.node.replication.restart_desk import RestartDesk
 from core.node.replication.restarting import Restarting
+from core.node.start_checks import StartPermit
 from core.ports import Disk, Sealer
 from core.types import Digest, NodeId, Seqno, View
 
 INTRODUCTION_SECONDS_MAX = 30.0
+UNTAKEN_CONNECTIONS_MAX = 8
 BACKOFF_SECONDS = (0.5, 15.0)
 """From, and up to, between two rounds in which no node was reached."""
 
@@ -71,10 +77,21 @@ class Joined:
 
 
 class StartsNetwork(Exception):
-    """No network runs, and this node is the one to start it again, from its own disk."""
+    """No network runs, and this node is the one to start it again, from its own disk. permit: by what."""
+
+    def __init__(self, permit: StartPermit) -> None:
+        super().__init__("starts the network again")
+        self.permit = permit
 
 
-ReadDisk = Callable[[], Awaitable[Restarting | None]]
+class IdentityUsed(Exception):
+    """This node's key stands in the ledger already: a leader recorded it that could not let it in. Join with another.
+
+    A node that is refused for that hears nothing (core/node/attested_tls/register.py), so that it may be a guess.
+    """
+
+
+ReadDisk = Callable[[], Awaitable[tuple[Restarting, RestartDesk] | None]]
 """Reads this node's disk, from which a network may be started; None when there is nothing of one."""
 
 
@@ -99,11 +116,16 @@ class Joiner:
         read_disk: ReadDisk,
         authorization: Authorization,
         evidence: NodeEvidence,
+        patience: int = UNTAKEN_CONNECTIONS_MAX,
     ) -> None:
+        """patience: after so many connections, one after the other, that nobody took, the key is given up."""
         self._authorization = authorization
         self._evidence = evidence
+        self._patience = patience
+        self._untaken = 0
         self._read_disk = read_disk
         self._restarting: Restarting | None = None
+        self._desk: RestartDesk | None = None
         self._has_read = False
         self._config = config
         self._node = node_key.public_key().node_id()
@@ -117,22 +139,24 @@ class Joiner:
     async def ask(self) -> Joined:
         """Ask the contacts in turn until one lets this node in.
 
-        Raises StartsNetwork, JoinEnded, a JoinRefused, StorageFailed, LedgerDamaged.
+        Raises StartsNetwork, IdentityUsed, JoinEnded, a JoinRefused, StorageFailed, LedgerDamaged.
         """
-        serving = asyncio.create_task(self._answer_others())
-        asking = asyncio.create_task(self._ask())
+        works = (self._ask(), self._answer_others(), self._ask_members())
+        tasks = [asyncio.create_task(work) for work in works]
         try:
-            await asyncio.wait((serving, asking), return_when=asyncio.FIRST_COMPLETED)
-            return await (asking if asking.done() else serving)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            return await next(task for task in tasks if task.done())
         finally:
-            for task in (serving, asking):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(serving, asking, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _ask(self) -> Joined:
         contacts = deque(self._config.contacts)
         if not contacts:
             await self._look_at_disk()
+            if self._restarting is not None and self._restarting.is_won:
+                await asyncio.Event().wait()  # Its members decide.
             raise CocoError("this node is to join, but knows no other", hint="Give the addresses of other nodes.")
         pause, asked, silent = BACKOFF_SECONDS[0], 0, 0
         while True:
@@ -156,14 +180,28 @@ class Joiner:
 
     async def _look_at_disk(self) -> None:
         """Take part in starting the network again, if there is one on this node's disk."""
-        self._has_read, self._restarting = True, await self._read_disk()
-        if self._restarting is not None:
+        self._has_read, found = True, await self._read_disk()
+        if found is not None:
+            self._restarting, self._desk = found
             await self._restarting.consider()
             self._end_if_won()
 
     def _end_if_won(self) -> None:
-        if self._restarting is not None and self._restarting.is_won:
-            raise StartsNetwork
+        """Start the network, where that is for the nodes alone to decide."""
+        if self._restarting is None or self._desk is None or not self._restarting.is_won:
+            return
+        claim = self._restarting.claim()
+        if claim is not None and not self._desk.needs_members(claim):
+            raise StartsNetwork(self._desk.permit)
+
+    async def _ask_members(self) -> Joined:
+        """Look what members and this node's operator say to what is waited for; never returns."""
+        while True:
+            if self._restarting is not None and self._desk is not None:
+                permit = await self._desk.look(self._restarting)
+                if permit is not None:
+                    raise StartsNetwork(permit)
+            await asyncio.sleep(restart_desk.POLL_SECONDS)
 
     async def _answer_others(self) -> Joined:
         """Answer whoever asks this node meanwhile; never returns."""
@@ -183,16 +221,24 @@ class Joiner:
             self._config.peer_address,
             restarting.shown if restarting is not None else None,
             restarting is not None and restarting.asks_grant,
-            self._evidence,
+            evidence=self._evidence,
+            accepts_loss=restarting is not None and restarting.accepts_loss,
         )
         try:
-            return await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)
+            answer = await self._peers.introduce(address, request, seconds_max=INTRODUCTION_SECONDS_MAX)
         except (PeerUnreachable, AuthenticationFailed) as error:
             self._tell(f"{address} does not answer: {error.message}")
+            self._untaken += isinstance(error.__cause__, HandshakeTruncated)
+            if self._untaken >= self._patience and (restarting is None or restarting.claim() is None):
+                raise IdentityUsed from None
             return None
+        self._untaken = 0
+        return answer
 
     async def _denied(self, address: str, denied: JoinDenied, contacts: deque[str]) -> float:
         """Return how long to wait before the next one is asked; raises JoinEnded when that is of no use."""
+        if denied.reason == NodeRegistered.reason:
+            raise IdentityUsed
         if not denied.retry_seconds:
             raise JoinEnded(denied)
         if self._restarting is not None:

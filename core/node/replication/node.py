@@ -53,6 +53,7 @@ from core.node.replication.node_news import ClockWatch, news_of
 from core.node.replication.passing_on import PassingOn
 from core.node.replication.removal import Registration
 from core.node.replication.serving import LedgerServer
+from core.node.replication.unled import Unled
 from core.ports import Disk, Sealer
 from core.types import NodeId, Seqno, View
 
@@ -124,6 +125,9 @@ class ReplicatedNode:
             log=log,
         )
         self._configured_by(engine.snapshot())
+        self.unled = Unled(
+            self.leadership.node, lambda: self.driver.committed_state, peers, clock=clock, spawn=self._spawn, log=log
+        )
         self._passing_on: PassingOn | None = None
         self._server: LedgerServer | None = None
         self._catching_up: CatchingUp | None = None
@@ -157,8 +161,6 @@ class ReplicatedNode:
 
     def _configured_by(self, snapshot: bytes) -> None:
         self._configured(encode_configuration(decode_snapshot(snapshot).configuration))
-
-    # Running.
 
     async def run(self, tick_ms: int) -> None:
         """Run until cancelled; raises what must stop the node. tick_ms: 0: whoever has this node calls `tick`."""
@@ -212,6 +214,7 @@ class ReplicatedNode:
             self._server.tick()
         if self._passing_on is not None:
             self._passing_on.tick()
+        self.unled.tick(self.driver.status.leader is not None)
         self.membership.look()
         self.leadership.notice()
         await self._tell_news()
@@ -226,6 +229,7 @@ class ReplicatedNode:
         if self._is_removed:
             return
         if isinstance(message, JoinRequest):
+            self.unled.asked(inbound, message)
             self._spawn(self.membership.take(inbound, message))
             return
         if inbound.claims is not None or self._server is None or self._passing_on is None:
@@ -342,8 +346,6 @@ class ReplicatedNode:
         if self._server is None:
             raise InvariantBroken("a network of one node has a node that lags behind")
         self._server.needed(needed)
-
-    # What is applied.
 
     def _configured(self, configuration: bytes) -> None:
         members = decode_configuration(configuration).members

@@ -189,3 +189,87 @@ def test_a_later_report_of_a_disk_counts() -> None:
     restart.hear(report(B, 2, 12))
     restart.hear(replace(report(B, 2, 12), seqno=Seqno(9)))
     assert restart.is_candidate()
+
+
+# What the members decide.
+
+
+def asked(own: DiskReport, *others: DiskReport, granted: NodeId | None = None) -> Restart:
+    """Return the part of a node whose operator would accept a loss, and which has heard of others."""
+    restart = Restart(own, granted)
+    restart.accepts_loss = True
+    for other in others:
+        restart.hear(other)
+    return restart
+
+
+def test_one_disk_of_three_asks_the_members_when_its_operator_wants_it() -> None:
+    restart = Restart(report(A, 2, 10))
+    assert not restart.may_accept_loss()
+    restart.accepts_loss = True
+    assert restart.may_accept_loss()
+    assert not restart.is_won()
+
+
+def test_a_quorum_does_not_ask_the_members_to_accept_a_loss() -> None:
+    restart = asked(report(A, 2, 10), report(B, 2, 9))
+    restart.take_standing_back(B)
+    assert not restart.may_accept_loss()
+
+
+def test_survivors_that_talk_choose_one() -> None:
+    five = Configuration((A, B, C, D, E))
+    first, second = report(A, 2, 10, five), report(B, 2, 12, five)
+    lesser, better = asked(first, second), asked(second, first)
+    assert not lesser.may_accept_loss()
+    assert not better.may_accept_loss()
+    assert better.still_before == {A}
+    assert not better.stands_back(first)
+    assert lesser.stands_back(second)
+    better.take_standing_back(A)
+    assert better.may_accept_loss()
+    assert not lesser.may_accept_loss()
+
+
+def test_a_disk_stands_back_for_one_only_and_none_that_starts_elsewhere() -> None:
+    five = Configuration((A, B, C, D, E))
+    restart = asked(report(C, 2, 5, five))
+    assert restart.stands_back(report(A, 2, 5, five))
+    assert not restart.stands_back(report(B, 9, 9, five))
+    assert restart.stands_back(report(A, 2, 5, five))
+    assert not restart.may_accept_loss()
+
+
+def test_another_disk_that_comes_must_stand_back_too() -> None:
+    five = Configuration((A, B, C, D, E))
+    restart = asked(report(A, 2, 10, five))
+    assert restart.may_accept_loss()
+    restart.hear(report(B, 2, 9, five))
+    assert not restart.may_accept_loss()
+    restart.hear(report(C, 2, 11, five))
+    restart.take_standing_back(B)
+    restart.take_standing_back(C)
+    assert not restart.may_accept_loss()  # C's reaches further.
+
+
+def test_to_stand_back_is_no_grant() -> None:
+    restart = asked(report(A, 2, 10), report(B, 2, 9))
+    restart.take_standing_back(B)
+    assert restart.grants(restart.own)
+    assert not restart.is_won()
+    other = Restart(report(B, 2, 9))
+    assert other.stands_back(report(A, 2, 10))
+    assert other.granted is None
+
+
+@pytest.mark.parametrize("whose", ["own", "other"])
+def test_disks_granted_to_one_that_is_lost_are_for_the_members_to_decide(whose: str) -> None:
+    restart = asked(report(A, 2, 10), granted=C if whose == "own" else None)
+    restart.hear(report(B, 2, 9), C if whose == "other" else None)
+    restart.take_standing_back(B)
+    assert restart.granted_away == {C}
+    assert not restart.is_won()
+    assert restart.may_accept_loss()
+    restart.hear(report(C, 2, 8))  # It is back: the grants stand.
+    restart.take_standing_back(C)
+    assert not restart.may_accept_loss()
