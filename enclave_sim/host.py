@@ -97,7 +97,7 @@ async def run_host(
                 except ReportedFailure as error:
                     # What its members signed may be there only since it started.
                     config, genesis = read_config(directory)
-                    if error.kind != MAJORITY_LOST or not config.authorization:
+                    if error.kind != MAJORITY_LOST or not (config.authorization or config.ticket_seconds):
                         raise
                     log.line("host", f"starts the node again: {error.message}")
                     port, was_here = life.port, True

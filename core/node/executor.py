@@ -312,9 +312,7 @@ class Executor:
         self._reached()
         view = View(message.view)
         self._outcomes.view_began(view)
-        self._leading = Leading(
-            view, self._state, self._intake, self._snapshots, self._manager, self._log, self._pace
-        )
+        self._leading = Leading(view, self._state, self._intake, self._snapshots, self._manager, self._log, self._pace)
         self._intake.lead(alone=message.alone)
         self._log(f"leads view {view} after entry {self._state.committed}")
 
