@@ -148,7 +148,7 @@ class Sender:
         try:
             while not stop.is_set():
                 self.deliver(self.next_request())
-        except AssertionError as error:
+        except (AssertionError, Refused) as error:
             self.broken.append(str(error))
 
     def next_request(self) -> list[Sent]:
@@ -222,7 +222,8 @@ class Sender:
             except Unreachable:
                 pass
             except Refused as refused:
-                assert refused.code in BUSY, refused
+                if refused.code not in BUSY:
+                    raise
             self._turn()
         raise AssertionError(f"{self.identity} hears no status from {self.slots}")
 
