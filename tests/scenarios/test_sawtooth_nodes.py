@@ -42,7 +42,7 @@ from tests.support.sawtooth_nodes import (
 from tests.support.sawtooth_sight import REST, TELL_NOBODY, VALIDATOR, Secrets, Subject, rest_request
 
 INSIDERS, OUTSIDERS = ("north", "south"), ("east", "visitor")
-BEFORE_THE_KILL = 12
+BEFORE_THE_KILL = 15
 AFTER_THE_KILL = 6
 """Requests of each sender."""
 EVENTS = ("sawtooth/block-commit", "sawtooth/state-delta")
@@ -139,6 +139,10 @@ def tell(network: Network, watchers: dict[str, Watcher]) -> Story:
         sender.open()
     opener = senders[0]
     opener.deliver([opener.make([intkey(opener.signer, "set", SHARED, 0)], {})])
+    holder = next(one for one in senders if one.slots[0] == followers[1])
+    held, needed = holder.out_of_order()
+    assert holder.post([held])
+    assert holder.statuses([held.id], wait=0)[held.id]["status"] == "PENDING"
     stop = threading.Event()
     threads = [threading.Thread(target=sender.send_until, args=(stop,)) for sender in senders]
     for thread in threads:
@@ -151,6 +155,9 @@ def tell(network: Network, watchers: dict[str, Watcher]) -> Story:
         stop.set()
         for thread in threads:
             thread.join(120)
+    # What was held died with the leader: nobody says otherwise, and it can be sent again.
+    assert holder.statuses([held.id])[held.id]["status"] == "UNKNOWN"
+    holder.deliver([held, needed])
     ids = [one.id for sender in senders for one in sender.sent]
     without = views(nodes, followers, ids)
     network.coco("node", "start", first, "--network", network.name)

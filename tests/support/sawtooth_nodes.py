@@ -159,10 +159,8 @@ class Sender:
                 return [self.make([add(self.name, number)], {self.name: number})]
             case 1:
                 return [self.make([add(self.name, 2), add(SHARED, 3)], {self.name: 2, SHARED: 3})]
-            case 2:  # What the first one depends on stands behind it.
-                needed = self.make([add(SHARED, 5)], {SHARED: 5})
-                first = self.make([add(self.name, 1, needed.transaction_ids)], {self.name: 1}, may_wait=True)
-                return [first, needed]
+            case 2:
+                return self.out_of_order()
             case 3:
                 before = self.sent[-1].transaction_ids
                 batch = [add(self.name, 7, before), add(SHARED, 1), add(self.name, 4)]
@@ -170,6 +168,11 @@ class Sender:
             case _:
                 batch = [add(self.name, 1_000), add(SHARED, 1_000), intkey(self.signer, "dec", self.name, 2**32 - 1)]
                 return [self.make(batch, {}, wanted="INVALID")]
+
+    def out_of_order(self) -> list[Sent]:
+        """Return a batch, and behind it the one that it depends on."""
+        needed = self.make([self._add(SHARED, 5)], {SHARED: 5})
+        return [self.make([self._add(self.name, 1, needed.transaction_ids)], {self.name: 1}, may_wait=True), needed]
 
     def make(self, transactions: Sequence[Any], adds: dict[str, int], **options: Any) -> Sent:
         return Sent(make_batch(self.signer, transactions), adds, **options)
@@ -180,7 +183,7 @@ class Sender:
         self.requests += 1
         left = batches
         for _ in range(ATTEMPTS_MAX):
-            if self._post(left):
+            if self.post(left):
                 self._settle(left)
             left = [one for one in left if one.acknowledged is None]
             if not left:
@@ -188,7 +191,7 @@ class Sender:
             self._turn()
         raise AssertionError(f"{self.identity} gets no answer from {self.slots}")
 
-    def _post(self, batches: list[Sent]) -> bool:
+    def post(self, batches: list[Sent]) -> bool:
         """Send once; returns whether it was answered with 202."""
         for one in batches:
             one.posted += 1
@@ -205,7 +208,7 @@ class Sender:
 
     def _settle(self, batches: list[Sent]) -> None:
         """Learn what 202 was said of, without sending anything again: what did not wait must be known everywhere."""
-        found = self._statuses([one.id for one in batches])
+        found = self.statuses([one.id for one in batches])
         for one in batches:
             status = found[one.id]
             if status["status"] in ("COMMITTED", "INVALID"):
@@ -215,10 +218,11 @@ class Sender:
             elif not one.may_wait:
                 self.broken.append(f"answered with 202, and then {status}")
 
-    def _statuses(self, ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+    def statuses(self, ids: Sequence[str], wait: int = 30) -> dict[str, dict[str, Any]]:
+        """Ask where batches stand, of whichever node answers."""
         for _ in range(ATTEMPTS_MAX):
             try:
-                return {one["id"]: one for one in SawtoothClient(self._clients[self.slots[0]]).statuses(ids)}
+                return {one["id"]: one for one in SawtoothClient(self._clients[self.slots[0]]).statuses(ids, wait)}
             except Unreachable:
                 pass
             except Refused as refused:
