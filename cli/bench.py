@@ -46,7 +46,9 @@ class LoadUnconfirmed(CocoError):
 @click.command()
 @click.option("--url", metavar="URL", help="Load this JSON-RPC end point (http or https) instead of a network of Coco.")
 @click.option("--adapter", metavar="NAME", help="Whose default workload to run. Default: ethereum.")
-@click.option("--workload", "-w", metavar="NAME", help="erc20, plain, balance or kv-put. Default: the adapter's first.")
+@click.option(
+    "--workload", "-w", metavar="NAME", help="erc20, plain, balance, kv-put or intkey. Default: the adapter's."
+)
 @click.option("--connections", "-c", type=click.IntRange(1, 10_000), default=64, show_default=True)
 @click.option("--duration", metavar="TIME", default="10s", show_default=True, help="Such as 10s, 500ms or 2m.")
 @click.option(

@@ -53,6 +53,7 @@ def measure(out: Path | None, as_json: bool) -> None:
         print_json(manifest)
         return
     adapters = {f"adapter {one['name']}": one["sha256"] for one in manifest["worker"]["adapters"]}
+    adapters |= {f"family {one['name']}": one["sha256"] for one in manifest["worker"]["families"]}
     print_fields(
         {"manager": manager.mrenclave.hex(), "worker": worker.mrenclave.hex()}
         | adapters

@@ -29,6 +29,7 @@ from cli.network import network
 from cli.node import node
 from cli.proxy import proxy
 from cli.receipt import receipt
+from cli.sawtooth import sawtooth
 from cli.store import Store
 from cli.transaction import transaction
 from core.errors import CocoError
@@ -96,7 +97,7 @@ def root(context: click.Context, home: Path | None) -> None:
 
 GROUPS = (
     *(network, node, governance, account, deploy, call, send, transaction, receipt, adapter, ledger, proxy, attest),
-    *(enclave, evm, bench),
+    *(enclave, evm, bench, sawtooth),
 )
 for command in GROUPS:
     root.add_command(command)

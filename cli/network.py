@@ -24,6 +24,15 @@ from core.errors import CocoError
 
 DEFAULT_PORT = 8443
 DEFAULT_CHAIN_ID = 20170
+SAWTOOTH_NAMESPACES = {
+    "settings": "000000",
+    "identity": "00001d",
+    "block_info": "00b10c",
+    "intkey": "1cf126",
+    "smallbank": "332514",
+    "xo": "5b7349",
+}
+"""Of the built-in families. Everybody reads them, save what `--setting sawtooth.namespaces` says of one."""
 NAMES = ("localhost", "127.0.0.1", "::1")
 
 
@@ -204,10 +213,14 @@ def _adapters(options: dict[str, Any], preferred: str | None, balances: dict[str
         adapters["ethereum"] = ethereum_settings(options, balances)
     elif balances:
         raise WrongUse("--fund needs the adapter ethereum", hint="Add --adapter ethereum.")
+    if "sawtooth" in adapters:
+        adapters["sawtooth"]["namespaces"] = {name: {"read": ["*"]} for name in SAWTOOTH_NAMESPACES.values()}
     for text in options["setting"]:
         adapter, setting, value = parse_setting(text)
         if adapter not in adapters:
             raise WrongUse(f"the setting {text[:80]} is for an adapter that is not live", hint=f"Add -d {adapter}.")
+        if (adapter, setting) == ("sawtooth", "namespaces") and isinstance(value, dict):
+            value = adapters[adapter][setting] | value
         adapters[adapter][setting] = value
     return adapters
 

@@ -1,10 +1,14 @@
-"""`coco proxy`: a local plain-HTTP and WebSocket end point for tools that cannot send a token or pin a certificate."""
+"""`coco proxy`: a local plain end point for tools that cannot send a token or pin a certificate.
+
+HTTP and WebSocket for all of them; ZeroMQ for Sawtooth's, on request.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 import signal
+from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING
 
 import click
@@ -29,6 +33,11 @@ if TYPE_CHECKING:
 @click.option(
     "--allow-origin", multiple=True, metavar="URL", help="A page's origin that may use it, or '*'; repeatable."
 )
+@click.option(
+    "--zmq-port",
+    type=click.IntRange(0, 65_535),
+    help="Carry Sawtooth's ZeroMQ, too; a validator's port is 4004. 0 takes a free one.",
+)
 @click.option("--i-know", is_flag=True, help="Allow a --host that other machines reach: they act as the identity.")
 @json_option
 @click.pass_obj
@@ -39,10 +48,13 @@ def proxy(
     port: int,
     host: str,
     allow_origin: tuple[str, ...],
+    zmq_port: int | None,
     i_know: bool,
     as_json: bool,
 ) -> None:
     """Serve plain HTTP and WebSocket on this machine for tools that cannot pin a certificate or send a token.
+
+    With --zmq-port also a Sawtooth validator's ZeroMQ, for Sawtooth's SDKs.
 
     Everything that reaches it acts as the identity. Runs until Ctrl-C.
     """
@@ -73,26 +85,33 @@ def proxy(
         origins=origins,
         any_host=i_know,
     )
-    asyncio.run(_serve(settings, f"{client.network} as {chosen.name}", as_json))
+    asyncio.run(_serve(settings, zmq_port, f"{client.network} as {chosen.name}", as_json))
 
 
-async def _serve(settings: ProxySettings, what: str, as_json: bool) -> None:
+async def _serve(settings: ProxySettings, zmq_port: int | None, what: str, as_json: bool) -> None:
     from cli.proxy_server import Proxy
 
-    running = Proxy(settings)
-    await running.start()
     stopped = asyncio.Event()
     for name in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(name, stopped.set)
     host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    if as_json:
-        print_json({"http": f"http://{host}:{running.port}", "websocket": f"ws://{host}:{running.port}"})
-    else:
-        click.echo(f"{what}: http://{host}:{running.port} and ws://{host}:{running.port} (Ctrl-C stops)")
-    try:
+    async with AsyncExitStack() as stack:
+        running = Proxy(settings)
+        await running.start()
+        stack.push_async_callback(running.stop)
+        served = {"http": f"http://{host}:{running.port}", "websocket": f"ws://{host}:{running.port}"}
+        if zmq_port is not None:
+            from cli.proxy_zmq import ZmqProxy
+
+            carrying = ZmqProxy(settings, zmq_port, note)
+            await carrying.start()
+            stack.push_async_callback(carrying.stop)
+            served["zmq"] = f"tcp://{host}:{carrying.port}"
+        if as_json:
+            print_json(served)
+        else:
+            click.echo(f"{what}: {', '.join(served.values())} (Ctrl-C stops)")
         await stopped.wait()
-    finally:
-        await running.stop()
     note("stopped")
 
 

@@ -103,15 +103,7 @@ class Proxy:
     async def start(self) -> None:
         """Listen; raises PortTaken."""
         settings = self._settings
-        connector = TCPConnector(limit=UPSTREAM_CONNECTIONS_MAX + SOCKETS_MAX, ssl=settings.tls, keepalive_timeout=60)
-        self._session = ClientSession(
-            connector=connector,
-            auto_decompress=False,
-            cookie_jar=DummyCookieJar(),
-            headers={"Authorization": f"Bearer {settings.token}"},
-            skip_auto_headers=("Accept-Encoding", "User-Agent"),
-            timeout=ClientTimeout(total=limits.REQUEST_SECONDS_MAX + 10, sock_connect=CONNECT_SECONDS_MAX),
-        )
+        self._session = client_session(settings, UPSTREAM_CONNECTIONS_MAX + SOCKETS_MAX)
         application = web.Application(client_max_size=limits.REQUEST_BYTES_MAX)
         application.router.add_route("*", "/{path:.*}", self._handle)
         self._runner = web.AppRunner(application, access_log=None, handle_signals=False, shutdown_timeout=2)
@@ -157,6 +149,8 @@ class Proxy:
         except web.HTTPRequestEntityTooLarge:
             return _failure(413, f"a request has at most {limits.REQUEST_BYTES_MAX} bytes", cors)
         headers = {name: request.headers[name] for name in _FORWARDED if name in request.headers}
+        # What the tool called, for answers that hold links.
+        headers |= {"X-Forwarded-Host": request.host, "X-Forwarded-Proto": "http"}
         try:
             status, reply_headers, reply = await self._exchange(request.method, _path(request), body, headers)
         except (ClientError, TimeoutError, CocoError) as error:
@@ -255,6 +249,18 @@ class Proxy:
         finally:
             self._sockets.discard(socket)
         return socket
+
+
+def client_session(settings: ProxySettings, connections_max: int) -> ClientSession:
+    """Return a session that shows the identity's token and trusts the pinned CA alone."""
+    return ClientSession(
+        connector=TCPConnector(limit=connections_max, ssl=settings.tls, keepalive_timeout=60),
+        auto_decompress=False,
+        cookie_jar=DummyCookieJar(),
+        headers={"Authorization": f"Bearer {settings.token}"},
+        skip_auto_headers=("Accept-Encoding", "User-Agent"),
+        timeout=ClientTimeout(total=limits.REQUEST_SECONDS_MAX + 10, sock_connect=CONNECT_SECONDS_MAX),
+    )
 
 
 async def _bounded(response: ClientResponse) -> bytes:

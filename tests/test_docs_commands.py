@@ -132,6 +132,7 @@ RUN = {
         programs=("curl", "openssl"),
         left_out=("coco adapter use kv",),  # on a network of another page
     ),
+    "docs/sawtooth.md": Shown("Network saw is stopped.", "A first network"),
     "docs/auditing.md": Shown("exit code 4", left_out=("{", "leaf ", "bucket ", "digest ")),
 }
 

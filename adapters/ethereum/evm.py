@@ -6,10 +6,10 @@ from typing import Any
 
 from eth.vm.execution_context import ExecutionContext as VmContext
 
+from adapters.deadline import Deadline
 from adapters.ethereum.account_db import AccountDatabase
 from adapters.ethereum.compiler.computation import CompiledCancunState, CompiledPragueState, shared_programs
 from adapters.ethereum.compiler.program import ProgramCache
-from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.settings import Settings
 from adapters.ethereum.vm import BlockEnvironment, CocoCancunState, CocoPragueState
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from adapters.deadline import Deadline, TimeExceeded
 from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase, Writes
 from adapters.ethereum.blocks import (
@@ -22,7 +23,6 @@ from adapters.ethereum.blocks import (
 )
 from adapters.ethereum.bloom import combine, logs_bloom
 from adapters.ethereum.compiler.program import ProgramCache
-from adapters.ethereum.deadline import Deadline, TimeExceeded
 from adapters.ethereum.evm import make_state
 from adapters.ethereum.fees import FeeRules
 from adapters.ethereum.model import Block, Header, Receipt, SignedTransaction

@@ -13,11 +13,11 @@ from typing import TypeVar
 
 from eth.exceptions import OutOfGas
 
+from adapters.deadline import Deadline, TimeExceeded
 from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase
 from adapters.ethereum.call_errors import error_text, execution_error, revert_reason
 from adapters.ethereum.call_state import CallDatabase, sighted
-from adapters.ethereum.deadline import Deadline, TimeExceeded
 from adapters.ethereum.evm import make_state
 from adapters.ethereum.fees import FREE, FeeRules
 from adapters.ethereum.gas import CALL_STIPEND, TRANSACTION_GAS, floor_gas, intrinsic_gas

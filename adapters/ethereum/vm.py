@@ -27,8 +27,8 @@ from eth.vm.forks.cancun.state import CancunState
 from eth.vm.forks.prague.computation import PragueComputation
 from eth.vm.forks.prague.state import PragueState
 
+from adapters.deadline import Deadline
 from adapters.ethereum.account_db import AccountDatabase
-from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.instructions import Instruction, instruction_table
 from adapters.ethereum.machine import AnalysedCode, FrameGas, FrameMemory, FrameMessage, FrameStack, expansion_gas
 from adapters.ethereum.precompiles import with_replacements

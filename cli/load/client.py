@@ -48,9 +48,11 @@ class Client:
         """Send one JSON-RPC batch; returns the results. Raises Refused with the first error, Unreachable."""
         return [_result(call[0], answer) for call, answer in zip(calls, self.batch(calls), strict=True)]
 
-    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+    def request(
+        self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
+    ) -> tuple[int, bytes]:
         """Send one HTTP request; returns status and body. Raises Unreachable."""
-        headers = self._headers | ({"Content-Type": "application/json"} if body is not None else {})
+        headers = self._headers | ({"Content-Type": kind} if body is not None else {})
         for attempt in (1, 2):
             reused = self._http is not None
             try:

@@ -89,6 +89,7 @@ WORKLOADS = {
         Workload("plain", "ethereum", "transactions", True, "cli.load.transfers:prepare_plain"),
         Workload("balance", "ethereum", "reads", False, "cli.load.reads:prepare_balance"),
         Workload("kv-put", "kv", "puts", False, "cli.load.kv:prepare_put"),
+        Workload("intkey", "sawtooth", "transactions", False, "cli.load.intkey:prepare_intkey"),
     )
 }
 """By name. The first of an adapter is that adapter's default. Imported when used: each drags its protocol along."""

@@ -230,7 +230,7 @@ class Request(msgspec.Struct, frozen=True):
     """An HTTP request after TLS and authentication. path is relative to the adapter's mount ("/" is its root).
 
     parameters: the `{name}` segments of the route. query: the query string, first value of each name. Header names
-    are lower-case. The Authorization header is withheld.
+    are lower-case. The Authorization header is withheld. mount: what stood before path, "/<name>" or "".
     """
 
     method: str
@@ -240,6 +240,7 @@ class Request(msgspec.Struct, frozen=True):
     headers: Mapping[str, str]
     body: bytes
     caller: Caller
+    mount: str = ""
 
 
 class Response(msgspec.Struct, frozen=True):

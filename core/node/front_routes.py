@@ -156,7 +156,8 @@ class FrontRoutes:
                 return error_response(405, "this path is asked with another method", "", ("allow", ", ".join(methods)))
             return _NOT_FOUND
         headers = {key: value for key, value in raw.headers.items() if key not in _WITHHELD}
-        request = Request(raw.method, path, match.parameters, query, headers, raw.body, caller)
+        mount = sender.path.removesuffix(path) if sender.path != path else ""
+        request = Request(raw.method, path, match.parameters, query, headers, raw.body, caller, mount)
         return await match.route.handler(request, self._client.backend(name, caller, sender.token))
 
     def _mounted(self, path: str) -> tuple[str, str]:

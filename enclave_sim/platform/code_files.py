@@ -24,6 +24,9 @@ APPLICATION = "coco-ledger"
 GROUP = "coco.adapters"
 """The entry points of adapters."""
 
+FAMILIES_GROUP = "coco.sawtooth_families"
+"""The entry points of what runs inside the Sawtooth adapter."""
+
 Files = dict[str, Path]
 """Measured files by their names."""
 
@@ -51,8 +54,13 @@ def adapter_entry_points() -> list[metadata.EntryPoint]:
     return sorted(metadata.entry_points(group=GROUP), key=lambda one: (one.name, one.value))
 
 
+def family_entry_points() -> list[metadata.EntryPoint]:
+    """Return every installed transaction family by name; one that two distributions have counts twice."""
+    return sorted(metadata.entry_points(group=FAMILIES_GROUP), key=lambda one: (one.name, one.value))
+
+
 def adapter_files(entry_point: metadata.EntryPoint) -> Files:
-    """Return the files of a third party's adapter; none for ours, which lie in adapters/.
+    """Return the files of a third party's adapter or family; none for ours, which lie in adapters/.
 
     These are what its distribution lists, and the package it is imported from: an editable installation lists no
     modules. Raises CocoError when there are none.
@@ -66,8 +74,8 @@ def adapter_files(entry_point: metadata.EntryPoint) -> Files:
             files[f"{distribution.name}/{file.relative_to(location.parent).as_posix()}"] = file
     if not files:
         raise CocoError(
-            f"the files of the adapter {entry_point.name!r} ({distribution.name}) were not found",
-            hint="Install the adapter again: an adapter that cannot be measured is not run.",
+            f"the files of {entry_point.name!r} ({distribution.name}) were not found",
+            hint="Install it again: what cannot be measured is not run.",
         )
     return files
 

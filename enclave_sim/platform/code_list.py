@@ -42,7 +42,7 @@ class CodeFile:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A measured distribution. entry_points: as entry_points.txt has them, adapters only."""
+    """A measured distribution. entry_points: as entry_points.txt has them, of adapters and families only."""
 
     name: str
     version: str

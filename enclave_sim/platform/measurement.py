@@ -4,8 +4,9 @@
 
 Records are sorted by path, integers little-endian. The first record, `.configuration`, is canonical JSON: which enclave
 it is, and the digests of the interpreter, of every library and of every adapter's code. The other records are our own
-files and third parties' adapters, whole. Manager: core/ and enclave_sim/. Worker: these, adapters/, and every adapter
-installed by entry point `coco.adapters`. A digest of several files is SHA-256 over (path length u64 | path | SHA-256).
+files and third parties' adapters, whole. Manager: core/ and enclave_sim/. Worker: these, adapters/, every adapter
+installed by entry point `coco.adapters`, and every transaction family installed by `coco.sawtooth_families`. A digest
+of several files is SHA-256 over (path length u64 | path | SHA-256).
 
 The pages with the image come first, then the page of the thread's control structure (TCS) and that of its saved state.
 """
@@ -27,11 +28,11 @@ import msgspec
 from core.errors import CocoError
 from enclave_sim.platform.code_files import (
     APPLICATION,
-    GROUP,
     Files,
     adapter_entry_points,
     adapter_files,
     dependency_files,
+    family_entry_points,
     interpreter_files,
     package_files,
     source_root,
@@ -81,8 +82,9 @@ def measure_enclave(kind: EnclaveKind, interpreter: Digested) -> Measured:
     """Measure one enclave. interpreter: Python's own files."""
     files = package_files(source_root(), _PACKAGES[kind])
     entry_points = adapter_entry_points() if kind == "worker" else []
+    families = family_entry_points() if kind == "worker" else []
     theirs: dict[str, Files] = {}
-    for one in entry_points:
+    for one in (*entry_points, *families):
         if found := adapter_files(one):
             theirs.setdefault(_distribution(one), {}).update(found)
     contents = {name: _read(file) for group in (files, *theirs.values()) for name, file in group.items()}
@@ -102,9 +104,11 @@ def measure_enclave(kind: EnclaveKind, interpreter: Digested) -> Measured:
         "libraries": [
             {"name": name, "version": _version(name), **_combined(libraries[name])} for name in sorted(libraries)
         ],
-        "adapters": [_adapter(one, adapters.get(_distribution(one)) or _own_adapter(one, own)) for one in entry_points],
+        "adapters": [_extension(one, adapters, own) for one in entry_points],
+        "families": [_extension(one, adapters, own) for one in families],
     }
-    code = make_code_list(interpreter, own, libraries, adapters, tuple(_installed(libraries, entry_points)))
+    installed = tuple(_installed(libraries, (*entry_points, *families)))
+    code = make_code_list(interpreter, own, libraries, adapters, installed)
     return replace(_measure(kind, contents, configuration), code=code)
 
 
@@ -178,14 +182,15 @@ def _image(content: bytes) -> EnclaveImage:
     return EnclaveImage(1 << (state_offset + PAGE_BYTES - 1).bit_length(), 1, tuple(pages))
 
 
-def _adapter(entry_point: metadata.EntryPoint, files: Digested) -> dict[str, object]:
+def _extension(entry_point: metadata.EntryPoint, theirs: Mapping[str, Digested], own: Digested) -> dict[str, object]:
+    """Return what the configuration says of an adapter or family. theirs: the files of third parties' distributions."""
     distribution = _distribution(entry_point)
     return {
         "name": entry_point.name,
         "entry_point": entry_point.value,
         "distribution": distribution,
         "version": _version(distribution),
-        **_combined(files),
+        **_combined(theirs.get(distribution) or _own_adapter(entry_point, own)),
     }
 
 
@@ -200,11 +205,12 @@ def _own_adapter(entry_point: metadata.EntryPoint, files: Digested) -> Digested:
 
 
 def _installed(libraries: Iterable[str], entry_points: Iterable[metadata.EntryPoint]) -> Iterator[Installed]:
-    lines: dict[str, list[str]] = {name: [] for name in libraries}
+    lines: dict[str, dict[str, str]] = {name: {} for name in libraries}
     for one in entry_points:
-        lines.setdefault(_distribution(one), []).append(f"{one.name} = {one.value}\n")
+        groups = lines.setdefault(_distribution(one), {})
+        groups[one.group] = groups.get(one.group, f"[{one.group}]\n") + f"{one.name} = {one.value}\n"
     for name in sorted(lines):
-        yield Installed(name, _version(name), f"[{GROUP}]\n" + "".join(lines[name]) if lines[name] else "")
+        yield Installed(name, _version(name), "".join(lines[name].values()))
 
 
 def _distribution(entry_point: metadata.EntryPoint) -> str:

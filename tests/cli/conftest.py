@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -19,7 +17,7 @@ from cli.local_nodes import LocalNode, local_nodes
 from cli.main import root
 from cli.store import ClientStore
 from tests.cli.fake_chain import ABI, Chain
-from tests.cli.fake_node import TOKEN, FakeNode
+from tests.cli.fake_node import FakeNode, client_side, in_a_thread
 from tests.cli.runner import Coco, Ran
 
 
@@ -85,25 +83,14 @@ def stand_in_adapters(monkeypatch: pytest.MonkeyPatch) -> None:
 def threaded_node(tmp_path: Path) -> Iterator[FakeNode]:
     """A stand-in node in a thread of its own, for blocking clients."""
     running = FakeNode(tmp_path)
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    asyncio.run_coroutine_threadsafe(running.start(), loop).result()
-    yield running
-    asyncio.run_coroutine_threadsafe(running.stop(), loop).result()
-    loop.call_soon_threadsafe(loop.stop)
-    thread.join()
-    loop.close()
+    with in_a_thread(running):
+        yield running
 
 
 @pytest.fixture
 def started(home: Path, threaded_node: FakeNode) -> ClientStore:
     """The client side of a network whose node is the stand-in."""
-    store = ClientStore(home / "clients/demo", "demo")
-    store.add_identity("carrier", key=b"key", certificate=b"certificate", token=TOKEN)
-    store.pin_ca(threaded_node.ca_file.read_bytes())
-    store.set_url(threaded_node.url)
-    return store
+    return client_side(home, threaded_node)
 
 
 @pytest.fixture

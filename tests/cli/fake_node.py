@@ -5,13 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from aiohttp import web
 
+from cli.store import ClientStore
 from core.crypto.certificates import issue, self_signed
 from core.crypto.keys import PrivateKey
 
@@ -122,3 +125,28 @@ class FakeNode:
 
     def _reply(self, request: dict[str, Any]) -> dict[str, Any]:
         return {"jsonrpc": "2.0", "id": request.get("id")} | self.answer(request)
+
+
+@contextmanager
+def in_a_thread(node: FakeNode) -> Iterator[None]:
+    """Run a node in a thread of its own, for blocking clients."""
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    asyncio.run_coroutine_threadsafe(node.start(), loop).result()
+    try:
+        yield
+    finally:
+        asyncio.run_coroutine_threadsafe(node.stop(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def client_side(home: Path, node: FakeNode) -> ClientStore:
+    """Make the client side of a network `demo` whose node is the stand-in; its identity is `carrier`."""
+    store = ClientStore(home / "clients/demo", "demo")
+    store.add_identity("carrier", key=b"key", certificate=b"certificate", token=TOKEN)
+    store.pin_ca(node.ca_file.read_bytes())
+    store.set_url(node.url)
+    return store

@@ -43,6 +43,7 @@ def test_the_command_line_is_as_planned() -> None:
         *(f"ledger {verb}" for verb in ("show", "verify", "state", "rebuild")),
         *(f"receipt {verb}" for verb in ("get", "verify", "certificate")),
         *(f"enclave {verb}" for verb in ("measure", "sign", "inspect")),
+        *(f"sawtooth {verb}" for verb in ("keygen", "submit", "state", "block", "settings")),
     }
 
 

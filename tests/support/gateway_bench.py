@@ -125,6 +125,7 @@ class Probe(Adapter):
                 "adapter": self.info.name,
                 "method": request.method,
                 "path": request.path,
+                "mount": request.mount,
                 "parameters": dict(request.parameters),
                 "query": dict(request.query),
                 "headers": dict(request.headers),

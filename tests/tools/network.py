@@ -26,6 +26,7 @@ class Proxy:
     http: str
     websocket: str
     process: subprocess.Popen[str]
+    zmq: str = ""
 
     def stop(self) -> None:
         self.process.send_signal(signal.SIGTERM)
@@ -98,7 +99,7 @@ class ToolNetwork:
             cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         document = json.loads(_first_document(process))
-        proxy = Proxy(document["http"], document["websocket"], process)
+        proxy = Proxy(document["http"], document["websocket"], process, document.get("zmq", ""))
         self.proxies.append(proxy)
         return proxy
 

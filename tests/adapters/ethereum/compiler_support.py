@@ -9,10 +9,10 @@ from typing import Any
 
 from eth.vm.forks.cancun.computation import CancunComputation
 
+from adapters.deadline import Deadline
 from adapters.ethereum.call_state import CallDatabase, CallSight
 from adapters.ethereum.compiler.computation import interpret
 from adapters.ethereum.compiler.program import ProgramCache
-from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.evm import make_state
 from adapters.ethereum.settings import AllocatedAccount, Evm
 from adapters.ethereum.state_transition import Invocation, apply

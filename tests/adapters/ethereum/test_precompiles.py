@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from py_ecc import optimized_bls12_381 as bls
 from py_ecc import optimized_bn128 as bn128
 
-from adapters.ethereum.deadline import Deadline
+from adapters.deadline import Deadline
 from adapters.ethereum.model import CallRequest, CallResult
 from adapters.ethereum.precompiles import with_replacements
 from adapters.ethereum.signatures import SECP256K1_N

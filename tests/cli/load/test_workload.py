@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Sequence
 from typing import Any
 
+import cbor2
 import orjson
 import pytest
 
 from adapters.ethereum.settings import parse_settings
 from adapters.ethereum.transactions import decode_transaction
+from adapters.sawtooth.wire.messages import MESSAGES
 from cli.errors import WrongUse
+from cli.load.intkey import IntkeyRecipe
 from cli.load.kv import PutRecipe
 from cli.load.reads import BalanceRecipe
 from cli.load.requests import Endpoint, Request, brief
@@ -45,6 +49,7 @@ def decoded(request: Request) -> list[Any]:
 def test_choosing() -> None:
     assert choose_workload(None, None).name == "erc20"
     assert choose_workload(None, "kv").name == "kv-put"
+    assert choose_workload(None, "sawtooth").name == "intkey"
     assert choose_workload("plain", None).adapter == "ethereum"
     for name, adapter in (("nothing", None), (None, "nothing"), ("plain", "kv")):
         with pytest.raises(WrongUse):
@@ -154,6 +159,53 @@ def test_puts() -> None:
     assert [sorted(body_of(request)["put"]) for request in batch] == [["run-0", "run-1"], ["run-0", "run-2"]]
     assert recipe.judge(batch[0], 200, b'{"transaction":"2.7"}').accepted == (b"2.7", b"2.7")
     assert recipe.judge(batch[0], 409, b'{"error":"this key cannot be written"}').errors[0].startswith("HTTP status N")
+
+
+def test_intkey() -> None:
+    recipe = pickle.loads(pickle.dumps(IntkeyRecipe(ENDPOINT, "run-", b"\x01" * 32, Shape(2, 2, 2, 0))))
+    requests = [request for lane in (0, 1) for request in recipe.requests(lane, 0, 2)]
+    assert recipe.requests(1, 1, 1) == requests[3:]
+    batches = [batch for request in requests for batch in MESSAGES["BatchList"].FromString(wire_body(request)).batches]
+    payloads = [cbor2.loads(batch.transactions[0].payload) for batch in batches]
+    assert [one["Name"] for one in payloads] == [f"run-{number}" for number in (0, 1, 4, 5, 2, 3, 6, 7)]
+    assert {one["Verb"] for one in payloads} == {"set"}
+    assert [bytes.fromhex(batch.header_signature) for batch in batches[:2]] == list(requests[0].keys)
+    counting = IntkeyRecipe(ENDPOINT, "run-", b"\x01" * 32, Shape(1, 1, 2, 3)).requests(0, 0, 2)
+    again = [
+        cbor2.loads(batch.transactions[0].payload)
+        for request in counting
+        for batch in MESSAGES["BatchList"].FromString(wire_body(request)).batches
+    ]
+    assert [(one["Verb"], one["Name"]) for one in again] == [("inc", f"run-{number}") for number in (0, 1, 2, 0)]
+    assert len({key for request in counting for key in request.keys}) == 4
+
+
+def test_what_becomes_of_intkey() -> None:
+    recipe = IntkeyRecipe(ENDPOINT, "run-", b"\x01" * 32, Shape(1, 1, 2, 0))
+    (request,) = recipe.requests(0, 0, 1)
+    assert recipe.judge(request, 202, b"{}").accepted == request.keys
+    full = recipe.judge(request, 429, b'{"error":{"code":31,"title":"Unable to Accept Batches"}}')
+    assert (full.accepted, full.errors) == ((), ("HTTP status N Unable to Accept Batches",) * 2)
+    assert recipe.judge(request, 502, b"<html>").errors[0].startswith("HTTP status N <html>")
+    client: Any = BatchStatuses(["COMMITTED", "INVALID"])
+    confirmation = recipe.confirm(client, request.keys)
+    assert (confirmation.confirmed, confirmation.errors) == (1, ("INVALID",))
+    failing: Any = BatchStatuses([], status=503)
+    assert recipe.confirm(failing, request.keys).confirmed == 0
+
+
+class BatchStatuses:
+    def __init__(self, statuses: Sequence[str], status: int = 200) -> None:
+        self._answer = status, orjson.dumps({"data": [{"id": "", "status": one} for one in statuses]})
+
+    def request(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
+        assert (method, path) == ("POST", "/sawtooth/batch_statuses")
+        assert body is not None
+        return self._answer
+
+
+def wire_body(request: Request) -> bytes:
+    return request.wire.partition(b"\r\n\r\n")[2]
 
 
 class Statuses:

@@ -55,15 +55,16 @@ async def test_a_handler_gets_the_request(bench: Bench) -> None:
 
 async def test_adapters_are_mounted_by_name_and_one_at_the_root(bench: Bench) -> None:
     client = await bench.connect()
-    for path, adapter, inner in (
-        ("/", "probe", "/"),
-        ("/probe", "probe", "/"),
-        ("/other/", "other", "/"),
-        ("/other/show/x", "other", "/show/x"),
-        ("https://localhost/other/show/x", "other", "/show/x"),
+    for path, adapter, mount, inner in (
+        ("/", "probe", "", "/"),
+        ("/show/x", "probe", "", "/show/x"),
+        ("/probe", "probe", "/probe", "/"),
+        ("/other/", "other", "/other", "/"),
+        ("/other/show/x", "other", "/other", "/show/x"),
+        ("https://localhost/other/show/x", "other", "/other", "/show/x"),
     ):
         shown = (await client.request("GET", path, headers=bearer("alice"))).json
-        assert (shown["adapter"], shown["path"]) == (adapter, inner)
+        assert (shown["adapter"], shown["mount"], shown["path"]) == (adapter, mount, inner)
 
 
 async def test_submit_and_query_reach_the_executor(bench: Bench) -> None:

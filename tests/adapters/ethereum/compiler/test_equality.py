@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from adapters.deadline import Deadline
 from adapters.ethereum.compiler.computation import interpret
 from adapters.ethereum.compiler.program import ProgramCache
-from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.evm import make_state
 from adapters.ethereum.settings import AllocatedAccount, Settings
 from tests.adapters.ethereum.compiler_support import CONTRACT, ENVIRONMENT, OTHER, assert_equal, one_run, ran

@@ -7,10 +7,10 @@ from itertools import product
 
 import pytest
 
+from adapters.deadline import Deadline
 from adapters.ethereum.compiler.computation import CompiledPragueComputation, interpret
 from adapters.ethereum.compiler.program import ProgramCache
 from adapters.ethereum.compiler.runtime import POLL_GAS
-from adapters.ethereum.deadline import Deadline
 from adapters.ethereum.settings import AllocatedAccount
 from tests.adapters.ethereum.compiler_support import (
     CONTRACT,

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import uvloop
 
+from adapters.deadline import Deadline, TimeExceeded
 from adapters.ethereum import chain
 from adapters.ethereum.account_db import AccountDatabase
-from adapters.ethereum.deadline import Deadline, TimeExceeded
 from adapters.ethereum.model import CallRequest
 from adapters.ethereum.settings import AllocatedAccount
 from adapters.ethereum.simulate import estimate_gas, simulate
@@ -153,7 +153,7 @@ def test_libraries_that_catch_every_exception_do_not_catch_it() -> None:
 
 
 def test_one_that_a_finalizer_swallowed_comes_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.ethereum.deadline.REPEAT_SECONDS", SHORT)
+    monkeypatch.setattr("adapters.deadline.REPEAT_SECONDS", SHORT)
     swallowed = []
 
     def swallow_once() -> None:

@@ -1,0 +1,1 @@
+"""Transaction families that run inside the enclave."""

@@ -1,0 +1,1 @@
+"""Sawtooth's protobuf messages."""
