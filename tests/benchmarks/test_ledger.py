@@ -30,23 +30,20 @@ async def test_the_table_has_every_figure_and_goal(capsys: pytest.CaptureFixture
     assert sum("(goal: " in line for line in lines) == 3
 
 
-async def test_a_replay_that_gives_another_state_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(ledger: Ledger) -> Store:
-        del ledger
+@pytest.mark.parametrize(
+    ("where", "method", "what"),
+    [(Ledger, "replay", "replay"), (SnapshotFile, "load", "start")],
+    ids=["replay", "start"],
+)
+async def test_what_gives_another_state_is_no_figure(
+    monkeypatch: pytest.MonkeyPatch, where: type, method: str, what: str
+) -> None:
+    async def nothing(its: object) -> Store:
+        del its
         return Store()
 
-    monkeypatch.setattr(Ledger, "replay", nothing)
-    with pytest.raises(InvariantBroken, match="replay did not give the state"):
-        await run(2)
-
-
-async def test_a_start_that_gives_another_state_is_no_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def nothing(snapshot: SnapshotFile) -> Store:
-        del snapshot
-        return Store()
-
-    monkeypatch.setattr(SnapshotFile, "load", nothing)
-    with pytest.raises(InvariantBroken, match="start did not give the state"):
+    monkeypatch.setattr(where, method, nothing)
+    with pytest.raises(InvariantBroken, match=f"{what} did not give the state"):
         await run(2)
 
 
