@@ -20,8 +20,8 @@ PROTOCOL_VERSION = 1
 """The newest one that is spoken: it lets a processor choose how headers come."""
 PING_SECONDS = 10.0
 """Of silence, after which a processor is pinged."""
-SILENT_SECONDS_MAX = 60.0
-"""Of silence, after which its connection is ended."""
+SILENT_SECONDS_MAX = 90.0
+"""Of silence, after which its connection is ended; `coco proxy` does so before, for one client alone."""
 
 _TYPE = MessageType
 PROCESSOR_MESSAGES = frozenset(
