@@ -27,7 +27,7 @@ from adapters.sawtooth.processor_context import BatchState, Outdated, ProcessorC
 from adapters.sawtooth.processors import NoProcessor, Processor, ProcessorFailed, Processors
 from adapters.sawtooth.requests import COMMANDS, NEWEST_BLOCK, ExternalResult, SubmitBatch, TransactionResult
 from adapters.sawtooth.settings import Settings
-from adapters.sawtooth.turns import Footprint, Turns
+from adapters.sawtooth.turns import Turns
 from adapters.sawtooth.validation import SignedBatch, SignedTransaction
 from adapters.sawtooth.wire.messages import (
     MESSAGES,
@@ -150,11 +150,9 @@ class ExternalRunner:
             yield
             return
         headers = [one.header for one in batch.transactions]
-        footprint = Footprint.of(
-            (prefix for header in headers for prefix in header.inputs),
-            (prefix for header in headers for prefix in header.outputs),
-        )
-        async with self._turns.turn(footprint):
+        inputs = (prefix for header in headers for prefix in header.inputs)
+        outputs = (prefix for header in headers for prefix in header.outputs)
+        async with self._turns.turn(inputs, outputs):
             yield
 
     async def _run(self, job: _Job) -> SubmitStatus:
@@ -188,23 +186,17 @@ class ExternalRunner:
 
     async def _run_outside(self, job: _Job) -> tuple[TransactionResult | None, ...]:
         """Run a batch once. Raises NoProcessor, ProcessorFailed, _RootGone."""
-        block = await self._gateway.block(NEWEST_BLOCK, job.caller, job.backend)
-        if block is None:
-            raise _RootGone
-        root = parse("BlockHeader", block.header).state_root_hash
         state, results = BatchState(), list[TransactionResult | None]()
         for transaction in job.batch.transactions:
             result = None
             if self._is_external(transaction):
-                result = await self._process(job, transaction, state, root)
+                result = await self._process(job, transaction, state)
             results.append(result)
             if result is not None and result.error is not None:
                 break
         return (*results, *[None] * (len(job.batch.transactions) - len(results)))
 
-    async def _process(
-        self, job: _Job, transaction: SignedTransaction, state: BatchState, root: str
-    ) -> TransactionResult:
+    async def _process(self, job: _Job, transaction: SignedTransaction, state: BatchState) -> TransactionResult:
         header = transaction.header
         namespaces = namespaces_of((*header.inputs, *header.outputs))
         sights: dict[Processor, Sight] = {}
@@ -216,7 +208,7 @@ class ExternalRunner:
         family = (header.family_name, header.family_version)
         job.current = None
         job.current = chosen = await self._processors.acquire(family, may, job.failed, job.deadline)
-        read = partial(self._read_state, chosen.caller, job.backend, root)
+        read = partial(self._read_state, chosen.caller, job.backend, state)
         context = ProcessorContext(transaction, state, read, sights[chosen], job.sight.usable)
         seconds = self._bounds.process_seconds_max
         response = await self._processors.process(chosen, transaction, context, seconds)
@@ -231,9 +223,17 @@ class ExternalRunner:
             case _:
                 raise ProcessorFailed(response.message[:MESSAGE_CHARACTERS_MAX] or "the transaction processor failed")
 
-    async def _read_state(self, caller: Caller, backend: Backend, root: str, address: bytes) -> bytes:
-        """Return what is at an address, as a processor's own identity reads it. Raises Outdated, or as Backend."""
-        asked = MESSAGES["ClientStateGetRequest"](state_root=root, address=address.hex())
+    async def _read_state(self, caller: Caller, backend: Backend, state: BatchState, address: bytes) -> bytes:
+        """Return what is at an address, as a processor's own identity reads it. Raises Outdated, or as Backend.
+
+        The first read of a run says at which root all of them are: the newest.
+        """
+        if not state.root:
+            block = await self._gateway.block(NEWEST_BLOCK, caller, backend)
+            if block is None:
+                raise Outdated("there is no block yet")
+            state.root = parse("BlockHeader", block.header).state_root_hash
+        asked = MESSAGES["ClientStateGetRequest"](state_root=state.root, address=address.hex())
         found = await self._gateway.request(MessageType.CLIENT_STATE_GET_REQUEST, asked, caller, backend)
         if found.status not in (StateGetStatus.OK, StateGetStatus.NO_RESOURCE):
             raise Outdated("the state that a processor reads is not kept any more")

@@ -43,12 +43,16 @@ class Outdated(CocoError):
 
 
 class BatchState:
-    """What one run of a batch shares: the changes of the transactions that ran, and the bounds."""
+    """What one run of a batch shares: the changes of the transactions that ran, the root they read at, the bounds.
 
-    __slots__ = ("changes", "read_bytes_left", "reads_left", "written_bytes_left")
+    root: "" before the first read.
+    """
+
+    __slots__ = ("changes", "read_bytes_left", "reads_left", "root", "written_bytes_left")
 
     def __init__(self) -> None:
         self.changes: dict[bytes, bytes | None] = {}
+        self.root = ""
         self.reads_left = READS_MAX
         self.read_bytes_left = READ_BYTES_MAX
         self.written_bytes_left = WRITTEN_BYTES_MAX

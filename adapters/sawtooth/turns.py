@@ -1,74 +1,90 @@
 """The order in which batches run outside the enclave: those that may meet in the state, one after another.
 
 Invariant: of two batches of which one may write what the other reads or writes, the one that came first has ended
-before the second one begins.
+before the second one begins. A prefix counts as its namespace, or as everything where it is shorter than one.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncGenerator, Iterable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
-PREFIXES_MAX = 256
-"""A batch that names more is taken to meet every other."""
+from adapters.sawtooth.addresses import ADDRESS_BYTES, NAMESPACE_BYTES
+
+_Ended = asyncio.Future[None]
 
 
-@dataclass(frozen=True, slots=True)
-class Footprint:
-    """The prefixes of addresses that a batch may read and write."""
+@dataclass(slots=True)
+class _Users:
+    """Batches by what they use. at: by an address, a namespace or "" for everything; under: by what that lies in."""
 
-    reads: frozenset[str]
-    writes: frozenset[str]
+    at: dict[str, set[_Ended]] = field(default_factory=lambda: defaultdict(set))
+    under: dict[str, set[_Ended]] = field(default_factory=lambda: defaultdict(set))
 
-    @classmethod
-    def of(cls, inputs: Iterable[str], outputs: Iterable[str]) -> Footprint:
-        """Return a footprint."""
-        reads, writes = frozenset(inputs), frozenset(outputs)
-        return cls(reads, writes) if len(reads) + len(writes) <= PREFIXES_MAX else cls(_ALL, _ALL)
+    def add(self, batch: _Ended, used: Iterable[str]) -> None:
+        for one in used:
+            self.at[one].add(batch)
+            self.under[_namespace(one)].add(batch)
+            self.under[""].add(batch)
 
-    def meets(self, other: Footprint) -> bool:
-        """Say whether the order of both may matter."""
-        return (
-            _overlap(self.writes, other.writes)
-            or _overlap(self.writes, other.reads)
-            or _overlap(self.reads, other.writes)
-        )
+    def remove(self, batch: _Ended, used: Iterable[str]) -> None:
+        for one in used:
+            for users, key in ((self.at, one), (self.under, _namespace(one)), (self.under, "")):
+                if key in users:
+                    users[key].discard(batch)
+                    if not users[key]:
+                        del users[key]
+
+    def find(self, used: Iterable[str]) -> set[_Ended]:
+        """Return the batches that may use the same address as one that uses this."""
+        found = set[_Ended]()
+        for one in used:
+            namespace = _namespace(one)
+            places = (self.under, (one,)) if one == namespace else (self.at, (one, namespace))
+            for key in places[1]:
+                found |= places[0].get(key, set())
+            found |= self.at.get("", set())
+        return found
 
 
 class Turns:
     """See the module."""
 
     def __init__(self) -> None:
-        self._running: dict[asyncio.Future[None], Footprint] = {}
+        self._readers = _Users()
+        self._writers = _Users()
 
     @asynccontextmanager
-    async def turn(self, footprint: Footprint) -> AsyncGenerator[None, None]:
-        """Wait for all earlier ones that a batch meets; its own turn ends with the block."""
-        before = [ended for ended, other in self._running.items() if other.meets(footprint)]
-        own: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._running[own] = footprint
+    async def turn(self, inputs: Iterable[str], outputs: Iterable[str]) -> AsyncGenerator[None, None]:
+        """Wait for all earlier batches that one with these prefixes may meet; its own turn ends with the block."""
+        reads, writes = set(map(_covered, inputs)), set(map(_covered, outputs))
+        before = self._writers.find(reads | writes) | self._readers.find(writes)
+        own: _Ended = asyncio.get_running_loop().create_future()
+        self._readers.add(own, reads)
+        self._writers.add(own, writes)
         try:
             if before:
                 await asyncio.wait(before)
             yield
         finally:
-            del self._running[own]
+            self._readers.remove(own, reads)
+            self._writers.remove(own, writes)
             own.set_result(None)
 
-
-_ALL = frozenset({""})
-
-
-def _overlap(these: frozenset[str], those: frozenset[str]) -> bool:
-    """Say whether an address may begin with one of each."""
-    if not these.isdisjoint(those):
-        return True
-    return _has_prefix(these, those) or _has_prefix(those, these)
+    def is_empty(self) -> bool:
+        """Say whether nothing has a turn."""
+        return not (self._readers.at or self._readers.under or self._writers.at or self._writers.under)
 
 
-def _has_prefix(these: frozenset[str], those: frozenset[str]) -> bool:
-    """Say whether one of those begins with one of these."""
-    lengths = {len(one) for one in these}
-    return any(one[:length] in these for one in those for length in lengths if length < len(one))
+def _covered(prefix: str) -> str:
+    """Return the address that a prefix is, or the namespace that it lies in, or "" for everything."""
+    if len(prefix) == 2 * ADDRESS_BYTES:
+        return prefix
+    return _namespace(prefix)
+
+
+def _namespace(used: str) -> str:
+    return used[: 2 * NAMESPACE_BYTES] if len(used) >= 2 * NAMESPACE_BYTES else ""

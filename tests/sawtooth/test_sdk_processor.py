@@ -1,4 +1,4 @@
-"""The unmodified SDK's TransactionProcessor outside the enclave, through `coco proxy`, on a live network of three nodes."""
+"""The unmodified SDK's TransactionProcessor, through `coco proxy` and outside the enclaves of three live nodes."""
 
 from __future__ import annotations
 

@@ -335,3 +335,32 @@ def write_elsewhere(bench: ProcessorBench, data: bytes) -> None:
     """Commit a write of place(1) as another gateway's processor would."""
     result = TransactionResult(writes=(StateWrite(bytes.fromhex(place(1)), data),))
     bench.harness.submit(COMMANDS.encode(SubmitBatch(bench.batch(1).data, ExternalResult((result,)))), ALICE)
+
+
+async def test_a_batch_that_waited_reads_the_newest_state() -> None:
+    bench = ProcessorBench()
+    sent = bench.send(bench.batch(1))
+    await asyncio.sleep(0)
+    write_elsewhere(bench, b"x")
+    async with bench.processor() as processor:
+        assert await processor.serve(b"a") == "x"
+        assert await sent == 202
+        assert processor.is_quiet()
+
+
+async def test_when_the_state_that_was_read_is_not_kept_any_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.sawtooth.scope.STATE_BLOCKS_MAX", 1)
+    bench = ProcessorBench()
+    async with bench.processor() as processor:
+        made = bench.client.transaction(FAMILY, b"", [place(2), place(1)])
+        batch = bench.client.batch(made)
+        sent = bench.send(batch)
+        correlation, request = await processor.work()
+        assert await processor.get(request.context_id, place(2)) == {place(2): b""}
+        for data in (b"x", b"y", b"z"):
+            write_elsewhere(bench, data)
+        assert await processor.get(request.context_id, place(1)) is None
+        processor.answer(correlation, ProcessStatus.INVALID_TRANSACTION, message="not authorised")
+        assert await processor.serve(b"a") == ""
+        assert await sent == 202
+        assert await bench.status(batch) == ("COMMITTED", "")

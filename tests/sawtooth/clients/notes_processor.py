@@ -1,7 +1,7 @@
 """A transaction family as Sawtooth's documentation shows one, run by the SDK's own TransactionProcessor.
 
-It keeps a text per address, to which a transaction's payload is added. Runs in the SDK's environment. Arguments: the URL of the
-validator; "stall" to stop for ever in the middle of the first transaction. Prints what it does, a line each.
+It keeps a text per address, to which a transaction's payload is added. Runs in the SDK's environment. Arguments: the
+URL of the validator; "stall" to stop for ever in the middle of the first transaction. Prints what it does, a line each.
 """
 
 from __future__ import annotations
