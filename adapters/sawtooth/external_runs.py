@@ -114,8 +114,7 @@ class ExternalRunner:
 
     async def run(self, batch: SignedBatch, caller: Caller, backend: Backend) -> SubmitStatus:
         """Run a batch to its commit; QUEUE_FULL when it has to be sent again. Raises OutcomeUnknown, CommandFailed."""
-        deadline = asyncio.get_running_loop().time() + self._bounds.processor_seconds_max
-        job = _Job(batch, caller, backend, deadline, Sight(self._settings, caller))
+        job = _Job(batch, caller, backend, self._deadline(), Sight(self._settings, caller))
         try:
             with self._admit(job):
                 async with asyncio.timeout(self._bounds.batch_seconds_max), self._turn(batch):
@@ -124,6 +123,9 @@ class ExternalRunner:
             return SubmitStatus.QUEUE_FULL
         except LimitExceeded:
             return SubmitStatus.INVALID_BATCH
+
+    def _deadline(self) -> float:
+        return asyncio.get_running_loop().time() + self._bounds.processor_seconds_max
 
     @contextmanager
     def _admit(self, job: _Job) -> Iterator[None]:
@@ -176,6 +178,7 @@ class ExternalRunner:
             if job.current is not None:
                 job.failed.add(job.current)
             job.failures += 1
+            job.deadline = self._deadline()  # a processor that has died may be started again
             if job.failures < self._bounds.failures_max:
                 await asyncio.sleep(self._bounds.pause_seconds)
                 return None

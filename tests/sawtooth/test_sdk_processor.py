@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,9 +34,14 @@ def running(python: Path, proxy: Proxy, *options: str) -> Iterator[subprocess.Po
 
 
 def expect(process: subprocess.Popen[str], line: str) -> None:
-    """Wait for a line that the processor prints."""
+    """Wait for a line that the processor prints; one that prints nothing is killed in the end."""
     assert process.stdout is not None
-    assert process.stdout.readline().strip() == line
+    late = threading.Timer(SECONDS_MAX, process.kill)
+    late.start()
+    try:
+        assert process.stdout.readline().strip() == line
+    finally:
+        late.cancel()
 
 
 def client(python: Path, proxy: Proxy, *arguments: str) -> subprocess.Popen[str]:

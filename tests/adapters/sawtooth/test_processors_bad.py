@@ -83,7 +83,7 @@ async def test_answers_to_nothing_and_junk() -> None:
 
 
 async def test_a_processor_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RUN_BOUNDS, quick(process_seconds_max=0.1))
+    monkeypatch.setattr(RUN_BOUNDS, quick(process_seconds_max=0.7))
     bench = ProcessorBench()
     async with bench.processor() as hanging:
         batch = bench.batch(1)
@@ -291,7 +291,7 @@ async def test_too_many_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_a_batch_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(RUN_BOUNDS, quick(batch_seconds_max=0.1))
+    monkeypatch.setattr(RUN_BOUNDS, quick(batch_seconds_max=0.5))
     bench = ProcessorBench()
     async with bench.processor() as processor:
         batch = bench.batch(1)
@@ -305,7 +305,7 @@ async def test_a_batch_that_takes_too_long(monkeypatch: pytest.MonkeyPatch) -> N
 
 async def test_a_silent_processor_is_pinged_and_dropped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("adapters.sawtooth.processor_socket.PING_SECONDS", 0.03)
-    monkeypatch.setattr("adapters.sawtooth.processor_socket.SILENT_SECONDS_MAX", 0.5)
+    monkeypatch.setattr("adapters.sawtooth.processor_socket.SILENT_SECONDS_MAX", 1.5)
     bench = ProcessorBench()
     async with bench.connected(), bench.processor() as processor:
         for _ in range(3):
