@@ -253,9 +253,9 @@ def main() -> None:
             missing.append(peer.name)
     runs: dict[str, list[dict[str, Any]]] = {name: [] for name, _ in chosen}
     for number in range(arguments.rounds):
-        for name, peer in chosen if number % 2 == 0 else reversed(chosen):
+        for name, compared in chosen if number % 2 == 0 else reversed(chosen):
             try:
-                runs[name].append(measure(name, peer, load))
+                runs[name].append(measure(name, compared, load))
             except RuntimeError as error:
                 print(f"{name} could not be measured: {error}", file=sys.stderr)
     results = {name: median(found) for name, found in runs.items() if found}

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from core.consensus.configuration import Configuration, SnapshotReference, encode_snapshot
+from core.consensus.engine import PeerMessage
 from core.consensus.raft.engine import RaftEngine
 from core.consensus.raft.settings import RaftSettings
 from core.types import NodeId
@@ -40,7 +41,7 @@ class Cluster:
             busy = False
             for node, engine in self.engines.items():
                 began = time.process_time()
-                messages = []
+                messages = list[PeerMessage]()
                 while engine.has_ready():
                     messages += engine.ready().messages
                     engine.advance()

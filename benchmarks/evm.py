@@ -28,7 +28,7 @@ from adapters.ethereum.evm import make_state
 from adapters.ethereum.execution import BlockExecutor
 from adapters.ethereum.genesis import write_genesis
 from adapters.ethereum.keccak import keccak
-from adapters.ethereum.settings import AllocatedAccount, Settings
+from adapters.ethereum.settings import AllocatedAccount, Evm, Settings
 from adapters.ethereum.state_transition import Invocation, Outcome, apply
 from adapters.ethereum.transactions import decode_transaction
 from adapters.ethereum.vm import BlockEnvironment
@@ -83,7 +83,7 @@ class Result:
 class Network:
     """An executor over a key-value store in memory, with the contracts deployed."""
 
-    def __init__(self, evm: str) -> None:
+    def __init__(self, evm: Evm) -> None:
         funded = {SENDER: AllocatedAccount(balance=10**24)}
         self.settings = replace(Settings(CHAIN_ID, "prague", funded), evm=evm, transaction_gas_limit=GAS)
         self.store = Store({f"ethereum.{name}": length for name, length in INDEXED_TABLES.items()})
@@ -166,7 +166,7 @@ def workloads(network: Network) -> Iterator[Workload]:
 class Caller:
     """Makes calls on one state, whose changes are dropped."""
 
-    def __init__(self, network: Network, make: Callable[..., Any], evm: str) -> None:
+    def __init__(self, network: Network, make: Callable[..., Any], evm: Evm) -> None:
         self._settings = replace(network.settings, evm=evm)
         self._transaction = network.begin()
         self._database = network.executor._database

@@ -27,14 +27,14 @@ import tracemalloc
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from benchmarks.ledger_work import Ethereum, Ledger, SnapshotFile, temporary_ledger
+from benchmarks.ledger_work import VIEW, Ethereum, Ledger, SnapshotFile, temporary_ledger
 from core.errors import InvariantBroken
 from core.kv.store import Store
 from core.kv.write_set import WriteSet
 from core.ledger.entry import EntrySealer
 from core.ledger.merkle import MerkleFrontier
 from core.node.messages import EntryDraft
-from core.types import NO_CLAIMS, Seqno, View
+from core.types import NO_CLAIMS, Seqno
 
 ROUNDS = 3
 SEALED_ENTRIES = 5_000
@@ -64,7 +64,7 @@ def seconds(work: Callable[[], object]) -> float:
 def measure_sealing(ledger: Ledger, entries: list[EntryDraft]) -> float:
     """Return seconds per entry, of the best round."""
     sets = [WriteSet.decode(entry.public, entry.private) for entry in entries]
-    key = ledger.keyring.find(View(1), Seqno(1))
+    key = ledger.head.keyring.find(VIEW, Seqno(1))
     if key is None:
         raise LookupError("the one view has no key")
 
@@ -139,11 +139,11 @@ async def run(accounts: int) -> dict[str, Any]:
             found[state] = await measure_snapshot(ledger, store, its_tables, replay_s, accounts)
     return {
         "accounts": accounts,
-        "entries": ledger.sealer.last_seqno,
+        "entries": ledger.head.seqno,
         "sealing_us": round(sealing_s * 1e6, 2),
         "execution_us": round(execution_s / accounts * 1e6, 2),
         "replay_s": round(replay_s, 2),
-        "replay_us_per_entry": round(replay_s / ledger.sealer.last_seqno * 1e6, 2),
+        "replay_us_per_entry": round(replay_s / ledger.head.seqno * 1e6, 2),
         "replay_to_execution": round(execution_s / replay_s, 2),
         "start": found,
         "start_to_replay": found["accounts"]["start_to_replay"],

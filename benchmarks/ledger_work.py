@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from eth_account import Account
 from eth_account.messages import encode_defunct
@@ -20,13 +21,12 @@ from adapters.ethereum.transactions import decode_transaction, encode_stored
 from core.adapter.harness import AdapterHarness
 from core.adapter.interface import Caller
 from core.crypto.keys import PrivateKey
-from core.governance.constitution import Constitution, Identity
+from core.governance.constitution import CONSTITUTION_VERSION, Constitution, Identity
 from core.kv.store import Store
 from core.kv.write_set import WriteSet, encode_domain
 from core.ledger.cose import RootSigner
 from core.ledger.entry import OpenedEntry
 from core.ledger.files import LedgerWriter
-from core.ledger.merkle import MerkleFrontier
 from core.ledger.replay import replay
 from core.ledger.secrets import EpochSecret, Keyring
 from core.ledger.snapshot_evidence import SnapshotEvidence
@@ -44,15 +44,18 @@ from core.ledger.snapshot_writer import SnapshotWriter
 from core.ledger.tables import NodeInfo, QuoteInfo
 from core.ledger.verify import LedgerVerifier
 from core.node.executor_start import Loading
-from core.node.manager_blocks import BlockSealer, SealedBlock
-from core.node.manager_keys import NodeSecrets, make_secrets
+from core.node.manager_blocks import BlockSealer, Own
+from core.node.manager_keys import make_secrets
 from core.node.manager_tables import WRITE_SETS, SystemState, genesis_writes, start_writes
 from core.node.messages import EntryDraft, ProposeBlock
+from core.node.replication.blocks import SealedBlock
+from core.node.replication.head import LedgerHead
 from core.node.system_tables import SystemTables
-from core.types import NO_CLAIMS, Digest, Seqno, View
+from core.types import NO_CLAIMS, Digest, NodeId, Seqno, View
 from enclave_sim.disk import DirectoryDisk
 
 CHAIN_ID = 77_123
+VIEW = View(1)
 NOW = 1_800_000_000.0
 CALLER = Caller("sender", is_member=True, credential="certificate")
 SLICE_ROWS = 500
@@ -96,7 +99,7 @@ class Ethereum:
         return [EntryDraft("ethereum", one.public, one.private, one.claims) for one in made]
 
     def _command(self, nonce: int) -> bytes:
-        fields = {"to": recipient(nonce), "value": 1, "gas": 21_000, "gasPrice": 0, "nonce": nonce}
+        fields: dict[str, Any] = {"to": recipient(nonce), "value": 1, "gas": 21_000, "gasPrice": 0, "nonce": nonce}
         raw = self.account.sign_transaction(fields | {"chainId": CHAIN_ID}).raw_transaction
         signed = decode_transaction(bytes(raw), self.settings)
         return COMMANDS.encode(
@@ -115,77 +118,77 @@ def recipient(number: int) -> bytes:
 
 
 class Ledger:
-    """One network's keys, one node, one view, and a disk in a directory."""
+    """One network's keys, one node, one view, and a disk in a directory. head: where it ends."""
 
     def __init__(self, disk: DirectoryDisk) -> None:
         self.disk = disk
         member = make_secrets(Digest(bytes(32)), "member", NOW).service_certificate
-        constitution = Constitution(1, "bench", (Identity("m", "member", member),), {"ethereum": {}}, "ethereum")
-        kept = make_secrets(constitution.digest(), "bench", NOW)
-        self.node_key = PrivateKey.generate()
-        node = self.node_key.public_key().node_id()
-        self.epoch = EpochSecret(1, Seqno(1), View(1), node, b"\x07" * 32)
-        self.secrets: NodeSecrets = kept
-        self.keyring = Keyring([self.epoch])
-        self._state = SystemState(constitution)
+        self._constitution = Constitution(
+            CONSTITUTION_VERSION, "bench", (Identity("m", "member", member),), {"ethereum": {}}, "ethereum"
+        )
+        self._secrets = make_secrets(self._constitution.digest(), "bench", NOW)
+        self._node_key = PrivateKey.generate()
+        self._epoch = EpochSecret(1, Seqno(1), VIEW, self.node, b"\x07" * 32)
         self._writer = LedgerWriter(disk, 5_000_000, None)
-        self.sealer = self.make_sealer()
-        self.frontier = MerkleFrontier()
+        _, self.head = self._beginning()
+        self._sealer = BlockSealer(VIEW, self.head, self._node_key, RootSigner(self._secrets.service_key), lambda: NOW)
 
-    def make_sealer(self) -> BlockSealer:
-        """Return a sealer at the beginning of the ledger."""
-        key = self.keyring.find(View(1), Seqno(1))
-        if key is None:
-            raise LookupError("the one view has no key")
-        service = RootSigner(self.secrets.service_key)
-        tables = SystemTables()
-        return BlockSealer(key, self.node_key, service, MerkleFrontier(), self._state, tables, lambda: NOW)
+    @property
+    def node(self) -> NodeId:
+        return self._node_key.public_key().node_id()
+
+    def _beginning(self) -> tuple[LedgerVerifier, LedgerHead]:
+        """Return what a node that has the keys knows before the first entry."""
+        keyring = Keyring([self._epoch])
+        verifier = LedgerVerifier(keyring, WRITE_SETS, self._secrets.service_certificate)
+        return verifier, LedgerHead(verifier, keyring, SystemState(self._constitution), SystemTables())
 
     async def begin(self) -> None:
         """Write the first block."""
-        public = self.node_key.public_key()
-        info = NodeInfo("Trusted", public.to_pem(), QuoteInfo(""))
-        kept = self.secrets
-        certificate = kept.endorse_node(public, NOW)
+        public, kept = self._node_key.public_key(), self._secrets
         starting = start_writes(
-            self._state, info, certificate, self.epoch, kept.service_certificate, kept.front_end_certificate
+            self.head.state,
+            NodeInfo("Trusted", public.to_pem(), QuoteInfo("")),
+            kept.endorse_node(public, NOW),
+            self._epoch,
+            kept.service_certificate,
+            kept.front_end_certificate,
         )
-        block = self.sealer.seal_system(
-            [encode_domain(writes) for writes in (genesis_writes(self._state.constitution), starting)]
-        )
-        await self._append(block)
+        writes = (genesis_writes(self._constitution), starting)
+        await self._append(self._sealer.seal_system([encode_domain(one) for one in writes]))
 
     async def write(self, entries: Sequence[EntryDraft]) -> None:
         """Seal and write entries, in blocks."""
         for at in range(0, len(entries), WRITE_BLOCK_ENTRIES):
-            first = Seqno(self.sealer.last_seqno + 1)
-            block = self.sealer.seal_proposed(
-                ProposeBlock(View(1), first, tuple(entries[at : at + WRITE_BLOCK_ENTRIES])), _no_evidence
-            )
+            first = Seqno(self.head.seqno + 1)
+            proposed = ProposeBlock(VIEW, first, tuple(entries[at : at + WRITE_BLOCK_ENTRIES]), int(NOW))
+            block, _ = self._sealer.seal_proposed(proposed, _fill_in)
             await self._append(block)
 
     async def _append(self, block: SealedBlock) -> None:
         await self._writer.append(block.data, block.first)
-        self.frontier = block.frontier
 
     async def replay(self) -> Store:
         """Do what a start without a snapshot does, in manager and executor, and return the executor's state."""
         store = Store()
+        verifier, head = self._beginning()
 
         async def deliver(block: Sequence[OpenedEntry]) -> None:
             for entry in block:
                 if not entry.is_signature:
+                    head.state.absorb(entry.public)
+                    head.tables.note(entry.seqno, entry.public)
+                    head.learn_epochs(entry.public)
                     store.apply(entry.seqno, WriteSet.decode(entry.public, entry.private))
             store.compact(store.head)
 
-        verifier = LedgerVerifier(self.keyring, WRITE_SETS, self.secrets.service_certificate)
         replayed = await replay(self.disk, verifier, deliver)
         store.advance(replayed.signed.seqno)
         return store
 
 
-def _no_evidence(seqno: Seqno) -> tuple[bytes, Digest]:
-    raise LookupError(f"no evidence is due at {seqno}")
+def _fill_in(what: str, seqno: Seqno) -> Own:
+    raise LookupError(f"no entry of {what} is due at {seqno}")
 
 
 @dataclass(slots=True)
@@ -200,14 +203,13 @@ class SnapshotFile:
 
     @classmethod
     async def write(cls, ledger: Ledger, store: Store, tables: Sequence[str]) -> SnapshotFile:
-        seqno = ledger.sealer.last_seqno
-        key = ledger.keyring.snapshot_key(View(1), seqno)
+        seqno = ledger.head.seqno
+        key = ledger.head.keyring.snapshot_key(VIEW, seqno)
         if key is None:
             raise LookupError("the one view has no key")
         made = cls(ledger, SnapshotName(seqno, Seqno(seqno + 1)), key)
-        writer = SnapshotWriter(
-            ledger.disk, key, SnapshotPoint(seqno, View(1), ledger.frontier, ((View(1), Seqno(1)),))
-        )
+        head = ledger.head
+        writer = SnapshotWriter(ledger.disk, key, SnapshotPoint(seqno, head.view, head.frontier, head.views))
         for name in tables:
             rows = [(key, row[0], row[1]) for key, row in store.table(name).current.items() if row[1] is not None]
             size = sum(row_bytes(key, value) for key, _, value in rows)
@@ -224,7 +226,7 @@ class SnapshotFile:
         prefix = Prefix.decode(await disk.read(file, 0, PREFIX_BYTES))
         digest, blocks = await hash_file(disk, file, prefix.size_bytes)
         evidence = SnapshotEvidence.make(digest, self.name.seqno, NO_CLAIMS)
-        verified = VerifiedSnapshot(file, self.name, prefix, evidence, blocks)
+        verified = VerifiedSnapshot(file, self.name, prefix, evidence, blocks, self.ledger.node, VIEW)
         loading = Loading(self.name.seqno)
         async for part in read_tables(disk, verified, self.key, lambda point: None):
             loading.add(part.table, part.data)

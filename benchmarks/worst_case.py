@@ -185,7 +185,7 @@ def _hashing_precompiles() -> Iterator[Program]:
 
 
 def _modexp(size: int, bits: int) -> bytes:
-    exponent = (2**bits - 1).to_bytes((bits + 7) // 8, "big")
+    exponent = ((1 << bits) - 1).to_bytes((bits + 7) // 8, "big")
     odd = b"\xff" * size
     sizes = [size, len(exponent), size]
     return b"".join(one.to_bytes(32, "big") for one in sizes) + b"\xee" * size + exponent + odd
