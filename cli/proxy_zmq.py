@@ -49,6 +49,8 @@ SLOW_SECONDS_MAX = 30.0
 """How long a client may take nothing of what it is sent."""
 _SLOW_STEP_SECONDS = 0.05
 _ZAP_DOMAIN = b"coco"
+_PING = "ping-"
+"""What the ids of the proxy's own pings begin with; other answers to pings are for the node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,7 +199,7 @@ class ZmqProxy:
             case MessageType.PING_REQUEST:
                 pong = _message(MessageType.PING_RESPONSE, message.correlation_id)
                 await self._send(identity, pong)
-            case MessageType.PING_RESPONSE:
+            case MessageType.PING_RESPONSE if peer is None or message.correlation_id.startswith(_PING):
                 pass
             case _:
                 self._pass_on(identity, peer or self._new_peer(identity), data)
@@ -229,7 +231,7 @@ class ZmqProxy:
                 if silent > self._heartbeat.silent_seconds_max:
                     self._forget(identity, peer)
                 elif silent > self._heartbeat.ping_seconds:
-                    await self._send(identity, _message(MessageType.PING_REQUEST, f"ping-{now}"))
+                    await self._send(identity, _message(MessageType.PING_REQUEST, f"{_PING}{now}"))
 
     def _forget(self, identity: bytes, peer: _Peer) -> None:
         if self._peers.get(identity) is peer:

@@ -7,6 +7,8 @@
   outputs lie in. One that names no address, or a prefix shorter than a namespace, is its submitter's alone.
 - A batch is visible to who sees all its transactions; so is what became of it, and its transactions' receipts.
 - A change of state in an event is visible to who may read its address, and to the transaction's submitter.
+- A processor outside the enclave runs transactions of families for which the constitution names its identity, and of
+  those only what this identity sees; of the state it reads what this identity and the transaction's submitter both may.
 - Block headers and state roots are public to the network's identities. A header names the ids of all its batches, which
   are signatures and tell nothing of what was signed: without them nobody could verify the block's own signature.
 """
@@ -28,12 +30,7 @@ class Sight:
 
     def __init__(self, settings: Settings, caller: Caller) -> None:
         self._identity = caller.identity
-        names: set[str] = set()
-        if caller.identity is not None:
-            # An identity that is called like a group is not that group.
-            names = {EVERYBODY, MEMBERS if caller.is_member else EVERYBODY}
-            if caller.identity != MEMBERS:
-                names.add(caller.identity)
+        names = _names(caller)
         self.readable = _where(settings.readers, names)
         """The namespaces that the caller may read."""
         self.usable = _where(settings.submitters, names)
@@ -62,6 +59,19 @@ class Sight:
 def batch_namespaces(transactions: Iterable[Iterable[str]]) -> tuple[bytes, ...]:
     """Return what one must be allowed to read to see a batch. transactions: the prefixes that each of them names."""
     return tuple(sorted(frozenset().union(*map(namespaces_of, transactions))))
+
+
+def may_process(settings: Settings, caller: Caller, family: str) -> bool:
+    """Say whether the caller's processors may run a family's transactions outside the enclave."""
+    return not _names(caller).isdisjoint(settings.external_processors.get(family, ()))
+
+
+def _names(caller: Caller) -> set[str]:
+    """Return what the constitution may call a caller. An identity that is called like a group is not that group."""
+    if caller.identity is None:
+        return set()
+    names = {EVERYBODY, MEMBERS if caller.is_member else EVERYBODY}
+    return names if caller.identity == MEMBERS else names | {caller.identity}
 
 
 def _where(rights: Mapping[bytes, frozenset[str]], names: set[str]) -> frozenset[bytes]:

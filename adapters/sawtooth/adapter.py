@@ -47,11 +47,12 @@ class SawtoothAdapter(Adapter):
         super().__init__(settings, network)
         self._settings = parse_settings(settings)
         load_late_imports()
-        self._executor = SawtoothExecutor(load_families(), self._settings)
+        self._families = load_families()
+        self._executor = SawtoothExecutor(self._families, self._settings)
 
     @cached_property
     def _front(self) -> FrontEnd:
-        return FrontEnd()
+        return FrontEnd(self._settings, self._families)
 
     def routes(self) -> Sequence[Route]:
         """Sawtooth's REST API."""

@@ -60,10 +60,19 @@ class BatchRun:
 
 
 class BatchRunner:
-    """Knows the families. It holds nothing between batches. seconds_max: processor time of one transaction."""
+    """Knows the families. It holds nothing between batches.
 
-    def __init__(self, families: Mapping[FamilyVersion, TransactionHandler], seconds_max: float) -> None:
+    seconds_max: processor time of one transaction. outside: families that processors outside the enclave may run.
+    """
+
+    def __init__(
+        self,
+        families: Mapping[FamilyVersion, TransactionHandler],
+        seconds_max: float,
+        outside: Collection[str] = (),
+    ) -> None:
         self._families = families
+        self._outside = outside
         self._deadline = Deadline(seconds_max)
 
     def run(
@@ -103,7 +112,7 @@ class BatchRunner:
         handler = self._families.get((header.family_name, header.family_version))
         if handler is not None:
             return handler.apply, False
-        if result is not None:
+        if result is not None and header.family_name in self._outside:
             return partial(_take_over, result), True
         raise TransactionFailed(
             f"no transaction processor for family {header.family_name[:80]} {header.family_version[:80]}"

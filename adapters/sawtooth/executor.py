@@ -61,7 +61,7 @@ class SawtoothExecutor:
     """See the module."""
 
     def __init__(self, families: Mapping[FamilyVersion, TransactionHandler], settings: Settings) -> None:
-        self._runner = BatchRunner(families, settings.transaction_seconds_max)
+        self._runner = BatchRunner(families, settings.transaction_seconds_max, settings.external_processors)
         self._settings = settings
         self._tree = MerkleTree()
         self._open: OpenBlock | None = None
@@ -125,7 +125,7 @@ class SawtoothExecutor:
         mark = transaction.checkpoint()
         injected = self._inject(transaction, block, context)
         try:
-            results = external.transactions if external and self._settings.external_processors else ()
+            results = external.transactions if external is not None else ()
             run = self._run(transaction, batch, Sight(self._settings, context.caller).usable, results)
         except Stale:
             raise CommandRejected(batch_status(batch.id, BatchStatus.PENDING)) from None

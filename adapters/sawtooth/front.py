@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from functools import partial
 
+from adapters.sawtooth.external_runs import ExternalRunner
+from adapters.sawtooth.families.registry import FamilyVersion
 from adapters.sawtooth.gateway import Prepared, ValidatorGateway
+from adapters.sawtooth.processors import Processors
 from adapters.sawtooth.requests import COMMANDS, SubmitBatch
 from adapters.sawtooth.rest import RestApi
+from adapters.sawtooth.settings import Settings
 from adapters.sawtooth.subscriptions import DeltaSocket
 from adapters.sawtooth.validation import parse_batch, verify_batch
 from adapters.sawtooth.validator_socket import ValidatorSocket
@@ -16,8 +21,11 @@ from core.adapter.interface import Backend, Route, WebSocket, WebSocketRoute
 class FrontEnd:
     """Makes the routes of one gateway."""
 
-    def __init__(self) -> None:
-        self._gateway = ValidatorGateway(prepare_batch)
+    def __init__(self, settings: Settings, families: Collection[FamilyVersion]) -> None:
+        """families: those that run in the enclave."""
+        self._gateway = ValidatorGateway(self._prepare)
+        self._processors = Processors(settings, families)
+        self._runner = ExternalRunner(settings, self._processors, self._gateway)
 
     def routes(self) -> Sequence[Route]:
         """Return the REST API's."""
@@ -30,15 +38,20 @@ class FrontEnd:
             await DeltaSocket(self._gateway, socket, backend).run()
 
         async def validator(socket: WebSocket, backend: Backend) -> None:
-            await ValidatorSocket(self._gateway, socket, backend).run()
+            await ValidatorSocket(self._gateway, socket, backend, self._processors).run()
 
         return (WebSocketRoute("/subscriptions", deltas), WebSocketRoute("/validator", validator))
 
+    def _prepare(self, data: bytes) -> Prepared:
+        return prepare_batch(data, self._runner)
 
-def prepare_batch(data: bytes) -> Prepared:
-    """Check a serialised batch and its signatures, and make it a command. Raises InvalidBatch."""
+
+def prepare_batch(data: bytes, runner: ExternalRunner | None = None) -> Prepared:
+    """Check a serialised batch and its signatures, and make it a command. Raises InvalidBatch.
+
+    runner: runs what has to run outside the enclave.
+    """
     batch = parse_batch(data)
     verify_batch(batch)
-    own = {one.id for one in batch.transactions}
-    may_wait = any(needed not in own for one in batch.transactions for needed in one.header.dependencies)
-    return Prepared(batch.id, COMMANDS.encode(SubmitBatch(data)), may_wait)
+    run = partial(runner.run, batch) if runner is not None and runner.wants(batch) else None
+    return Prepared(batch.id, COMMANDS.encode(SubmitBatch(data)), batch.has_outer_dependencies, run)

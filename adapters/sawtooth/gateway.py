@@ -7,7 +7,7 @@ reply is the validator's. Waiting for batches is done here, so that no query eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -77,13 +77,21 @@ EXCHANGES = {
 """Requests that have one answer. Subscribing to events is the socket's (validator_socket.py)."""
 
 
+Run = Callable[[Caller, Backend], Coroutine[Any, Any, SubmitStatus]]
+"""Runs a batch to its commit."""
+
+
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A batch that may run. payload: of its command; may_wait: it depends on transactions of other batches."""
+    """A batch that may run. payload: of its command; may_wait: it depends on transactions of other batches.
+
+    run: what runs it instead of sending its command, and takes its time.
+    """
 
     batch_id: str
     payload: bytes
     may_wait: bool = False
+    run: Run | None = None
 
 
 Prepare = Callable[[bytes], Prepared]
@@ -96,7 +104,7 @@ class ValidatorGateway:
     def __init__(self, prepare: Prepare) -> None:
         self._prepare = prepare
         self._waiting: dict[tuple[str, str | None], set[asyncio.Task[SubmitStatus]]] = {}
-        """Batches with dependencies that were sent on, by id and sender."""
+        """Batches with dependencies that were sent on, and those that run outside the enclave, by id and sender."""
 
     async def ask(self, message_type: MessageType, content: bytes, caller: Caller, backend: Backend) -> bytes:
         """Return the serialised answer to a request of EXCHANGES.
@@ -150,9 +158,13 @@ class ValidatorGateway:
         return max(outcomes, default=SubmitStatus.OK)
 
     async def _run(self, prepared: Prepared, caller: Caller, backend: Backend) -> SubmitStatus:
-        if not prepared.may_wait:
-            return await self._submit(prepared.payload, caller, backend)
-        task = asyncio.create_task(self._submit(prepared.payload, caller, backend))
+        if prepared.run is not None:
+            running = prepared.run(caller, backend)
+        else:
+            running = self._submit(prepared.payload, caller, backend)
+            if not prepared.may_wait:
+                return await running
+        task = asyncio.create_task(running)
         known_as = (prepared.batch_id, caller.identity)
         self._waiting.setdefault(known_as, set()).add(task)
         task.add_done_callback(lambda done: self._forget(known_as, done))
@@ -188,14 +200,18 @@ class ValidatorGateway:
         return await self.wait_until(ended, seconds, lambda: self._status_now(content, caller, backend), backend)
 
     async def _status_now(self, content: bytes, caller: Caller, backend: Backend) -> bytes:
-        """Ask where batches stand. One that waits at a leader is not known to its followers, but it is here."""
+        """Ask where batches stand. One that waits at a leader is not known to its followers, but it is here.
+
+        One that was invalid and has been sent again is under way as well.
+        """
         answer = await self._query(_TYPE.CLIENT_BATCH_STATUS_REQUEST, content, caller, backend)
         if not self._waiting:
             return answer
         found = parse("ClientBatchStatusResponse", answer)
         for one in found.batch_statuses:
-            if one.status == BatchStatus.UNKNOWN and (one.batch_id, caller.identity) in self._waiting:
+            if one.status != BatchStatus.COMMITTED and (one.batch_id, caller.identity) in self._waiting:
                 one.status = BatchStatus.PENDING
+                del one.invalid_transactions[:]
         changed: bytes = found.SerializeToString()
         return changed
 

@@ -52,6 +52,12 @@ class SignedBatch:
         """The id as the tables have it, 64 bytes."""
         return bytes.fromhex(self.id)
 
+    @property
+    def has_outer_dependencies(self) -> bool:
+        """Whether it depends on transactions of other batches."""
+        own = {one.id for one in self.transactions}
+        return any(needed not in own for one in self.transactions for needed in one.header.dependencies)
+
 
 def parse_batch(data: bytes) -> SignedBatch:
     """Parse a serialised Batch and check all but its signatures. Raises InvalidBatch."""

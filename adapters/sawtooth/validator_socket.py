@@ -14,6 +14,8 @@ from typing import Any
 
 from adapters.sawtooth.block_events import RETRY_SECONDS, BlockEvents
 from adapters.sawtooth.gateway import EXCHANGES, ValidatorGateway
+from adapters.sawtooth.processor_socket import PROCESSOR_MESSAGES, ProcessorPeer
+from adapters.sawtooth.processors import Processors
 from adapters.sawtooth.wire.messages import (
     MESSAGES,
     EventsGetStatus,
@@ -39,24 +41,28 @@ _ERROR = 2
 class ValidatorSocket:
     """One connection. Made for each; run ends when it is closed."""
 
-    def __init__(self, gateway: ValidatorGateway, socket: WebSocket, backend: Backend) -> None:
+    def __init__(self, gateway: ValidatorGateway, socket: WebSocket, backend: Backend, processors: Processors) -> None:
         self._gateway = gateway
         self._socket = socket
         self._backend = backend
         self._events = BlockEvents(gateway, socket.caller, backend)
         self._free = asyncio.Semaphore(REQUESTS_MAX)
         self._following: asyncio.Task[None] | None = None
+        self._processor = ProcessorPeer(processors, socket.caller, self._send)
 
     async def run(self) -> None:
         """Serve until the connection ends."""
         try:
             async with asyncio.TaskGroup() as group:
+                watch = group.create_task(self._processor.watch())
                 open_requests = await self._receive(group)
                 self._stop_following()
-                for task in open_requests:
+                for task in (*open_requests, watch):
                     task.cancel()
         except* CocoError:
-            pass  # the connection or the executor is gone, or events that were due cannot be had
+            pass  # the connection or the executor is gone, it is silent, or events that were due cannot be had
+        finally:
+            self._processor.close()
 
     async def _receive(self, group: asyncio.TaskGroup) -> set[asyncio.Task[None]]:
         """Take messages until the connection ends; returns the requests that are still open."""
@@ -66,6 +72,7 @@ class ValidatorSocket:
             frame = await self._socket.receive()
             if frame is None:
                 return tasks
+            self._processor.heard()
             task = group.create_task(self._serve(frame, group))
             tasks.add(task)
             task.add_done_callback(tasks.discard)
@@ -90,9 +97,8 @@ class ValidatorSocket:
                 self._stop_following()
                 done = MESSAGES["ClientEventsUnsubscribeResponse"](status=SimpleStatus.OK)
                 await self._send(MessageType.CLIENT_EVENTS_UNSUBSCRIBE_RESPONSE, done, correlation)
-            case MessageType.TP_REGISTER_REQUEST:
-                refused = MESSAGES["TpRegisterResponse"](status=SimpleStatus.ERROR)
-                await self._send(MessageType.TP_REGISTER_RESPONSE, refused, correlation)
+            case processing if processing in PROCESSOR_MESSAGES:
+                await self._processor.answer(MessageType(processing), message.content, correlation)
             case known if known in EXCHANGES:
                 await self._ask(MessageType(known), message.content, correlation)
 

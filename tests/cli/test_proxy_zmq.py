@@ -185,6 +185,16 @@ async def test_a_quiet_client_is_pinged_and_a_silent_one_forgotten(
     assert answers[-1].content == b"b"
 
 
+async def test_a_node_pings_a_processor(node: ValidatorNode, start: Start, clients: Callable[..., Client]) -> None:
+    client = clients(await start())
+    await client.ask(MessageType.CLIENT_PEERS_GET_REQUEST, b"a")
+    await node.sockets[0].send_bytes(make(MessageType.PING_REQUEST, "of the node"))
+    assert (await client.next()).correlation_id == "of the node"
+    # What stands in for a node answers every message; this one tells that the node has got the client's answer.
+    await client.socket.send(make(MessageType.PING_RESPONSE, "of the node", b"pong"))
+    assert (await client.next()).content == b"gnop"
+
+
 async def test_a_lost_node_disconnects_every_client(
     node: ValidatorNode, start: Start, clients: Callable[..., Client]
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,8 @@ import pytest
 from tests.tools.network import Proxy, ToolNetwork, start_network
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTES_NAMESPACE = hashlib.sha512(b"notes").hexdigest()[:6]
+"""Of the family that runs outside the enclave (clients/notes_processor.py)."""
 PYTHON = ROOT / ".venv-sawtooth" / "bin" / "python"
 
 
@@ -28,6 +31,8 @@ def network(sdk_python: Path, tmp_path_factory: pytest.TempPathFactory) -> Itera
         tmp_path_factory.mktemp("sawtooth"),
         *("saw", "--nodes", "3", "--adapter", "sawtooth"),
         *("-o", "north", "-o", "south", "-o", "east"),
+        *("--setting", f'sawtooth.namespaces={{"{NOTES_NAMESPACE}": {{"read": ["north", "south"]}}}}'),
+        *("--setting", 'sawtooth.external_processors={"notes": {"identities": ["north"]}}'),
     )
     try:
         yield made

@@ -22,7 +22,7 @@ from tests.adapters.sawtooth.support import ALICE, INTKEY, Bench, Client, Signed
 
 SETTINGS: dict[str, Any] = {
     "namespaces": {"aaaaaa": {"read": ["*"]}, INTKEY: {"read": ["*"]}},
-    "external_processors": True,
+    "external_processors": {"outside": {"identities": ["alice"]}},
 }
 ADDRESS = bytes.fromhex("aaaaaa" + "00" * 32)
 OTHER = bytes.fromhex("bbbbbb" + "00" * 32)
@@ -117,9 +117,11 @@ def test_a_namespace_that_the_submitter_may_not_use() -> None:
 
 
 def test_without_the_constitutions_word_nothing_runs_outside() -> None:
-    bench, client = Bench(SETTINGS | {"external_processors": False}), Client()
-    (found,) = submit(bench, client.batch(outside(client)), wrote(b"1")).invalid_transactions
-    assert "no transaction processor" in found.message
+    for allowed in ({}, {"another": {"identities": ["alice"]}}):
+        bench, client = Bench(SETTINGS | {"external_processors": allowed}), Client()
+        (found,) = submit(bench, client.batch(outside(client)), wrote(b"1")).invalid_transactions
+        assert "no transaction processor" in found.message
+        assert bench.state() == {}
 
 
 def test_results_of_another_number_are_refused() -> None:

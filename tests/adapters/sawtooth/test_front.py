@@ -13,7 +13,7 @@ import pytest
 
 from adapters.sawtooth.adapter import SawtoothAdapter
 from adapters.sawtooth.families.intkey import intkey_address
-from adapters.sawtooth.front import FrontEnd, prepare_batch
+from adapters.sawtooth.front import prepare_batch
 from adapters.sawtooth.requests import COMMANDS
 from adapters.sawtooth.validation import InvalidBatch
 from adapters.sawtooth.wire.messages import MESSAGES, MessageType, parse
@@ -119,7 +119,7 @@ async def test_what_is_hidden_is_as_what_is_not(harness: AdapterHarness) -> None
 async def connected(harness: AdapterHarness, path: str, caller: Caller) -> AsyncIterator[StubSocket]:
     socket = StubSocket()
     socket.caller = caller
-    (handler,) = (one.handler for one in FrontEnd().web_sockets() if one.path == path)
+    (handler,) = (one.handler for one in harness.adapter.web_sockets() if one.path == path)
     task = asyncio.create_task(handler(socket, harness.backend()))  # type: ignore[arg-type]
     try:
         yield socket

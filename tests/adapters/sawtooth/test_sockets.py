@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
+from adapters.sawtooth.processors import Processors
 from adapters.sawtooth.requests import BLOCK_HEADER
+from adapters.sawtooth.settings import Settings
 from adapters.sawtooth.subscriptions import DeltaSocket
 from adapters.sawtooth.validator_socket import KNOWN_BLOCKS_MAX, REQUESTS_MAX, SUBSCRIPTIONS_MAX, ValidatorSocket
 from adapters.sawtooth.wire.messages import MessageType, SubmitStatus, parse
@@ -73,8 +75,14 @@ class Chain(StubValidator):
 async def running(
     kind: type[ValidatorSocket] | type[DeltaSocket], validator: StubValidator
 ) -> AsyncIterator[StubSocket]:
+    async def serve(socket: StubSocket, validator: StubValidator) -> None:
+        if kind is ValidatorSocket:
+            await ValidatorSocket(gateway(), socket, validator, Processors(Settings(), ())).run()
+        else:
+            await DeltaSocket(gateway(), socket, validator).run()
+
     socket = StubSocket()
-    task = asyncio.create_task(kind(gateway(), socket, validator).run())
+    task = asyncio.create_task(serve(socket, validator))
     try:
         yield socket
         socket.put(None)

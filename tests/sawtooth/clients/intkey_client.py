@@ -55,14 +55,18 @@ class Application:
         self.stream = Stream(validator)
 
     def batch(self, verb: str, name: str, value: int) -> batch_pb2.Batch:
-        key, data = self.signer.get_public_key().as_hex(), payload(verb, name, value)
+        return self.sign("intkey", payload(verb, name, value), address(name))
+
+    def sign(self, family: str, data: bytes, used: str) -> batch_pb2.Batch:
+        """Return a batch of one transaction that uses one address."""
+        key = self.signer.get_public_key().as_hex()
         header = transaction_pb2.TransactionHeader(
             signer_public_key=key,
             batcher_public_key=key,
-            family_name="intkey",
+            family_name=family,
             family_version="1.0",
-            inputs=[address(name)],
-            outputs=[address(name)],
+            inputs=[used],
+            outputs=[used],
             nonce=str(time.time()),
             payload_sha512=hashlib.sha512(data).hexdigest(),
         ).SerializeToString()
