@@ -23,6 +23,7 @@ from adapters.sawtooth.claims import BatchClaims
 from adapters.sawtooth.families.intkey import NAMESPACE, intkey_address
 from adapters.sawtooth.front import FrontEnd
 from adapters.sawtooth.gateway import EXCHANGES
+from adapters.sawtooth.settings import Settings
 from adapters.sawtooth.wire.messages import MESSAGES, MessageType
 from cli.connection import Connection
 from cli.errors import Refused
@@ -276,7 +277,7 @@ def test_subscriptions_bring_every_block_once_and_outsiders_no_content(story: St
 
 def test_outsiders_are_told_nothing_by_rest(story: Story) -> None:
     """By every route that there is, through every node, they hear of a batch what they hear of one that is not."""
-    asked = {(route.method, route.path) for route in FrontEnd().routes()}
+    asked = {(route.method, route.path) for route in FrontEnd(Settings(), ()).routes()}
     assert set(REST) == asked - {("POST", "/batches")}
     subject, templates = story.subject, [one for some in REST.values() for one in some]
     for who in (*INSIDERS, *OUTSIDERS):
@@ -326,7 +327,7 @@ def test_outsiders_change_nothing_and_learn_nothing_by_it(story: Story) -> None:
 
 
 def test_outsiders_are_told_nothing_by_the_validators_protocol(story: Story) -> None:
-    assert {route.path for route in FrontEnd().web_sockets()} == {"/subscriptions", "/validator"}
+    assert {route.path for route in FrontEnd(Settings(), ()).web_sockets()} == {"/subscriptions", "/validator"}
     assert set(VALIDATOR) == set(EXCHANGES) - {MessageType.CLIENT_BATCH_SUBMIT_REQUEST}
     nobody = {MessageType.CLIENT_PEERS_GET_REQUEST, MessageType.CLIENT_STATUS_GET_REQUEST}
     subject, unknown = story.subject, story.subject.unknown()
