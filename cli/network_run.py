@@ -10,7 +10,7 @@ import click
 
 from cli.errors import WrongUse
 from cli.local_nodes import LocalNode, local_nodes
-from cli.network_start import Started, launch_detached, peer_address, remember, start_nodes
+from cli.network_start import Started, launch_detached, peer_address, read_genesis, remember, start_nodes
 from cli.node_waiting import request_file
 from cli.options import json_option
 from cli.output import note, print_fields, print_json, print_table, progress
@@ -22,13 +22,19 @@ if TYPE_CHECKING:
     from enclave_sim.status import Status
 
 NOT_RUNNING = 3
-CONNECT_NOTE = """
+CONNECT_NOTES = {
+    "ethereum": """
 Connect with web3.py:
   from web3 import Web3
   token = open("{token}").read().strip()
   options = {{"headers": {{"Authorization": "Bearer " + token}}, "verify": "{ca}"}}
   w3 = Web3(Web3.HTTPProvider("{url}", request_kwargs=options))
-For tools that cannot send a token or pin a certificate: coco proxy"""
+For tools that cannot send a token or pin a certificate: coco proxy""",
+    "sawtooth": """
+For Sawtooth's clients and tools, over ZeroMQ and REST: coco proxy --zmq-port 4004 --port 8008
+Without it: the REST API is at {url}/sawtooth, with the header Authorization: Bearer, and the token in
+{token}""",
+}
 
 HOST_ONLY_NOTE = """
 This machine is no client of network {name}: nothing was pinned here. Clients keep a copy of {ca}
@@ -234,7 +240,10 @@ def _tell_started(name: str, started: Sequence[Started], client: ClientStore | N
     if client is None:
         note(HOST_ONLY_NOTE.format(name=name, ca=certificate, root=paths.evidence / "root.pem"))
     else:
-        note(CONNECT_NOTE.format(url=first.status.url, ca=certificate, token=_token_file(client)))
+        for adapter in read_genesis(first.node).adapters:
+            if adapter in CONNECT_NOTES:
+                token = _token_file(client)
+                note(CONNECT_NOTES[adapter].format(url=first.status.url, ca=certificate, token=token))
 
 
 def _described(started: Started) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from cli.connection import connect_client
 from cli.errors import NotFound, Reverted, WrongUse
 from cli.files import read_file, write_private
 from cli.options import identity_option, json_option, network_option
-from cli.output import print_fields, print_json, print_table
+from cli.output import note, print_fields, print_json, print_table
 from cli.store import Store
 
 if TYPE_CHECKING:
@@ -170,7 +170,12 @@ def settings(store: Store, network: str | None, identity: str | None, as_json: b
     for entry in entries:
         for one in parse("Setting", base64.b64decode(entry["data"])).entries:
             found[one.key] = one.value
-    print_json(found) if as_json else print_fields(dict(sorted(found.items())))
+    if as_json:
+        print_json(found)
+    elif found:
+        print_fields(dict(sorted(found.items())))
+    else:
+        note("No settings are on the chain, or none that this identity may read.")
 
 
 @contextmanager

@@ -128,6 +128,13 @@ def test_blocks_and_settings(coco: Coco, tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("store")
+def test_no_settings_are_said_to_be_none(coco: Coco, node: SawtoothNode) -> None:
+    node.harness = AdapterHarness(SawtoothAdapter({}, "demo"))
+    assert coco("sawtooth", "settings", "--json").json == {}
+    assert "No settings" in coco("sawtooth", "settings").err
+
+
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize("content", [b"", b"\x0a\xff", b"text"])
 def test_a_file_that_holds_no_batches(coco: Coco, tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "batches"
