@@ -115,6 +115,8 @@ BLOCKS_IN_FLIGHT_MAX = 2
 """Blocks proposed to the manager and not yet committed."""
 
 # Consensus.
+HAND_OVER_SECONDS_MAX = 2.0
+"""How long a leader that stops waits for another one."""
 CONSENSUS_NODES_MAX = 128
 """Voters and learners of one configuration, and changes in one proposal."""
 CONSENSUS_ENTRY_BYTES_MAX = 32 * MEBIBYTE

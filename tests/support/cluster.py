@@ -192,15 +192,7 @@ class Cluster:
         sealer = self.sealers.setdefault(id(disk), FakeSealer())
         manager_end, executor_end = memory_pair()
         gateway_end, client_end = memory_pair()
-        config = ManagerConfig(
-            self.constitution.encode(),
-            ("localhost",),
-            bytes(32),
-            authorization=authorization,
-            contacts=tuple(f"{one}:1" for one in contacts),
-            tick_ms=0,
-            **({"slot": name, "peer_address": f"{name}:1"} | self._config | changes),
-        )
+        config = self._manager_config(name, authorization, contacts, changes)
         hub = self.hub
 
         def clock() -> float:
@@ -235,6 +227,19 @@ class Cluster:
         ]
         self.nodes.append(node)
         return node
+
+    def _manager_config(
+        self, name: str, authorization: bytes, contacts: Sequence[str], changes: dict[str, Any]
+    ) -> ManagerConfig:
+        return ManagerConfig(
+            self.constitution.encode(),
+            ("localhost",),
+            bytes(32),
+            authorization=authorization,
+            contacts=tuple(f"{one}:1" for one in contacts),
+            tick_ms=0,
+            **({"slot": name, "peer_address": f"{name}:1"} | self._config | changes),
+        )
 
     async def found(self, name: str = "node1", **changes: Any) -> Node:
         """Start the network's first node."""

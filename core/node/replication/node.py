@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+from core import limits
 from core.consensus.configuration import decode_configuration, decode_snapshot, encode_configuration
 from core.consensus.engine import ConsensusEngine, SnapshotNeeded
 from core.crypto.keys import PrivateKey
@@ -56,9 +57,6 @@ from core.node.replication.serving import LedgerServer
 from core.node.replication.unled import Unled
 from core.ports import Disk, Sealer
 from core.types import NodeId, Seqno, View
-
-HAND_OVER_SECONDS_MAX = 2.0
-"""How long a leader that stops waits for another one."""
 
 Log = Callable[[str], None]
 Tell = Callable[[FromManager], Awaitable[None]]
@@ -114,16 +112,7 @@ class ReplicatedNode:
         )
         self.driver = Driver(engine, head, self._disk_log, peers, apply=self._apply, watcher=self.leadership, tell=tell)
         self.leadership.attach(self.driver)
-        self.membership = Membership(
-            self.leadership,
-            lambda: head.state,
-            secrets_now=self.secrets,
-            connected=lambda: peers.connected() if peers is not None else frozenset(),
-            verify=verify,
-            clock=clock,
-            spawn=self._spawn,
-            log=log,
-        )
+        self.membership = self._make_membership(verify, clock)
         self._configured_by(engine.snapshot())
         self.unled = Unled(
             self.leadership.node, lambda: self.driver.committed_state, peers, clock=clock, spawn=self._spawn, log=log
@@ -149,15 +138,27 @@ class ReplicatedNode:
             log=self._log,
         )
 
+    def _make_membership(self, verify: VerifyEvidence, clock: Callable[[], float]) -> Membership:
+        connected = frozenset[NodeId] if self._peers is None else self._peers.connected
+        return Membership(
+            self.leadership,
+            lambda: self.head.state,
+            secrets_now=self.secrets,
+            connected=connected,
+            verify=verify,
+            clock=clock,
+            spawn=self._spawn,
+            log=self._log,
+        )
+
     def _work_with(self, peers: PeerNetwork, history: LedgerHistory) -> None:
         """Make what a node does only where there are others."""
         driver, disk_log, disk, log = self.driver, self._disk_log, self._disk, self._log
         self._registration = Registration(self.leadership.node, peers, log)
         self._passing_on = PassingOn(self.leadership, peers, self._constitution, self._tell, log)
         self._server = LedgerServer(driver, disk_log, history, disk, peers, spawn=self._spawn, log=log)
-        self._catching_up = CatchingUp(
-            driver, disk_log, self.head, disk, peers, configured=self._configured_by, log=log
-        )
+        configured = self._configured_by
+        self._catching_up = CatchingUp(driver, disk_log, self.head, disk, peers, configured=configured, log=log)
 
     def _configured_by(self, snapshot: bytes) -> None:
         self._configured(encode_configuration(decode_snapshot(snapshot).configuration))
@@ -206,7 +207,7 @@ class ReplicatedNode:
 
     async def tick(self) -> None:
         """Let one tick of the clock pass."""
-        if self._is_removed:
+        if self._why_removed:
             await self._tell_news()
             return
         self.driver.tick()
@@ -226,7 +227,7 @@ class ReplicatedNode:
     async def take(self, inbound: Inbound) -> None:
         """Take a message of another node. One that makes no sense here is dropped."""
         message, sender = inbound.message, inbound.sender
-        if self._is_removed:
+        if self._why_removed:
             return
         if isinstance(message, JoinRequest):
             self.unled.asked(inbound, message)
@@ -310,7 +311,7 @@ class ReplicatedNode:
         if self.driver.has_others:
             if self.membership.hand_over():
                 with suppress(TimeoutError):
-                    await asyncio.wait_for(self.leadership.lost.wait(), HAND_OVER_SECONDS_MAX)
+                    await asyncio.wait_for(self.leadership.lost.wait(), limits.HAND_OVER_SECONDS_MAX)
             return
         while self.driver.uncommitted:
             self._progress.clear()
@@ -386,15 +387,14 @@ class ReplicatedNode:
             self._news_due |= self._registration.follow(state, self.leadership.view, seqno)
 
     @property
-    def _is_removed(self) -> bool:
-        return self._registration is not None and bool(self._registration.text)
+    def _why_removed(self) -> str:
+        return "" if self._registration is None else self._registration.text
 
     async def _tell_news(self) -> None:
         if not self._news_due:
             return
         self._news_due = False
-        removed = "" if self._registration is None else self._registration.text
         status, state = self.driver.status, self.driver.committed_state
-        news = news_of(status, state, self.leadership.node, self._clock_watch, removed)
+        news = news_of(status, state, self.leadership.node, self._clock_watch, self._why_removed)
         with suppress(ChannelClosed):
             await self._status.tell(**news)

@@ -102,10 +102,10 @@ class StubValidator:
             self._news.notify_all()
 
     async def receipt(self, seqno: Seqno, caller: Caller) -> bytes | None:
-        raise NotImplementedError
+        raise AssertionError("the front end asks for proofs by /receipt/ of the core, never here")
 
     async def status(self, identifier: TransactionId, caller: Caller) -> Any:
-        raise NotImplementedError
+        raise AssertionError("the front end asks by CLIENT_BATCH_STATUS_REQUEST, never here")
 
 
 def prepare(batch: bytes) -> Prepared:
